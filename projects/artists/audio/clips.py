@@ -1,0 +1,31 @@
+"""Cutting a spectrogram into clips: the published frame counts and where clips start."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..errors import InputError
+from .features import FeatureConfig
+
+# Lengths whose published frame count is not ceil(seconds * sr / hop_length): Nasrullah and Zhao's "20 s" and "30 s"
+# (29.12 s in truth), Park et al.'s "3 s"; by (sr, hop_length, seconds).
+PUBLISHED_FRAMES = {(16000, 512, 20.0): 628, (16000, 512, 30.0): 911, (22050, 512, 3.0): 129}
+
+
+def clip_frames(clip: float, config: FeatureConfig) -> int:
+    """Frames of a clip of `clip` seconds.
+
+    Raises:
+        InputError: `clip` is not positive.
+    """
+    if not clip > 0 or not math.isfinite(clip):
+        raise InputError(f"clip={clip:g} must be a positive number of seconds, for example clip=3.")
+    published = PUBLISHED_FRAMES.get((config.sr, config.hop_length, float(clip)))
+    return published or math.ceil(clip * config.sr / config.hop_length)
+
+
+def clip_starts(n_frames: int, length: int) -> np.ndarray:
+    """First frames of the disjoint clips of `length` frames in a track; empty when it is shorter than one."""
+    return np.arange(n_frames // length) * length

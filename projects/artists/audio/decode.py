@@ -1,0 +1,121 @@
+"""Bytes to mono float32 samples at one rate: libsndfile decodes, soxr resamples, block by block."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import soundfile
+import soxr
+
+from ..errors import InputError
+
+BLOCK_SECONDS = 10.0
+# libsndfile's own formats, and what only PyAV (the `m4a` extra) can read.
+SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".au"})
+AV_SUFFIXES = frozenset({".m4a", ".mp4", ".aac", ".wma", ".webm", ".mka"})
+
+
+class DecodeError(InputError):
+    """The bytes are not audio that can be read; the message is the reason."""
+
+
+def read_audio(source: Path | BinaryIO, sr: int, *, crop: float | None = None) -> np.ndarray:
+    """Decodes a whole file, or its centre.
+
+    Args:
+        source: A path or a seekable binary file.
+        sr: Rate of the result in Hz.
+        crop: Seconds to keep around the centre; None or more than the file has keeps all.
+
+    Returns:
+        Mono samples, float32, shape (n,), n = ceil(frames * sr / native rate) as librosa.load.
+
+    Raises:
+        DecodeError: Not decodable, empty, or with NaN or infinite samples.
+    """
+    if isinstance(source, Path) and source.suffix.lower() in AV_SUFFIXES:
+        y, native = _read_with_av(source)
+        return soxr.resample(_centre(y, native, crop), native, sr, quality="HQ")
+    try:
+        with soundfile.SoundFile(source) as file:
+            return _resampled(file, sr, crop)
+    except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
+        raise DecodeError(f"not readable as audio: {_reason(error)}") from error
+
+
+def _resampled(file: soundfile.SoundFile, sr: int, crop: float | None) -> np.ndarray:
+    frames = file.frames
+    if crop is not None and frames > 0:
+        start, frames = centre_span(file.frames, file.samplerate, crop)
+        if start:
+            file.seek(start)
+    blocks = list(_mono_blocks(file, frames))
+    decoded = sum(map(len, blocks))
+    if decoded == 0:
+        raise DecodeError("the file holds no samples")
+    if file.samplerate != sr:
+        stream = soxr.ResampleStream(file.samplerate, sr, 1, dtype="float32", quality="HQ")
+        last = len(blocks) - 1
+        blocks = [stream.resample_chunk(block, last=i == last) for i, block in enumerate(blocks)]
+    y = np.concatenate(blocks)
+    if not np.isfinite(y).all():
+        raise DecodeError("the file holds NaN or infinite samples")
+    return _fix_length(y, math.ceil(decoded * sr / file.samplerate))
+
+
+def _mono_blocks(file: soundfile.SoundFile, frames: int) -> Iterator[np.ndarray]:
+    """Mono blocks until `frames` are read or the stream ends, which a truncated file does early."""
+    size = int(BLOCK_SECONDS * file.samplerate)
+    # Streams of unknown length report the largest integer.
+    left = frames
+    while left > 0:
+        block = file.read(min(size, left), dtype="float32", always_2d=True)
+        if len(block) == 0:
+            return
+        left -= len(block)
+        yield block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
+
+
+def centre_span(frames: int, rate: int, crop: float) -> tuple[int, int]:
+    """(first frame, number of frames) of the centre `crop` seconds of a file of `frames` frames."""
+    keep = min(frames, round(crop * rate))
+    return (frames - keep) // 2, keep
+
+
+def _centre(y: np.ndarray, rate: int, crop: float | None) -> np.ndarray:
+    if crop is None:
+        return y
+    start, keep = centre_span(len(y), rate, crop)
+    return y[start : start + keep]
+
+
+def _fix_length(y: np.ndarray, n: int) -> np.ndarray:
+    return y[:n] if len(y) >= n else np.pad(y, (0, n - len(y)))
+
+
+def _read_with_av(path: Path) -> tuple[np.ndarray, int]:
+    """(mono float32 samples, native rate) of a container that libsndfile does not know."""
+    try:
+        import av
+    except ImportError as error:
+        raise DecodeError(
+            f"{path.suffix} needs PyAV: `pip install av` in the environment that runs this, or convert the file to flac"
+        ) from error
+    try:
+        with av.open(str(path)) as container:
+            resampler = av.AudioResampler(format="fltp", layout="mono")
+            frames = [f for raw in container.decode(audio=0) for f in resampler.resample(raw)]
+            frames += resampler.resample(None)
+    except (av.error.FFmpegError, IndexError) as error:
+        raise DecodeError(f"not readable as audio: {error}") from error
+    if not frames:
+        raise DecodeError("the file holds no samples")
+    return np.concatenate([f.to_ndarray()[0] for f in frames]), frames[0].sample_rate
+
+
+def _reason(error: Exception) -> str:
+    return str(error).rsplit(": ", 1)[-1].strip() or type(error).__name__

@@ -1,0 +1,25 @@
+"""Kinds of corpora, one module each: `matches(data)` says whether it knows the value, `load(data)` reads it."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from ...errors import InputError
+from ..tracks import Corpus
+
+
+def load(data: str) -> Corpus:
+    """The corpus that `data=` names: `demo`, a folder <artist>/<album>/<song>, or a CSV or Parquet manifest.
+
+    Raises:
+        InputError: No kind knows it, or it is not what its kind expects.
+    """
+    for module in pkgutil.iter_modules(__path__):
+        kind = importlib.import_module(f"{__name__}.{module.name}")
+        if kind.matches(data):
+            return kind.load(data)
+    raise InputError(
+        f"data={data} does not exist. Give `demo`, a folder laid out as <artist>/<album>/<song>, "
+        "or a manifest (.csv or .parquet) with the columns path and artist."
+    )

@@ -1,0 +1,69 @@
+"""A table of tracks, CSV or Parquet: path and artist; optionally track_id, album, title, fold and any label columns."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path, PurePath
+
+import pandas as pd
+
+from ...errors import InputError
+from ..tracks import Corpus, Track, track_id
+
+OWN = ("path", "artist", "track_id", "album", "title", "fold")
+
+
+def matches(data: str) -> bool:
+    path = Path(data).expanduser()
+    return path.is_file() or (path.suffix.lower() in (".csv", ".parquet") and path.parent.is_dir())
+
+
+def load(data: str) -> Corpus:
+    """Paths are relative to the manifest's folder.
+
+    Raises:
+        InputError: Not there, not a table, or without a path and an artist in every row.
+    """
+    file = Path(data).expanduser().resolve()
+    table = _read(file, data)
+    missing = [name for name in ("path", "artist") if name not in table.columns]
+    if missing:
+        raise InputError(
+            f"data={data} has no column {' and no column '.join(missing)}; it has {', '.join(table.columns)}. "
+            "A manifest needs path and artist."
+        )
+    empty = table.index[(table["path"] == "") | (table["artist"] == "")]
+    if len(empty):
+        raise InputError(f"data={data}: row {empty[0] + 1} has no path or no artist. Fill it in or delete the row.")
+    rows = table.to_dict("records")
+    return Corpus(file.stem, tuple(_track(row, file.parent) for row in rows))
+
+
+def _read(file: Path, data: str) -> pd.DataFrame:
+    try:
+        if file.suffix.lower() == ".parquet":
+            table = pd.read_parquet(file)
+            return table.astype("string").fillna("").astype(object)
+        return pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise InputError(f"data={data} does not exist. Check the path of the manifest.") from error
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"data={data} cannot be read as a CSV (UTF-8) or Parquet table: {reason}") from error
+
+
+def _track(row: dict[str, str], folder: Path) -> Track:
+    row = {
+        name: unicodedata.normalize("NFC", value.strip()) if name != "path" else value for name, value in row.items()
+    }
+    relative = PurePath(row["path"])
+    labels = {name: value for name, value in row.items() if name not in OWN and value}
+    return Track(
+        row.get("track_id") or track_id(relative),
+        folder / relative,
+        artist=row["artist"],
+        album=row.get("album", ""),
+        title=row.get("title") or unicodedata.normalize("NFC", relative.stem),
+        fold=row.get("fold", ""),
+        labels=labels,
+    )

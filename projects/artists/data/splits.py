@@ -1,0 +1,136 @@
+"""Who is trained on, validated on and tested on: a function of track ids and a seed, and of nothing else.
+
+Song and album split as Nasrullah and Zhao: songs 90/10 by artist, twice; or one album of each artist to test, one to
+validation. The order is that of SHA-256 digests, so neither a random generator nor a folder listing has a say.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+
+from ..errors import InputError
+from .tracks import Corpus, Track
+
+SIDES = ("train", "val", "test")
+SPLITS = ("song", "album", "manifest", "kfold", "all")
+_SPELLINGS = {"train": "train", "training": "train", "test": "test", "testing": "test"} | dict.fromkeys(
+    ("val", "valid", "validation", "dev"), "val"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """The side of every track id."""
+
+    sides: Mapping[str, str]
+
+    @property
+    def digest(self) -> str:
+        """Sixteen hex digits that change when any track changes sides."""
+        lines = "\n".join(f"{track}\t{side}" for track, side in sorted(self.sides.items()))
+        return hashlib.sha256(lines.encode()).hexdigest()[:16]
+
+    def tracks(self, corpus: Corpus, side: str) -> list[Track]:
+        return [track for track in corpus.tracks if self.sides.get(track.track_id) == side]
+
+    def missing(self, corpus: Corpus, label: str) -> dict[str, list[str]]:
+        """Side -> values of `label` that have no song there."""
+        values = {track.label(label) for track in corpus.tracks}
+        return {side: sorted(values - {track.label(label) for track in self.tracks(corpus, side)}) for side in SIDES}
+
+
+def make_split(
+    corpus: Corpus, split: str, *, label: str = "artist", seed: int = 0, folds: int = 5, fold: int = 0
+) -> Split:
+    """Deals the tracks of a corpus to train, val and test.
+
+    Args:
+        split: `song` (stratified by `label`), `album` (by artist), `kfold` (albums of an artist dealt to `folds`
+            folds, `fold` tested, the next one validated), `manifest` (its fold column), or `all` (every track is
+            tested: nothing is left to train on).
+
+    Raises:
+        InputError: Unknown split, a fold that does not exist, or a manifest without folds.
+    """
+    if split == "song":
+        sides = _dealt(corpus, lambda t: t.label(label), lambda t: t.track_id, seed, _tenths)
+    elif split == "album":
+        sides = _dealt(corpus, lambda t: t.artist, _album, seed, _one_each)
+    elif split == "kfold":
+        if not (folds >= 3 and 0 <= fold < folds):
+            raise InputError(f"folds={folds}, fold={fold}: folds must be at least 3 and fold from 0 to folds - 1.")
+        sides = _dealt(corpus, lambda t: t.artist, _album, seed, lambda n: _fold_sides(n, folds, fold))
+    elif split == "manifest":
+        sides = {track.track_id: _manifest_side(track) for track in corpus.tracks}
+    elif split == "all":
+        sides = dict.fromkeys((track.track_id for track in corpus.tracks), "test")
+    else:
+        raise InputError(f"split={split} is unknown; choose one of {', '.join(SPLITS)}.")
+    return Split(sides)
+
+
+def check_sides(split: Split, corpus: Corpus, name: str, label: str, required: Sequence[str] = SIDES) -> None:
+    """Raises InputError where a required side has fewer than two values of `label`."""
+    values = {side: {track.label(label) for track in split.tracks(corpus, side)} for side in required}
+    short = [side for side in required if len(values[side]) < 2]
+    if not short:
+        return
+    unit = {"song": "songs", "album": "albums", "kfold": "albums"}.get(name)
+    why = f"every artist needs three {unit} to stand on all sides" if unit else "its fold column says so"
+    raise InputError(
+        f"split={name} leaves fewer than two {label}s on {' and '.join(short)} of {corpus.name}: {why}. "
+        "Use another split (song, album, kfold, manifest) or add music."
+    )
+
+
+def _album(track: Track) -> Hashable:
+    """Two artists' albums of one name are two albums."""
+    return track.artist, track.album
+
+
+def _dealt(
+    corpus: Corpus,
+    stratum: Callable[[Track], str],
+    unit: Callable[[Track], Hashable],
+    seed: int,
+    deal: Callable[[int], list[str]],
+) -> dict[str, str]:
+    """Deals units (songs or albums), whole, within each stratum, in the order of their digests."""
+    strata: dict[str, dict[Hashable, list[Track]]] = defaultdict(lambda: defaultdict(list))
+    for track in corpus.tracks:
+        strata[stratum(track)][unit(track)].append(track)
+    sides = {}
+    for units in strata.values():
+        order = sorted(units, key=lambda u: hashlib.sha256(f"{seed}\n{u!r}".encode()).digest())
+        for name, side in zip(order, deal(len(order)), strict=True):
+            sides |= {track.track_id: side for track in units[name]}
+    return sides
+
+
+def _tenths(n: int) -> list[str]:
+    """A tenth to test, a tenth of the rest to validation, at least one each while training keeps one."""
+    test = max(1, round(0.1 * n)) if n > 1 else 0
+    val = max(1, round(0.1 * (n - test))) if n > 2 else 0
+    return ["test"] * test + ["val"] * val + ["train"] * (n - test - val)
+
+
+def _one_each(n: int) -> list[str]:
+    return (["test"] * (n > 1) + ["val"] * (n > 2) + ["train"] * n)[:n]
+
+
+def _fold_sides(n: int, folds: int, fold: int) -> list[str]:
+    special = {fold: "test", (fold + 1) % folds: "val"}
+    return [special.get(i % folds, "train") for i in range(n)]
+
+
+def _manifest_side(track: Track) -> str:
+    side = _SPELLINGS.get(track.fold.lower())
+    if side is None:
+        raise InputError(
+            f"split=manifest: {track.track_id} has fold '{track.fold}'; the manifest needs a column fold with "
+            "train, val or test in every row. Or choose split=song, album or kfold."
+        )
+    return side

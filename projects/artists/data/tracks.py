@@ -1,0 +1,70 @@
+"""What a corpus is: tracks with their labels, named the same on every machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import unicodedata
+from collections.abc import Mapping
+from pathlib import Path, PurePath
+
+from ..errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Track:
+    """A file of music. `track_id` is its NFC-normalised POSIX path relative to the corpus."""
+
+    track_id: str
+    path: Path
+    artist: str
+    album: str = ""
+    title: str = ""
+    fold: str = ""
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def label(self, name: str) -> str:
+        """The value of a label column; empty when the track has none."""
+        return getattr(self, name) if name in ("artist", "album", "title", "fold") else self.labels.get(name, "")
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """Tracks in the order of their ids."""
+
+    name: str
+    tracks: tuple[Track, ...]
+
+    def __post_init__(self) -> None:
+        ids = [track.track_id for track in self.tracks]
+        if len(set(ids)) < len(ids):
+            twice = sorted({i for i in ids if ids.count(i) > 1})[:3]
+            raise InputError(f"{self.name} names the same track twice: {', '.join(twice)}. Remove one of each.")
+        object.__setattr__(self, "tracks", tuple(sorted(self.tracks, key=lambda track: track.track_id)))
+
+    @property
+    def label_columns(self) -> list[str]:
+        """Names that `label=` can take here."""
+        extra = {name for track in self.tracks for name in track.labels}
+        return ["artist", "album", *sorted(extra)]
+
+    def labelled(self, label: str) -> Corpus:
+        """The tracks that carry a value of `label`.
+
+        Raises:
+            InputError: The column is unknown, or fewer than two of its values are there.
+        """
+        if label not in self.label_columns:
+            raise InputError(f"label={label} is no column of {self.name}; it has {', '.join(self.label_columns)}.")
+        kept = tuple(track for track in self.tracks if track.label(label))
+        values = {track.label(label) for track in kept}
+        if len(values) < 2:
+            raise InputError(
+                f"{self.name} holds {len(values)} {label}{' (' + values.pop() + ')' if values else 's'}; "
+                f"a classifier needs at least two. Add music of another {label}."
+            )
+        return Corpus(self.name, kept)
+
+
+def track_id(relative: PurePath) -> str:
+    """The id of a file at `relative` to its corpus: the same whether the file system composes accents or not."""
+    return unicodedata.normalize("NFC", relative.as_posix())

@@ -1,0 +1,230 @@
+"""Judging a fitted system on the sides of a split: metrics, tables, figures."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import soundfile
+
+from .audio.decode import read_audio
+from .audio.features import mel_frequencies
+from .data.clipset import ClipSet
+from .judge import baselines, embeddings, intervals, metrics, pooling
+from .pipeline import Prepared
+from .settings import EvaluationOptions
+from .show import figures, tsne_page, worst_songs
+from .systems.protocol import System
+
+MAP_POINTS = 1000
+WORST = 20
+WORST_SECONDS = 6.0
+TRIVIAL_METRICS = ("f1", "f1_macro", "accuracy")
+
+
+@dataclasses.dataclass(frozen=True)
+class SideScores:
+    """A side's clips and songs with their probabilities.
+
+    proba (n_clips, k), embedding (n_clips, d), songs (n_clips,) position of the song in the side's tracks, y (n_clips,);
+    song_ids (n_songs,) positions that have clips, song_proba (n_songs, k) mean over clips, song_y (n_songs,).
+    """
+
+    clips: ClipSet
+    proba: np.ndarray
+    embedding: np.ndarray
+    song_ids: np.ndarray
+    song_proba: np.ndarray
+    song_y: np.ndarray
+
+    @classmethod
+    def of(cls, system: System, clips: ClipSet) -> SideScores:
+        proba, embedding = system.scores(clips.batches())
+        song_ids, song_proba = pooling.mean_probability(proba, clips.songs)
+        first = np.unique(clips.songs, return_index=True)[1]
+        return cls(clips, proba, embedding, song_ids, song_proba, clips.y[first])
+
+    def metrics(self, side: str, *, seed: int) -> dict[str, float]:
+        """All metrics of a side by the names of the README."""
+        named = _prefixed(f"{side}_clip_", metrics.scores(self.clips.y, self.proba))
+        named |= _prefixed(f"{side}_song_", metrics.scores(self.song_y, self.song_proba))
+        for suffix, threshold in (("_vote", None), ("_vote50", 0.5)):
+            _, predicted = pooling.vote(self.proba, self.clips.songs, threshold)
+            named |= _prefixed(f"{side}_song_", metrics.label_scores(self.song_y, predicted), suffix)
+        bounds = intervals.song_intervals(self.song_y, self.song_proba, seed=seed)
+        for name, (low, high) in bounds.items():
+            named |= {f"{side}_song_{name}_low": low, f"{side}_song_{name}_high": high}
+        return named
+
+
+def validation_scores(clips: ClipSet, proba: np.ndarray) -> dict[str, float]:
+    """What a training shows after each epoch."""
+    _, song_proba = pooling.mean_probability(proba, clips.songs)
+    song_y = clips.y[np.unique(clips.songs, return_index=True)[1]]
+    return {
+        "val_clip_f1": metrics.f1(clips.y, proba.argmax(1)),
+        "val_song_f1": metrics.f1(song_y, song_proba.argmax(1)),
+    }
+
+
+def trivial_metrics(prepared: Prepared, *, seed: int) -> dict[str, float]:
+    """Test scores by song of the majority class, of loudness alone and of MFCC with logistic regression."""
+    vectors, y = {}, {}
+    for side in ("train", "test"):
+        logs = [np.load(prepared.features.entries[t.track_id].path, mmap_mode="r") for t in prepared.tracks[side]]
+        vectors[side] = {
+            "loudness": np.stack([baselines.loudness_vector(log) for log in logs]),
+            "mfcc": np.stack([baselines.mfcc_vector(log) for log in logs]),
+        }
+        y[side] = np.array([prepared.classes.index(t.label(prepared.label)) for t in prepared.tracks[side]])
+    scores = baselines.trivial_scores(
+        vectors["train"], y["train"], vectors["test"], y["test"], len(prepared.classes), seed=seed
+    )
+    return {f"test_song_{m}_{name}": values[m] for name, values in scores.items() for m in TRIVIAL_METRICS}
+
+
+def write_report(
+    folder: Path, prepared: Prepared, sides: Mapping[str, SideScores], options: EvaluationOptions, *, seed: int
+) -> None:
+    """Tables and figures of the test side, and the map, into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    test = sides["test"]
+    metrics.per_class(test.song_y, test.song_proba, prepared.classes).to_csv(folder / "per_artist.csv", index=False)
+    for level, y, proba in (("clip", test.clips.y, test.proba), ("song", test.song_y, test.song_proba)):
+        matrix = metrics.confusion(y, proba.argmax(1), len(prepared.classes))
+        table = pd.DataFrame(matrix, index=pd.Index(prepared.classes, name="true"), columns=prepared.classes)
+        table.to_csv(folder / f"confusion_{level}.csv")
+        figure = figures.confusion_figure(matrix, prepared.classes, f"Test, {level} level")
+        (folder / f"confusion_{level}.png").write_bytes(figures.figure_bytes(figure))
+    songs = song_table(prepared, test)
+    songs.to_csv(folder / "test_songs.csv", index=False)
+    _write_worst(folder, prepared, test, songs, options)
+    _write_map(folder, prepared, sides, options, seed)
+    _write_spectrograms(folder, prepared)
+
+
+def song_table(prepared: Prepared, scores: SideScores, side: str = "test") -> pd.DataFrame:
+    """A row a song of a side: truth, prediction, probabilities, clips."""
+    tracks = [prepared.tracks[side][i] for i in scores.song_ids]
+    rows = np.arange(len(tracks))
+    predicted = scores.song_proba.argmax(1)
+    return pd.DataFrame(
+        {
+            "track_id": [t.track_id for t in tracks],
+            "song": [t.title for t in tracks],
+            "album": [t.album for t in tracks],
+            "artist": [prepared.classes[y] for y in scores.song_y],
+            "predicted": [prepared.classes[p] for p in predicted],
+            "probability": scores.song_proba[rows, predicted],
+            "probability_true": scores.song_proba[rows, scores.song_y],
+            "clips": np.bincount(scores.clips.songs)[scores.song_ids],
+            "seconds": [
+                round(prepared.features.entries[t.track_id].n_frames * _hop_seconds(prepared), 1) for t in tracks
+            ],
+            "audio_sha256": [prepared.features.entries[t.track_id].audio_digest for t in tracks],
+        }
+    )
+
+
+def _write_worst(
+    folder: Path, prepared: Prepared, test: SideScores, songs: pd.DataFrame, options: EvaluationOptions
+) -> None:
+    worst = songs.sort_values("probability_true", kind="stable").head(WORST)
+    worst.to_csv(folder / "worst_songs.csv", index=False)
+    clips = None
+    if options.log_audio:
+        clips = {row.track_id: _worst_clip(prepared, test, row.Index) for row in worst.itertuples()}
+        for rank, (track_id, wav) in enumerate(clips.items(), 1):
+            file = folder / "worst_songs" / f"{rank:02d}_{_plain(track_id)}.wav"
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(wav)
+    page = worst_songs.worst_songs_html(worst, clips, "The twenty worst songs of the test side")
+    (folder / "worst_songs.html").write_text(page, encoding="utf-8")
+
+
+def _worst_clip(prepared: Prepared, test: SideScores, position: int) -> bytes:
+    """WAV bytes of the clip of a song with the least probability of the truth."""
+    song = test.song_ids[position]
+    members = np.flatnonzero(test.clips.songs == song)
+    worst = members[test.proba[members, test.clips.y[members]].argmin()]
+    track, config = prepared.tracks["test"][song], prepared.features.config
+    y = read_audio(track.path, config.sr, crop=config.crop)
+    start = test.clips.starts[worst] * config.hop_length
+    length = min(test.clips.length * config.hop_length, int(WORST_SECONDS * config.sr))
+    wav = io.BytesIO()
+    soundfile.write(wav, y[start : start + length], config.sr, format="WAV", subtype="PCM_16")
+    return wav.getvalue()
+
+
+def _write_map(
+    folder: Path, prepared: Prepared, sides: Mapping[str, SideScores], options: EvaluationOptions, seed: int
+) -> None:
+    chosen = sides if options.tsne_split == "all" else {options.tsne_split: sides[options.tsne_split]}
+    table = pd.concat([_clip_table(prepared, scores, side) for side, scores in chosen.items()], ignore_index=True)
+    keep = embeddings.stratified_sample(table["label"].to_numpy(), MAP_POINTS, seed=seed)
+    embedding = np.concatenate([scores.embedding for scores in chosen.values()])[keep]
+    table = table.iloc[keep].reset_index(drop=True)
+    xy = embeddings.tsne(embedding, seed=seed)
+    table.insert(0, "x", xy[:, 0])
+    table.insert(1, "y", xy[:, 1])
+    table.to_csv(folder / "tsne.csv", index=False)
+    title = f"t-SNE of the embedding before the softmax, {options.tsne_split} clips"
+    (folder / "tsne.png").write_bytes(figures.figure_bytes(figures.tsne_figure(xy, table["label"].tolist(), title)))
+    colours = list(dict.fromkeys(["label", "artist", "album", *sorted(_extra_labels(prepared)), "side"]))
+    colours = [name for name in colours if 1 < table[name].nunique() <= 100]
+    (folder / "tsne.html").write_text(tsne_page.tsne_html(table, title, colour_by=colours), encoding="utf-8")
+
+
+def _clip_table(prepared: Prepared, scores: SideScores, side: str) -> pd.DataFrame:
+    tracks = [prepared.tracks[side][i] for i in scores.clips.songs]
+    columns = {
+        "song": [t.title for t in tracks],
+        "album": [t.album for t in tracks],
+        "artist": [t.artist for t in tracks],
+        "label": [prepared.classes[y] for y in scores.clips.y],
+        "predicted": [prepared.classes[p] for p in scores.proba.argmax(1)],
+        "clip_start": scores.clips.starts * _hop_seconds(prepared),
+        "side": side,
+    }
+    return pd.DataFrame(columns | {name: [t.label(name) for t in tracks] for name in _extra_labels(prepared)})
+
+
+def _write_spectrograms(folder: Path, prepared: Prepared) -> None:
+    """One three-second excerpt of a training song of each class: figure 1 of Nasrullah and Zhao."""
+    config, excerpts = prepared.features.config, {}
+    frames = round(3 * config.sr / config.hop_length)
+    for track in prepared.tracks["train"]:
+        name = track.label(prepared.label)
+        if name not in excerpts:
+            features = np.load(prepared.features.entries[track.track_id].path, mmap_mode="r")
+            middle = max(0, (len(features) - frames) // 2)
+            excerpts[name] = np.array(features[middle : middle + frames])
+    figure = figures.spectrogram_grid(
+        dict(sorted(excerpts.items())),
+        sr=config.sr,
+        hop_length=config.hop_length,
+        mel_frequencies=mel_frequencies(config),
+        title=f"Three seconds of one song of each {prepared.label}",
+    )
+    (folder / "spectrograms.png").write_bytes(figures.figure_bytes(figure))
+
+
+def _extra_labels(prepared: Prepared) -> list[str]:
+    return [name for name in prepared.corpus.label_columns if name not in ("artist", "album")]
+
+
+def _hop_seconds(prepared: Prepared) -> float:
+    return prepared.features.config.hop_length / prepared.features.config.sr
+
+
+def _prefixed(prefix: str, values: Mapping[str, float], suffix: str = "") -> dict[str, float]:
+    return {f"{prefix}{name}{suffix}": value for name, value in values.items()}
+
+
+def _plain(name: str) -> str:
+    """A file name of letters, digits and hyphens."""
+    return "".join(c if c.isascii() and c.isalnum() else "-" for c in name)[-60:]

@@ -1,0 +1,86 @@
+"""Fitting a classifier with early stopping on the validation loss; the best weights are kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from ..data.clipset import ClipSet
+from ..errors import InputError
+from .batches import Batches
+from .checkpoints import State, restore, save
+from .progress import EpochBar
+from .training import Training
+
+# Keras clips probabilities here before taking the logarithm.
+EPSILON = 1e-7
+
+
+@dataclasses.dataclass(frozen=True)
+class Hooks:
+    """What a caller wants to see of a training; learn itself knows neither metrics nor MLflow.
+
+    validate: validation probabilities (n_clips, num_classes) -> named scores, shown and passed to on_epoch.
+    on_epoch: (epoch from 0, named values of it); called again for those before a resumed training.
+    checkpoint: file that holds the training after each epoch; a training that finds one goes on from there.
+    """
+
+    validate: Callable[[np.ndarray], dict[str, float]] = lambda proba: {}
+    on_epoch: Callable[[int, dict[str, float]], None] = lambda epoch, logs: None
+    checkpoint: Path | None = None
+
+
+def fit(model: keras.Model, train: ClipSet, val: ClipSet, training: Training, hooks: Hooks) -> State:
+    """Trains a compiled model whose output is (n_clips, num_classes) probabilities, in place.
+
+    Returns:
+        The state at its end; the model holds the weights of the epoch with the lowest validation loss.
+
+    Raises:
+        InputError: There is nothing to train on, or the loss stopped being a number.
+    """
+    if not len(train) or not len(val):
+        raise InputError("No song of the training or the validation side is as long as one clip; take a shorter clip.")
+    state = restore(hooks.checkpoint, model) or State()
+    for epoch, logs in enumerate(state.history):
+        hooks.on_epoch(epoch, logs)
+    while state.epoch < training.epochs and state.wait < training.patience:
+        began = time.perf_counter()
+        loss = _train_epoch(model, train, training, state)
+        trained = time.perf_counter()
+        logs = {"loss": loss, **_validate(model, val, hooks)}
+        logs |= {"clips_per_second": len(train) / (trained - began), "seconds": time.perf_counter() - began}
+        state = state.after(logs, model)
+        if hooks.checkpoint:
+            save(hooks.checkpoint, model, state)
+        hooks.on_epoch(state.epoch - 1, logs)
+    model.set_weights(state.best_weights)
+    return state
+
+
+def _train_epoch(model: keras.Model, train: ClipSet, training: Training, state: State) -> float:
+    batches = Batches(
+        train,
+        batch_size=training.batch_size,
+        num_classes=model.output_shape[-1],
+        seed=training.seed,
+        epoch=state.epoch,
+    )
+    with EpochBar(state, training, len(train), len(batches)) as bar:
+        loss = model.fit(batches, verbose=0, callbacks=[bar]).history["loss"][0]
+    if not np.isfinite(loss):
+        raise InputError(
+            f"The loss became {loss} in epoch {state.epoch + 1}; try a smaller learning_rate than {training.learning_rate:g}."
+        )
+    return loss
+
+
+def _validate(model: keras.Model, val: ClipSet, hooks: Hooks) -> dict[str, float]:
+    proba = np.concatenate([np.asarray(model.predict_on_batch(x)) for x in val.batches()])
+    true = proba[np.arange(len(val)), val.y]
+    return {"val_loss": float(-np.log(np.clip(true, EPSILON, 1)).mean()), **hooks.validate(proba)}

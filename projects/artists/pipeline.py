@@ -1,0 +1,134 @@
+"""From a corpus to clips ready to learn from: what featurize, train and evaluate have in common."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+
+import pandas as pd
+
+from .audio.clips import clip_frames
+from .audio.features import FeatureConfig
+from .data import corpora
+from .data.clipset import ClipSet, make_clips
+from .data.featurize import Features, featurize, surviving
+from .data.splits import SIDES, Split, check_sides, make_split
+from .data.tracks import Corpus, Track
+from .errors import InputError
+from .settings import DataOptions
+
+Progress = Callable[[int, int], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """A corpus with its features, its split and its clips.
+
+    classes: label values in the order of class indices; tracks, clips: by side; short: ids of tracks shorter than a
+    clip.
+    """
+
+    corpus: Corpus
+    features: Features
+    split: Split
+    label: str
+    classes: list[str]
+    tracks: Mapping[str, list[Track]]
+    clips: Mapping[str, ClipSet]
+    short: list[str]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader of the scores has to know."""
+        said = [
+            f"No song of {self.label} {', '.join(values[:5])}{' ...' if len(values) > 5 else ''} is on side {side}."
+            for side, values in self.split.missing(self.corpus, self.label).items()
+            if values and self.tracks[side]
+        ]
+        if self.short:
+            said.append(
+                f"{len(self.short)} song(s) are shorter than one clip and left out: {', '.join(self.short[:3])}."
+            )
+        if self.features.quarantined:
+            said.append(f"{len(self.features.quarantined)} file(s) could not be read: see quarantined.csv.")
+        return said
+
+
+def read_features(
+    options: DataOptions, config: FeatureConfig, *, progress: Progress | None = None
+) -> tuple[Corpus, Features]:
+    """The labelled tracks of a corpus and their features, computed where the cache has none."""
+    corpus = corpora.load(options.data).labelled(options.label)
+    return corpus, featurize(corpus, config, workers=options.workers, progress=progress)
+
+
+def prepare(
+    corpus: Corpus,
+    features: Features,
+    options: DataOptions,
+    *,
+    seed: int,
+    classes: Sequence[str] | None = None,
+    required: Sequence[str] = SIDES,
+) -> Prepared:
+    """Splits the readable tracks and cuts them into clips.
+
+    Args:
+        classes: Label values of an existing model; tracks of others are left out. None: all of the corpus.
+        required: Sides that must not be empty.
+
+    Raises:
+        InputError: Too much of the corpus is unreadable, or a side would be empty.
+    """
+    label = options.label
+    kept = surviving(corpus, features, label)
+    classes = list(classes) if classes else sorted({track.label(label) for track in kept.tracks})
+    kept = Corpus(kept.name, tuple(track for track in kept.tracks if track.label(label) in classes))
+    split = make_split(kept, options.split, label=label, seed=seed, folds=options.folds, fold=options.fold)
+    check_sides(split, kept, options.split, label, required)
+    number = {name: i for i, name in enumerate(classes)}
+    length = clip_frames(options.clip, features.config)
+    tracks, clips, short = {}, {}, []
+    for side in SIDES:
+        tracks[side] = split.tracks(kept, side)
+        entries = [features.entries[track.track_id] for track in tracks[side]]
+        clips[side], too_short = make_clips(entries, [number[t.label(label)] for t in tracks[side]], length)
+        short += [tracks[side][i].track_id for i in too_short]
+    empty = [side for side in required if not len(clips[side])]
+    if empty:
+        raise InputError(
+            f"No song on side {' and '.join(empty)} is as long as one clip of {options.clip:g} s. Take a shorter clip."
+        )
+    return Prepared(kept, features, split, label, classes, tracks, clips, short)
+
+
+def split_table(prepared: Prepared) -> pd.DataFrame:
+    """A row a track: who it is, its side, its length in seconds and the digest of its audio."""
+    config = prepared.features.config
+    rows = []
+    for track in prepared.corpus.tracks:
+        entry = prepared.features.entries[track.track_id]
+        rows.append(
+            {
+                "track_id": track.track_id,
+                "artist": track.artist,
+                "album": track.album,
+                "title": track.title,
+                "label": track.label(prepared.label),
+                "side": prepared.split.sides[track.track_id],
+                "seconds": round(entry.n_frames * config.hop_length / config.sr, 2),
+                "audio_sha256": entry.audio_digest,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def quarantine_table(features: Features) -> pd.DataFrame:
+    return pd.DataFrame(sorted(features.quarantined.items()), columns=["track_id", "reason"])
+
+
+def corpus_digest(table: pd.DataFrame) -> str:
+    """Sixteen hex digits over ids, labels and audio bytes of all tracks of `split_table`."""
+    rows = table[["track_id", "label", "audio_sha256"]].sort_values("track_id").itertuples(index=False)
+    return hashlib.sha256("\n".join("\t".join(row) for row in rows).encode()).hexdigest()[:16]

@@ -1,0 +1,132 @@
+"""What a run of train or evaluate logs, and the few lines it ends with."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from . import evaluation, pipeline, saved
+from .evaluation import SideScores
+from .pipeline import Prepared
+from .saved import Card
+from .settings import EvaluationOptions, Settings
+from .show import summary
+from .systems.protocol import System
+from .track.model import log_model
+from .track.runs import Run
+
+HEADLINES = (("song F1", "song_f1"), ("song accuracy", "song_accuracy"), ("song F1, macro", "song_f1_macro"))
+
+TRIVIAL = {
+    "majority class": "test_song_f1_majority",
+    "loudness alone": "test_song_f1_loudness",
+    "MFCC, logistic regression": "test_song_f1_mfcc",
+}
+
+
+def log_data(run: Run, prepared: Prepared, *, context: str = "training") -> None:
+    """Split, digests and what is wrong with the corpus; warnings also go to the terminal."""
+    table = pipeline.split_table(prepared)
+    corpus = pipeline.corpus_digest(table)
+    run.table(table, "split.csv")
+    run.tags(
+        {
+            "corpus": prepared.corpus.name,
+            "corpus_digest": corpus,
+            "split_digest": prepared.split.digest,
+            "features_digest": prepared.features.config.digest,
+        }
+    )
+    run.dataset(table, name=prepared.corpus.name, digest=corpus, context=context)
+    run.text(json.dumps({"short": prepared.short, "warnings": prepared.warnings}, indent=1), "corpus_notes.json")
+    sizes = {f"{side}_songs": len(tracks) for side, tracks in prepared.tracks.items()}
+    run.metrics(sizes | {f"{side}_clips": len(clips) for side, clips in prepared.clips.items()})
+    for warning in prepared.warnings:
+        print(f"warning: {warning}")
+
+
+def log_results(run: Run, system: System, prepared: Prepared, settings: Settings, work: Path) -> None:
+    """Evaluates the best weights, once; logs metrics, report and model; prints the summary."""
+    sides = score_sides(system, prepared, settings.make(EvaluationOptions))
+    metrics = log_evaluation(run, prepared, sides, settings, work)
+    card = Card(
+        model=settings["model"],
+        options={name: settings[name] for name in type(system).option_names()},
+        features=dataclasses.asdict(prepared.features.config),
+        clip_frames=prepared.clips["train"].length,
+        label=prepared.label,
+        classes=prepared.classes,
+        settings=dict(settings.values),
+        songs={
+            side: sorted(prepared.features.entries[t.track_id].audio_digest for t in tracks)
+            for side, tracks in prepared.tracks.items()
+        },
+    )
+    saved.save(work / "system", system, card)
+    uri = log_model(work / "system", work)
+    run.tags({"model_uri": uri})
+    _tell(run, settings["model"], uri, prepared, settings, metrics)
+
+
+def log_again(run: Run, system: System, card: Card, prepared: Prepared, settings: Settings, work: Path) -> None:
+    """Evaluates a loaded model; says how many test songs it has learned from."""
+    sides = score_sides(system, prepared, settings.make(EvaluationOptions))
+    metrics = log_evaluation(run, prepared, sides, settings, work)
+    learned = {digest for side in ("train", "val") for digest in card.songs[side]}
+    seen = sum(prepared.features.entries[t.track_id].audio_digest in learned for t in prepared.tracks["test"])
+    run.metrics({"test_songs_seen_in_training": seen})
+    if seen:
+        print(f"warning: the model trained or validated on {seen} of {len(prepared.tracks['test'])} test songs.")
+    _tell(run, card.model, settings["model"], prepared, settings, metrics)
+
+
+def score_sides(system: System, prepared: Prepared, options: EvaluationOptions) -> dict[str, SideScores]:
+    """Validation and test, and training where its map is asked for."""
+    wanted = ["val", "test"] + (["train"] if options.tsne_split in ("train", "all") else [])
+    return {side: SideScores.of(system, prepared.clips[side]) for side in wanted if len(prepared.clips[side])}
+
+
+def log_evaluation(
+    run: Run, prepared: Prepared, sides: Mapping[str, SideScores], settings: Settings, work: Path
+) -> dict[str, float]:
+    """Metrics and report; returns the metrics."""
+    seed = settings["seed"]
+    metrics = {}
+    for side in ("val", "test"):
+        if side in sides:
+            metrics |= sides[side].metrics(side, seed=seed)
+    if prepared.tracks["train"]:
+        metrics |= evaluation.trivial_metrics(prepared, seed=seed)
+    run.metrics(metrics)
+    evaluation.write_report(work / "report", prepared, sides, settings.make(EvaluationOptions), seed=seed)
+    run.folder(work / "report")
+    return metrics
+
+
+def _tell(run: Run, name: str, uri: str, prepared: Prepared, settings: Settings, metrics: Mapping[str, float]) -> None:
+    scores = [
+        (f"test {name}", metrics[f"test_{key}"], metrics[f"test_{key}_low"], metrics[f"test_{key}_high"])
+        for name, key in HEADLINES
+    ]
+    scores += [("test clip F1", metrics["test_clip_f1"], None, None)]
+    trivial = {said: metrics[key] for said, key in TRIVIAL.items() if key in metrics}
+    said = {
+        "title": f"{name} on {prepared.corpus.name}: {settings['split']} split, {settings['clip']:g} s clips",
+        "scores": scores,
+        "trivial": trivial,
+        "figures": ["confusion_song.png", "confusion_clip.png", "tsne.html", "spectrograms.png", "worst_songs.html"],
+        "next_commands": [
+            "mlflow ui",
+            f"mlflow run . -e evaluate -P model={run.run_id} -P split={settings['split']}",
+        ],
+        "facts": {
+            "run": run.run_id,
+            "model": uri,
+            "songs": f"{len(prepared.tracks['train'])} train, {len(prepared.tracks['val'])} val, "
+            f"{len(prepared.tracks['test'])} test",
+        },
+    }
+    run.description(summary.summary_markdown(**said))
+    print("\n" + summary.summary_text(**said))

@@ -1,0 +1,187 @@
+"""Parameters: one name each, from flags, a configuration file, a recipe or a default, in this order."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from .audio.features import FeatureConfig
+from .errors import InputError
+from .learn.training import RECIPES, Training
+from .systems import find
+
+T = TypeVar("T")
+FIXED_BY_MODEL = ("label", "clip")
+
+
+@dataclasses.dataclass(frozen=True)
+class DataOptions:
+    """What is learned from: corpus, label, split, length of a clip in seconds; processes that compute features."""
+
+    data: str = "demo"
+    label: str = "artist"
+    split: typing.Literal["song", "album", "manifest", "kfold", "all"] = "album"
+    folds: int = 5
+    fold: int = 0
+    clip: float = 5.0
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.clip > 0:
+            raise InputError(f"clip={self.clip:g} must be a positive number of seconds, for example clip=3.")
+        if self.workers is not None and self.workers < 1:
+            raise InputError(f"workers={self.workers} must be at least 1; leave it out for one a core.")
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationOptions:
+    """log_audio: log playable clips of the worst songs; tsne_split: side of the map, `all` as in the paper's figure 3."""
+
+    log_audio: bool = True
+    tsne_split: typing.Literal["train", "val", "test", "all"] = "test"
+
+
+@dataclasses.dataclass(frozen=True)
+class Sources:
+    """Where parameters come from. model: a system; recipe: a named set of values; config: a YAML file of values."""
+
+    model: str = "crnn"
+    recipe: str = "published"
+    config: str | None = None
+    resume: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Every parameter of a run with the value that is used."""
+
+    values: Mapping[str, Any]
+
+    def given(self, names: Sequence[str]) -> dict[str, Any]:
+        """The values of `names` that are set."""
+        return {name: self.values[name] for name in names if self.values[name] is not None}
+
+    def make(self, cls: type[T]) -> T:
+        """A dataclass from the values of its fields."""
+        return cls(**{name: self.values[name] for name in field_names(cls)})
+
+    def __getitem__(self, name: str) -> Any:
+        return self.values[name]
+
+
+def parse_flags(argv: Sequence[str]) -> dict[str, str]:
+    """`--name value` and `--name=value` to a mapping; hyphens in names are underscores."""
+    flags, rest = {}, list(argv)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--") or len(word) < 3:
+            raise InputError(f"'{word}' was given where --name value was expected.")
+        name, equals, value = word[2:].partition("=")
+        if not equals:
+            if not rest:
+                raise InputError(f"--{name} has no value; give --{name} value.")
+            value = rest.pop(0)
+        flags[name.replace("-", "_")] = value
+    return flags
+
+
+def train_settings(flags: Mapping[str, Any]) -> Settings:
+    """Settings of a training.
+
+    Raises:
+        InputError: An unknown name or a value that is not of its type or makes no sense.
+    """
+    file = read_config(flags["config"]) if flags.get("config") else {}
+    given = {**file, **flags}
+    sources = _typed(Sources, given)
+    system = find(sources.model)
+    if sources.recipe not in RECIPES:
+        raise InputError(f"recipe={sources.recipe} is unknown; choose one of {', '.join(RECIPES)}.")
+    given = {**RECIPES[sources.recipe], **given}
+    defaults = {**system.features, **system.training}
+    groups = (Sources, DataOptions, FeatureConfig, Training, EvaluationOptions, system.Config)
+    return resolve(groups, given, defaults)
+
+
+def evaluate_settings(flags: Mapping[str, Any], trained: Mapping[str, Any]) -> Settings:
+    """Settings of an evaluation: what is given, else what the model was trained with.
+
+    Raises:
+        InputError: An unknown name, or one that the model fixes.
+    """
+    free = [name for name in field_names(DataOptions) if name not in FIXED_BY_MODEL]
+    free += ["seed", *field_names(EvaluationOptions), "model"]
+    fixed = sorted(set(flags) - set(free))
+    if fixed:
+        raise InputError(f"evaluate does not take {', '.join(fixed)}: it takes {', '.join(sorted(free))}.")
+    known = field_names(DataOptions, EvaluationOptions)
+    values = {name: trained[name] for name in known if name in trained} | dict(flags)
+    seed = _cast("seed", values.pop("seed", trained["seed"]), int)
+    model = values.pop("model")
+    settings = resolve((DataOptions, EvaluationOptions), values)
+    return Settings({**settings.values, "seed": seed, "model": model})
+
+
+def field_names(*groups: type) -> list[str]:
+    return [field.name for group in groups for field in dataclasses.fields(group)]
+
+
+def resolve(groups: Sequence[type], given: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> Settings:
+    """Values of all fields of `groups`: those given, else `defaults`, else the fields' own."""
+    known = field_names(*groups)
+    for name in given:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            raise InputError(f"Unknown parameter {name}.{hint} Known: {', '.join(sorted(known))}.")
+    settings = {}
+    for group in groups:
+        settings |= dataclasses.asdict(_typed(group, {**(defaults or {}), **given}))
+    return Settings(settings)
+
+
+def read_config(path: str) -> dict[str, Any]:
+    """A YAML (or JSON) file of `name: value` lines."""
+    try:
+        values = yaml.safe_load(Path(path).expanduser().read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise InputError(f"config={path} cannot be read: {reason}. Give a YAML file of `name: value` lines.") from error
+    if not isinstance(values, dict):
+        raise InputError(f"config={path} holds no `name: value` lines.")
+    return {str(name): value for name, value in values.items()}
+
+
+def _typed(cls: type[T], given: Mapping[str, Any]) -> T:
+    hints = typing.get_type_hints(cls)
+    return cls(**{name: _cast(name, given[name], hints[name]) for name in field_names(cls) if name in given})
+
+
+def _cast(name: str, value: Any, kind: Any) -> Any:
+    """A flag's text or a file's value as the type of its field."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (types.UnionType, typing.Union):
+        return None if value in (None, "", "None", "none") else _cast(name, value, arguments[0])
+    if origin is typing.Literal:
+        if value not in arguments:
+            raise InputError(f"{name}={value} is unknown; choose one of {', '.join(map(str, arguments))}.")
+        return value
+    if kind is bool:
+        words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+        if str(value).lower() not in words:
+            raise InputError(f"{name}={value} is neither true nor false.")
+        return words[str(value).lower()]
+    try:
+        if isinstance(value, bool) or (kind is int and isinstance(value, float) and not value.is_integer()):
+            raise ValueError
+        return kind(value)
+    except (TypeError, ValueError) as error:
+        expected = {int: "a whole number", float: "a number"}.get(kind, kind.__name__)
+        raise InputError(f"{name}={value} is not {expected}.") from error

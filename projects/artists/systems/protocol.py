@@ -1,0 +1,40 @@
+"""What every system of the literature offers, whether it is a network or a Gaussian."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+import numpy as np
+
+from ..data.clipset import ClipSet
+
+
+class System(Protocol):
+    """A classifier of clips; a module of this folder defines one as `System` and its options as `Config`.
+
+    Config: frozen dataclass; its fields are flags of train, raising InputError on values that make no sense.
+    features: fields of FeatureConfig that differ from the default.
+    training: fields of Training that differ from the default.
+    min_frames: the shortest clip it takes.
+    """
+
+    Config: ClassVar[type]
+    features: ClassVar[dict[str, object]]
+    training: ClassVar[dict[str, object]]
+    min_frames: ClassVar[int]
+
+    def fit(self, train: ClipSet, val: ClipSet, num_classes: int, training: object, hooks: object) -> object:
+        """Learns; the result has best_epoch and history."""
+
+    def scores(self, batches: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Batches of clips (b, frames, n_mels) -> probabilities (n, num_classes), embeddings before the softmax (n, d)."""
+
+    def count_params(self) -> int: ...
+
+    def save(self, folder: Path) -> None:
+        """Writes files that hold no pickle."""
+
+    def load(self, folder: Path) -> None:
+        """Reads what `save` wrote."""

@@ -1,0 +1,44 @@
+"""Entry point featurize: log-mel spectrograms of a corpus into the cache."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+
+# Spawned workers import this module again: the library is imported where it is used.
+from . import cli
+
+USAGE = """mlflow run . -e featurize [-P data=demo] [-P crop=60] [-P workers=2]
+Computes what the cache (ARTISTS_CACHE, default ~/.cache/artists) does not hold yet.
+Parameters: data label crop sr n_fft hop_length n_mels mel_scale workers"""
+
+
+def run(flags: Mapping[str, str], run) -> None:
+    from .artists import pipeline
+    from .artists.audio.features import FeatureConfig
+    from .artists.data.featurize import surviving
+    from .artists.settings import DataOptions, resolve
+
+    settings = resolve((DataOptions, FeatureConfig), flags)
+    run.params({name: settings[name] for name in settings.values})
+    options, config = settings.make(DataOptions), settings.make(FeatureConfig)
+    corpus, features = pipeline.read_features(options, config, progress=cli.progress_bar("features"))
+    run.table(pipeline.quarantine_table(features), "quarantined.csv")
+    seconds = sum(entry.n_frames for entry in features.entries.values()) * config.hop_length / config.sr
+    run.metrics(
+        {
+            "tracks": len(features.entries),
+            "tracks_computed": features.computed,
+            "tracks_quarantined": len(features.quarantined),
+            "minutes": seconds / 60,
+        }
+    )
+    surviving(corpus, features, options.label)
+    print(
+        f"{len(features.entries)} tracks, {seconds / 60:.0f} minutes; {features.computed} computed now, "
+        f"{len(features.quarantined)} unreadable. Next: mlflow run . -e train -P data={options.data}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(cli.main(run, USAGE))

@@ -1,0 +1,53 @@
+"""Entry point main: featurize, train and evaluate, each a run of its own below this one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from . import cli
+
+USAGE = """mlflow run . [-P name=value ...]
+The parameters of train; see `python -m projects.train --help`."""
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+def run(flags: Mapping[str, str], run) -> None:
+    from .artists.audio.features import FeatureConfig
+    from .artists.settings import DataOptions, field_names, train_settings
+
+    settings = train_settings(flags)
+    run.params(settings.values)
+    known = field_names(DataOptions, FeatureConfig)
+    _step("featurize", {name: value for name, value in settings.given(known).items()})
+    trained = _step("train", dict(flags))
+    evaluated = _step("evaluate", {"model": trained})
+    run.tags({"train_run_id": trained, "evaluate_run_id": evaluated})
+
+
+def _step(entry_point: str, parameters: Mapping[str, object]) -> str:
+    """Runs an entry point in this environment, as a child of the active run; returns its run id."""
+    import mlflow
+    from mlflow.exceptions import ExecutionException
+
+    from .artists.errors import InputError
+
+    print(f"\n--- {entry_point} ---", flush=True)
+    try:
+        submitted = mlflow.projects.run(
+            str(PROJECT), entry_point, parameters=dict(parameters), env_manager="local", experiment_id=_experiment()
+        )
+    except ExecutionException as error:
+        raise InputError(f"{entry_point} failed; its message stands above.") from error
+    return submitted.run_id
+
+
+def _experiment() -> str:
+    import mlflow
+
+    return mlflow.active_run().info.experiment_id
+
+
+if __name__ == "__main__":
+    sys.exit(cli.main(run, USAGE))

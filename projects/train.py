@@ -1,0 +1,92 @@
+"""Entry point train: a corpus to a trained, evaluated, tracked classifier."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+# Spawned workers import this module again: the library is imported where it is used.
+from . import cli
+
+USAGE = """mlflow run . -e train -P clip=5 [-P name=value ...]
+data label split folds fold clip workers       the corpus and how it is cut
+crop sr n_fft hop_length n_mels mel_scale      features
+model recipe config resume                     what is trained; recipe and config (YAML) set other parameters
+epochs patience batch_size learning_rate seed  how it is trained
+log_audio tsne_split                           what is shown
+and the options of the model (crnn: gru_units conv_dropout dropout).
+A flag beats the config file, which beats the recipe, which beats the model's default. See README.md."""
+
+
+def run(flags: Mapping[str, str], run) -> None:
+    """Trains, evaluates on the best weights, and logs the model."""
+    from .artists import pipeline, results
+    from .artists.audio.features import FeatureConfig
+    from .artists.settings import DataOptions, train_settings
+    from .artists.systems import find
+
+    if flags.get("resume"):
+        flags = run.resume(flags["resume"])
+    settings = train_settings(flags)
+    run.params(settings.values)
+    options = settings.make(DataOptions)
+    find(settings["model"]).check_clip(options.clip, settings.make(FeatureConfig))
+    corpus, features = pipeline.read_features(
+        options, settings.make(FeatureConfig), progress=cli.progress_bar("features")
+    )
+    run.table(pipeline.quarantine_table(features), "quarantined.csv")
+    prepared = pipeline.prepare(corpus, features, options, seed=settings["seed"])
+    results.log_data(run, prepared)
+    system, state = _fit(settings, prepared, run)
+    with tempfile.TemporaryDirectory() as folder:
+        results.log_results(run, system, prepared, settings, Path(folder))
+
+
+def _fit(settings, prepared, run):
+    """A fitted system and the state of its training."""
+    from .artists import evaluation
+    from .artists.data.cache import cache_root
+    from .artists.learn import device
+    from .artists.learn.loop import Hooks
+    from .artists.learn.training import Training
+    from .artists.systems import find
+
+    hint = device.idle_gpu_hint()
+    if hint:
+        print(f"warning: {hint}")
+    run.environment(device.device())
+    logged, memory = run.steps("epoch_loss"), []
+
+    def on_epoch(epoch: int, logs: Mapping[str, float]) -> None:
+        memory.append(cli.private_mb())
+        if epoch not in logged:
+            run.metrics({f"epoch_{name}": value for name, value in logs.items()}, step=epoch)
+
+    hooks = Hooks(
+        validate=lambda proba: evaluation.validation_scores(prepared.clips["val"], proba),
+        on_epoch=on_epoch,
+        checkpoint=cache_root() / "checkpoints" / f"{run.run_id}.npz",
+    )
+    cls = find(settings["model"])
+    system = cls(**{name: settings[name] for name in cls.option_names()})
+    began = time.perf_counter()
+    state = system.fit(
+        prepared.clips["train"], prepared.clips["val"], len(prepared.classes), settings.make(Training), hooks
+    )
+    run.metrics(
+        {
+            "train_seconds": time.perf_counter() - began,
+            "clips_per_second": sum(e["clips_per_second"] for e in state.history) / len(state.history),
+            "best_epoch": state.best_epoch,
+            "parameters": system.count_params(),
+            "peak_private_mb": max(memory),
+        }
+    )
+    return system, state
+
+
+if __name__ == "__main__":
+    sys.exit(cli.main(run, USAGE))
