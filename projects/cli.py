@@ -57,14 +57,15 @@ def main(work: Work, usage: str, argv: Sequence[str] | None = None) -> int:
 
 
 def progress_bar(name: str) -> Callable[[int, int], None]:
-    """A bar for (done, total) calls."""
-    bar = tqdm(desc=name, unit=" tracks", mininterval=0.5, dynamic_ncols=True)
+    """A bar for (done, total) calls; it appears with the first and ends when all is done."""
+    bars: list[tqdm] = []
 
     def show(done: int, total: int) -> None:
-        bar.total = total
-        bar.update(done - bar.n)
+        if not bars:
+            bars.append(tqdm(desc=name, total=total, unit=" tracks", mininterval=0.5, dynamic_ncols=True))
+        bars[0].update(done - bars[0].n)
         if done == total:
-            bar.close()
+            bars[0].close()
 
     return show
 
@@ -79,7 +80,8 @@ def private_mb() -> float:
 
 
 def _environment() -> None:
-    """Read by TensorFlow when it is imported: quiet, and GPU memory taken as it is needed."""
+    """Read by TensorFlow and MLflow when they are imported: quiet, and GPU memory taken as it is needed."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")

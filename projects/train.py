@@ -29,11 +29,11 @@ def run(flags: Mapping[str, str], run) -> None:
     from .artists.systems import find
 
     if flags.get("resume"):
-        flags = run.resume(flags["resume"])
+        flags = _resumed(flags, run)
     settings = train_settings(flags)
     run.params(settings.values)
     options = settings.make(DataOptions)
-    find(settings["model"]).check_clip(options.clip, settings.make(FeatureConfig))
+    find(settings["model"]).check_input(options.clip, settings.make(FeatureConfig))
     corpus, features = pipeline.read_features(
         options, settings.make(FeatureConfig), progress=cli.progress_bar("features")
     )
@@ -43,6 +43,16 @@ def run(flags: Mapping[str, str], run) -> None:
     system, state = _fit(settings, prepared, run)
     with tempfile.TemporaryDirectory() as folder:
         results.log_results(run, system, prepared, settings, Path(folder))
+
+
+def _resumed(flags: Mapping[str, str], run) -> Mapping[str, str]:
+    """The parameters of the run that is to go on; what its configuration file set is among them."""
+    from .artists.errors import InputError
+
+    others = sorted(set(flags) - {"resume"})
+    if others:
+        raise InputError(f"resume keeps the parameters of the old run; leave out {', '.join(others)}.")
+    return {name: value for name, value in run.resume(flags["resume"]).items() if name != "config"}
 
 
 def _fit(settings, prepared, run):

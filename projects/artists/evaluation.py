@@ -65,10 +65,8 @@ def validation_scores(clips: ClipSet, proba: np.ndarray) -> dict[str, float]:
     """What a training shows after each epoch."""
     _, song_proba = pooling.mean_probability(proba, clips.songs)
     song_y = clips.y[np.unique(clips.songs, return_index=True)[1]]
-    return {
-        "val_clip_f1": metrics.f1(clips.y, proba.argmax(1)),
-        "val_song_f1": metrics.f1(song_y, song_proba.argmax(1)),
-    }
+    f1 = metrics.METRICS["f1"]
+    return {"val_clip_f1": f1(clips.y, proba), "val_song_f1": f1(song_y, song_proba)}
 
 
 def trivial_metrics(prepared: Prepared, *, seed: int) -> dict[str, float]:
@@ -117,7 +115,8 @@ def song_table(prepared: Prepared, scores: SideScores, side: str = "test") -> pd
             "track_id": [t.track_id for t in tracks],
             "song": [t.title for t in tracks],
             "album": [t.album for t in tracks],
-            "artist": [prepared.classes[y] for y in scores.song_y],
+            "artist": [t.artist for t in tracks],
+            "label": [prepared.classes[y] for y in scores.song_y],
             "predicted": [prepared.classes[p] for p in predicted],
             "probability": scores.song_proba[rows, predicted],
             "probability_true": scores.song_proba[rows, scores.song_y],
@@ -142,7 +141,7 @@ def _write_worst(
             file = folder / "worst_songs" / f"{rank:02d}_{_plain(track_id)}.wav"
             file.parent.mkdir(exist_ok=True)
             file.write_bytes(wav)
-    page = worst_songs.worst_songs_html(worst, clips, "The twenty worst songs of the test side")
+    page = worst_songs.worst_songs_html(worst.assign(artist=worst["label"], probability=worst["probability_true"]), clips, "The twenty worst songs of the test side")
     (folder / "worst_songs.html").write_text(page, encoding="utf-8")
 
 
@@ -176,7 +175,7 @@ def _write_map(
     (folder / "tsne.png").write_bytes(figures.figure_bytes(figures.tsne_figure(xy, table["label"].tolist(), title)))
     colours = list(dict.fromkeys(["label", "artist", "album", *sorted(_extra_labels(prepared)), "side"]))
     colours = [name for name in colours if 1 < table[name].nunique() <= 100]
-    (folder / "tsne.html").write_text(tsne_page.tsne_html(table, title, colour_by=colours), encoding="utf-8")
+    (folder / "tsne.html").write_text(tsne_page.tsne_html(table, title, colour_by=colours, target="label"), encoding="utf-8")
 
 
 def _clip_table(prepared: Prepared, scores: SideScores, side: str) -> pd.DataFrame:

@@ -43,7 +43,7 @@ class Prepared:
         """What a reader of the scores has to know."""
         said = [
             f"No song of {self.label} {', '.join(values[:5])}{' ...' if len(values) > 5 else ''} is on side {side}."
-            for side, values in self.split.missing(self.corpus, self.label).items()
+            for side, values in self._absent().items()
             if values and self.tracks[side]
         ]
         if self.short:
@@ -53,6 +53,12 @@ class Prepared:
         if self.features.quarantined:
             said.append(f"{len(self.features.quarantined)} file(s) could not be read: see quarantined.csv.")
         return said
+
+    def _absent(self) -> dict[str, list[str]]:
+        """Side -> label values of the corpus that have no clip there: no song, or only songs shorter than a clip."""
+        values = {track.label(self.label) for track in self.corpus.tracks}
+        present = {side: {self.classes[i] for i in clips.y} for side, clips in self.clips.items()}
+        return {side: sorted(values - present[side]) for side in SIDES}
 
 
 def read_features(

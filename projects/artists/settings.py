@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -98,7 +99,9 @@ def train_settings(flags: Mapping[str, Any]) -> Settings:
     Raises:
         InputError: An unknown name or a value that is not of its type or makes no sense.
     """
-    file = read_config(flags["config"]) if flags.get("config") else {}
+    # A resumed run hands over its parameters as text, "None" among them.
+    config = _cast("config", flags.get("config"), str | None)
+    file = read_config(config) if config else {}
     given = {**file, **flags}
     sources = _typed(Sources, given)
     system = find(sources.model)
@@ -151,7 +154,7 @@ def read_config(path: str) -> dict[str, Any]:
     """A YAML (or JSON) file of `name: value` lines."""
     try:
         values = yaml.safe_load(Path(path).expanduser().read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise InputError(f"config={path} cannot be read: {reason}. Give a YAML file of `name: value` lines.") from error
     if not isinstance(values, dict):
@@ -181,7 +184,10 @@ def _cast(name: str, value: Any, kind: Any) -> Any:
     try:
         if isinstance(value, bool) or (kind is int and isinstance(value, float) and not value.is_integer()):
             raise ValueError
-        return kind(value)
-    except (TypeError, ValueError) as error:
-        expected = {int: "a whole number", float: "a number"}.get(kind, kind.__name__)
+        cast = kind(value)
+        if kind is float and not math.isfinite(cast):
+            raise ValueError
+        return cast
+    except (TypeError, ValueError, OverflowError) as error:
+        expected = {int: "a whole number", float: "a number"}.get(kind, "text; put it in quotes")
         raise InputError(f"{name}={value} is not {expected}.") from error

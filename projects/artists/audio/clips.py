@@ -20,10 +20,11 @@ def clip_frames(clip: float, config: FeatureConfig) -> int:
     Raises:
         InputError: `clip` is not positive.
     """
-    if not clip > 0 or not math.isfinite(clip):
+    if not clip > 0 or not math.isfinite(clip * config.sr):
         raise InputError(f"clip={clip:g} must be a positive number of seconds, for example clip=3.")
     published = PUBLISHED_FRAMES.get((config.sr, config.hop_length, float(clip)))
-    return published or math.ceil(clip * config.sr / config.hop_length)
+    # 64.224 s are 2,007 frames, not 2,007.0000000000002.
+    return published or math.ceil(round(clip * config.sr / config.hop_length, 6))
 
 
 def clip_starts(n_frames: int, length: int) -> np.ndarray:

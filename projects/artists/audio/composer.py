@@ -1,8 +1,9 @@
 """Composition for the demo corpus: a style and a generator in, the notes of a piece out.
 
 A `Style` is what the songs of an artist share, a `Piece` one draw from it (scale, tempo, key, instruments,
-patterns). `compose` writes the notes: form, chords led by the nearest voices, bass, drums with fills, and a melody of
-two motifs that return. A rhythm is a bar of sixteenths: x accented, o plain, . silent; a waltz reads the first twelve.
+patterns). `compose` writes the notes: form, chords led by the nearest voices, bass, drums with fills, and a
+melody of two motifs that return. A rhythm is a bar of sixteenths: x accented, o plain, . silent; a bar of three
+beats reads the first twelve.
 """
 
 from __future__ import annotations
@@ -38,14 +39,14 @@ BEATS: dict[str, dict[str, str]] = {
     "stomp": {"kick": "x...x...x...x...", "shaker": "..o...o...o...o.", "snare": "....o.......o..."},
     "waltz": {"kick": "x...........", "shaker": "....o...o...", "rim": "........o..."},
     "ride": {"ride": "x...x..ox...x..o", "open": "....o.......o...", "kick": "o..............."},
-    "bop": {"ride": "x...x..ox...x..o", "hat": "....x.......x...", "snare": "......o........o", "kick": "o.....o."},
+    "bop": {"ride": "x...x..ox...x..o", "hat": "....x.......x...", "snare": "......o........o", "kick": "o....."},
     "four": {"kick": "x...x...x...x...", "open": "..o...o...o...o.", "snare": "....x.......x..."},
     "backbeat": {"kick": "x.....x.x.......", "snare": "....x.......x...", "hat": "x.o.x.o.x.o.x.o."},
     "onedrop": {"kick": "........x.......", "rim": "........x.......", "hat": "x.o.x.oox.o.x.o."},
     "steppers": {"kick": "x...x...x...x...", "rim": "......o...o...o.", "hat": "..x...x...x...x."},
 }
 FORMS = ("vc", "vcv", "vcbc", "vvc", "cvc", "vbc")
-LOUDNESS = {"i": 0.6, "v": 0.8, "c": 1.0, "b": 0.65}  # intro, verse, chorus, break
+LOUDNESS = {"i": 0.5, "v": 0.72, "c": 1.0, "b": 0.55}  # intro, verse, chorus, break
 ENDING = 2.6  # seconds from the last chord to the end
 FAVOUR = 0.3  # how much rarer each further choice of a style is than the one before it
 ACCENTS = {"x": 1.0, "o": 0.72}
@@ -55,8 +56,8 @@ ACCENTS = {"x": 1.0, "o": 0.72}
 class Style:
     """What the songs of an artist have in common; a piece draws one of each choice, the earlier the likelier.
 
-    tempo: lowest and highest, quarter notes a minute. swing: lateness of the second eighth, in quarters. busy and
-    leap: density and leaps of the melody, 0 to 1. seventh: four voices a chord. echo: on the lead.
+    tempo: lowest and highest, quarter notes a minute. swing: lateness of the second eighth, in quarters. busy
+    and leap: density and leaps of the melody, 0 to 1. seventh: four voices a chord. echo: on the lead.
     """
 
     scales: tuple[str, ...]
@@ -80,7 +81,7 @@ class Style:
 
 @dataclass(frozen=True)
 class Piece:
-    """One draw from a style: `tonic` a MIDI number, `verse` and `chorus` degrees, the rest names in the tables."""
+    """One draw from a style: `tonic` a MIDI number, `verse` and `chorus` degrees, the rest names in tables."""
 
     style: Style
     scale: str
@@ -149,7 +150,7 @@ def draw(style: Style, rng: np.random.Generator) -> Piece:
 
 
 def compose(piece: Piece, n_bars: int, rng: np.random.Generator) -> Parts:
-    """The notes of a piece: `n_bars` of intro, verses, choruses and breaks, then a chord of ENDING seconds."""
+    """The notes of a piece: `n_bars` of intro, verses, choruses, breaks, then a chord of ENDING seconds."""
     form = _form(n_bars, rng)
     melodies = {section: _phrase(piece, rng, lift) for section, lift in (("v", 0), ("c", 2), ("b", -1))}
     parts, turn = Parts(), 0
@@ -167,7 +168,7 @@ def compose(piece: Piece, n_bars: int, rng: np.random.Generator) -> Parts:
 
 
 def _form(n_bars: int, rng: np.random.Generator) -> str:
-    """A letter a bar, such as 'iivvvvccccvvcc': intro, then the sections of one of FORMS, about equally long."""
+    """A letter a bar, such as 'iivvvvccccvvcc': intro, then the sections of one of FORMS, equally long."""
     intro = 1 if n_bars < 8 else 2
     order = FORMS[int(rng.integers(len(FORMS) if n_bars > 6 else 2))]
     edges = np.round(np.linspace(0, n_bars - intro, len(order) + 1)).astype(int)
@@ -236,7 +237,7 @@ def _layer(parts: Parts, piece: Piece, bar: int, voices: list[int], loud: float,
 
 
 def _phrase(piece: Piece, rng: np.random.Generator, lift: int) -> list[list[tuple[int, int, int]]]:
-    """Four bars of melody, motifs A B A C, C the cadence of B; a note is (step, steps, degree of the scale)."""
+    """Four bars of melody, motifs A B A C, C the cadence of B; a note is (step, steps, degree)."""
     one, two = _motif(piece, rng, lift), _motif(piece, rng, lift)
     rest = piece.steps - 6
     cadence = [(step, min(steps, rest - step), degree) for step, steps, degree in two if step < rest]
@@ -265,7 +266,8 @@ def _sing(parts: Parts, piece: Piece, bar: int, root: int, motif: list[tuple[int
             degree = min((root + tone + octave for tone in (0, 2, 4) for octave in (-7, 0, 7)),
                          key=lambda tone, wanted=degree: abs(tone - wanted))
         accent = 1.0 if step % 4 == 0 else 0.85
-        parts.lead.append(_note(piece, bar, step, min(steps, 8), piece.pitch(degree), loud * accent, rng, 0.9))
+        midi = piece.pitch(degree)
+        parts.lead.append(_note(piece, bar, step, min(steps, 8), midi, loud * accent, rng, 0.9))
 
 
 def _beat(parts: Parts, piece: Piece, bar: int, section: str, *, first: bool, fill: bool,

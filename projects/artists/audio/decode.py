@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -40,11 +41,13 @@ def read_audio(source: Path | BinaryIO, sr: int, *, crop: float | None = None) -
     if isinstance(source, Path) and source.suffix.lower() in AV_SUFFIXES:
         y, native = _read_with_av(source)
         return soxr.resample(_centre(y, native, crop), native, sr, quality="HQ")
+    # Names of old collections are not always UTF-8, which soundfile insists on for str.
+    opened = os.fsencode(source) if isinstance(source, Path) and os.name == "posix" else source
     try:
-        with soundfile.SoundFile(source) as file:
+        with soundfile.SoundFile(opened) as file:
             return _resampled(file, sr, crop)
     except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
-        raise DecodeError(f"not readable as audio: {_reason(error)}") from error
+        raise DecodeError(f"not readable as audio: {_reason(source, error)}") from error
 
 
 def _resampled(file: soundfile.SoundFile, sr: int, crop: float | None) -> np.ndarray:
@@ -82,7 +85,7 @@ def _mono_blocks(file: soundfile.SoundFile, frames: int) -> Iterator[np.ndarray]
 
 def centre_span(frames: int, rate: int, crop: float) -> tuple[int, int]:
     """(first frame, number of frames) of the centre `crop` seconds of a file of `frames` frames."""
-    keep = min(frames, round(crop * rate))
+    keep = frames if crop * rate >= frames else max(1, round(crop * rate))
     return (frames - keep) // 2, keep
 
 
@@ -107,15 +110,21 @@ def _read_with_av(path: Path) -> tuple[np.ndarray, int]:
         ) from error
     try:
         with av.open(str(path)) as container:
-            resampler = av.AudioResampler(format="fltp", layout="mono")
+            # Not layout="mono": FFmpeg's downmix of stereo is 3 dB louder than the mean.
+            resampler = av.AudioResampler(format="fltp")
             frames = [f for raw in container.decode(audio=0) for f in resampler.resample(raw)]
             frames += resampler.resample(None)
-    except (av.error.FFmpegError, IndexError) as error:
-        raise DecodeError(f"not readable as audio: {error}") from error
+    # ValueError: rate or channels change on the way.
+    except (av.error.FFmpegError, IndexError, ValueError) as error:
+        raise DecodeError(f"not readable as audio: {_reason(path, error)}") from error
     if not frames:
         raise DecodeError("the file holds no samples")
-    return np.concatenate([f.to_ndarray()[0] for f in frames]), frames[0].sample_rate
+    return np.concatenate([f.to_ndarray().mean(axis=0) for f in frames]), frames[0].sample_rate
 
 
-def _reason(error: Exception) -> str:
-    return str(error).rsplit(": ", 1)[-1].strip() or type(error).__name__
+def _reason(source: Path | BinaryIO, error: Exception) -> str:
+    if isinstance(source, Path) and not source.is_file():
+        return "it is a folder" if source.is_dir() else "there is no such file"
+    said = (getattr(error, "strerror", None) or str(error).rsplit(": ", 1)[-1]).strip()
+    # What libsndfile says of any .mp3 in which it finds no MPEG frame.
+    return "Format not recognised." if said.startswith("File does not exist") else said or type(error).__name__

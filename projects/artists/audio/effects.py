@@ -1,6 +1,6 @@
 """Effects and the production of an album: (n,) float arrays in and out, levels in dB of full scale.
 
-Shelves and bells are the biquads of R. Bristow-Johnson's Audio EQ Cookbook; the reverberation is a convolution
+Shelves and bells are the biquads of R. Bristow-Johnson's Audio EQ Cookbook; reverberation is a convolution
 with noise that decays exponentially, faster at high frequencies (Moorer 1979).
 """
 
@@ -156,7 +156,7 @@ def produce(y: np.ndarray, production: Production, *, sr: int, rng: np.random.Ge
 
 
 def level(y: np.ndarray, loudness: float, *, highest: float = 0.97) -> np.ndarray:
-    """`y` without its mean, at `loudness` dB RMS; from 0.7 on a limiter bends peaks to stay below `highest`."""
+    """`y` without its mean, at `loudness` dB RMS; from 0.7 on a limiter bends peaks to below `highest`."""
     y = y - np.mean(y)
     y = y / (np.sqrt(np.mean(y**2)) + 1e-9) * gain(loudness)
     over = np.maximum(np.abs(y) - 0.7, 0.0)

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import math
 from typing import Literal
 
 import numpy as np
@@ -39,13 +40,15 @@ class FeatureConfig:
         for name in ("sr", "n_fft", "hop_length", "n_mels"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name}={getattr(self, name)} must be a positive whole number.")
-        if self.crop is not None and self.crop <= 0:
+        if self.crop is not None and not 0 < self.crop < math.inf:
             raise InputError(f"crop={self.crop} must be a positive number of seconds; leave it out for whole tracks.")
 
     @property
     def digest(self) -> str:
         """Sixteen hex digits that change with any field."""
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        # 60 and 60.0 are one configuration.
+        crop = None if self.crop is None else float(self.crop)
+        text = json.dumps({**dataclasses.asdict(self), "crop": crop}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -1,8 +1,8 @@
 """Instruments and drums of the demo corpus: notes in, arrays out.
 
-Pitched sounds are evolving wavetables: the amplitudes of the harmonics at a few instants (plucked strings whose
-upper partials die first, filtered saws, formants of a voice) become one cycle each, and a phase runs through them.
-Electric piano and bells are two-operator FM (Chowning 1973). Randomness enters as a generator.
+Pitched sounds are evolving wavetables: the amplitudes of the harmonics at a few instants (plucked strings
+whose upper partials die first, filtered saws, formants of a voice) become one cycle each, and a phase runs
+through them. Electric piano and bells are two-operator FM (Chowning 1973).
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Note(NamedTuple):
 class Instrument:
     """A timbre.
 
-    `voice(f0, n, sr, force, rng)` gives (n,) samples near unit RMS before the envelope of `attack` and `release`
-    seconds; `family` is acoustic, electric or synthetic, `bright` what a listener would call it.
+    `voice(f0, n, sr, force, rng)` gives (n,) samples near unit RMS before the envelope of `attack` and
+    `release` seconds; `family` is acoustic, electric or synthetic, `bright` what a listener would call it.
     """
 
     voice: Callable[..., np.ndarray]
@@ -43,7 +43,7 @@ class Instrument:
     release: float
 
 
-# Spectra: t (N_ROWS, 1) in seconds, h (1, n_harmonics), f0 in Hz, force 0 to 1 -> amplitudes (N_ROWS, n_harmonics).
+# Spectra: t (N_ROWS, 1) seconds, h (1, n_harmonics), f0 Hz, force 0 to 1 -> amplitudes (N_ROWS, n_harmonics).
 
 def _low_pass(h: np.ndarray, f0: float, cutoff: float | np.ndarray) -> np.ndarray:
     """Magnitude of a two-pole low-pass (12 dB an octave) at the harmonics."""
@@ -68,7 +68,7 @@ def drawbars(t: np.ndarray, h: np.ndarray, f0: float, force: float, *, bars: tup
 
 def subtractive(t: np.ndarray, h: np.ndarray, f0: float, force: float, *, square: bool, cutoff: float,
                 sweep: float, decay: float) -> np.ndarray:
-    """Saw or square through a low-pass opening to `cutoff * (1 + sweep)` Hz and closing in `decay` seconds."""
+    """Saw or square through a low-pass that closes from `cutoff * (1 + sweep)` Hz in `decay` seconds."""
     wave = (h % 2) / h if square else 1.0 / h
     moving = cutoff * (0.6 + 0.6 * force) * (1.0 + sweep * np.exp(-t / decay))
     return wave * _low_pass(h, f0, moving + 0.5 * f0)
@@ -76,7 +76,7 @@ def subtractive(t: np.ndarray, h: np.ndarray, f0: float, force: float, *, square
 
 def blown(t: np.ndarray, h: np.ndarray, f0: float, force: float, *, odd: float, tilt: float,
           rise: float) -> np.ndarray:
-    """Flute, reed or brass: the partials follow the pressure, upper ones later; `odd` weakens the even ones."""
+    """Flute, reed or brass: partials follow the pressure, upper ones later; `odd` weakens the even ones."""
     pressure = 1.0 - np.exp(-t / rise)
     balance = np.where(h % 2 == 0, 1.0 - odd, 1.0)
     return balance * h ** -(tilt - 0.6 * force) * pressure ** (0.6 + 0.25 * h)
@@ -84,7 +84,7 @@ def blown(t: np.ndarray, h: np.ndarray, f0: float, force: float, *, odd: float, 
 
 def sung(t: np.ndarray, h: np.ndarray, f0: float, force: float, *, vowels: tuple[tuple[float, ...], ...]
          ) -> np.ndarray:
-    """A voice gliding from the first vowel to the last in a quarter of a second; a vowel is three formants, Hz."""
+    """A voice gliding from the first vowel to the last in a quarter of a second; a vowel is three formants."""
     def shape(vowel: tuple[float, ...]) -> np.ndarray:
         formants = zip(vowel, (1.0, 0.6, 0.25), (90.0, 110.0, 160.0), strict=True)
         return sum(gain / (1.0 + ((h * f0 - hz) / width) ** 2) for hz, gain, width in formants)
@@ -165,8 +165,8 @@ INSTRUMENTS: dict[str, Instrument] = {
         ("nylon", _string(position=0.23, tilt=1.6, damping=3.2), "acoustic", False, 0.003, 0.08),
         ("steel", _string(position=0.13, tilt=1.25, damping=2.0), "acoustic", True, 0.002, 0.08),
         ("piano", _string(position=0.11, tilt=1.4, damping=1.6, detune=1.5), "acoustic", False, 0.003, 0.12),
-        ("flute", _additive(blown, odd=0.35, tilt=2.6, rise=0.05, vibrato=14.0, breath=0.05), "acoustic", False,
-         0.05, 0.07),
+        ("flute", _additive(blown, odd=0.35, tilt=2.6, rise=0.05, vibrato=14.0, breath=0.05), "acoustic",
+         False, 0.05, 0.07),
         ("reed", _additive(blown, odd=0.75, tilt=1.5, rise=0.03, vibrato=9.0), "acoustic", True, 0.025, 0.05),
         ("voice", _additive(sung, vowels=_VOWELS, vibrato=22.0, breath=0.02), "acoustic", False, 0.06, 0.09),
         ("organ", _additive(drawbars, bars=(1.0, 0.7, 0.5, 0.35, 0.2, 0.25)), "electric", True, 0.008, 0.03),
@@ -186,7 +186,7 @@ INSTRUMENTS: dict[str, Instrument] = {
 
 def play(notes: Iterable[Note], instrument: Instrument, n: int, *, sr: int, rng: np.random.Generator,
          tuning: float = 440.0) -> np.ndarray:
-    """One part -> (n,) float32; equal notes (pitch, length to 20 ms, one of four forces) are computed once."""
+    """One part -> (n,) float32; equal notes (pitch, length to 20 ms, force in four steps) are made once."""
     y = np.zeros(n, dtype=np.float32)
     made: dict[tuple[float, int, int], np.ndarray] = {}
     for note in sorted(notes):
@@ -256,7 +256,8 @@ def snare(kit: Kit, sr: int, rng: np.random.Generator) -> np.ndarray:
     return 0.6 * head * np.exp(-t / (0.05 * kit.length)) + 0.5 * wires
 
 
-def _hiss(t: np.ndarray, sr: int, low: float, high: float, fade: float, rng: np.random.Generator) -> np.ndarray:
+def _hiss(t: np.ndarray, sr: int, low: float, high: float, fade: float, rng: np.random.Generator
+          ) -> np.ndarray:
     return _noise_band(len(t), sr, low, high, rng) * np.exp(-t / fade)
 
 
@@ -275,7 +276,7 @@ def _cymbal(kit: Kit, sr: int, rng: np.random.Generator, *, fade: float, low: fl
 
 def shaker(kit: Kit, sr: int, rng: np.random.Generator) -> np.ndarray:
     """Shaker or brush: noise that swells before it dies."""
-    t = np.arange(round(0.12 * sr)) / sr
+    t = np.arange(round(0.24 * sr)) / sr
     grains = _noise_band(len(t), sr, 2500.0 * kit.bright, 7000.0, rng)
     return 0.35 * grains * (t / 0.03) * np.exp(1.0 - t / 0.03)
 

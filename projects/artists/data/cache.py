@@ -69,7 +69,7 @@ def audio_digest(path: Path) -> str:
 
 
 class DigestIndex:
-    """Remembers the digest of files that have not changed (path, size, time of change), as git does.
+    """Remembers the digest of files that have not changed (path, size, times of change), as git does.
 
     Spares reading a whole library again on each run. Safe with many processes: it is SQLite.
     """
@@ -77,24 +77,26 @@ class DigestIndex:
     def __init__(self, root: Path | None = None) -> None:
         self._db = sqlite3.connect((root or cache_root()) / "digests.sqlite", timeout=60)
         self._db.execute(
-            "CREATE TABLE IF NOT EXISTS digest (path TEXT PRIMARY KEY, size INTEGER, changed INTEGER, sha256 TEXT)"
+            "CREATE TABLE IF NOT EXISTS file"
+            " (path BLOB PRIMARY KEY, size INTEGER, mtime INTEGER, ctime INTEGER, sha256 TEXT)"
         )
 
     def get(self, path: Path) -> str | None:
         try:
             stat = path.stat()
-        except OSError:
+        except (OSError, ValueError):
             return None
         row = self._db.execute(
-            "SELECT sha256 FROM digest WHERE path = ? AND size = ? AND changed = ?",
-            (str(path), stat.st_size, stat.st_mtime_ns),
+            "SELECT sha256 FROM file WHERE path = ? AND size = ? AND mtime = ? AND ctime = ?", _key(path, stat)
         ).fetchone()
         return row and row[0]
 
     def put(self, path: Path, stat: os.stat_result, sha256: str) -> None:
         """`stat` was taken before the bytes were read, so that a change in between is seen next time."""
         with self._db:
-            self._db.execute(
-                "INSERT OR REPLACE INTO digest VALUES (?, ?, ?, ?)",
-                (str(path), stat.st_size, stat.st_mtime_ns, sha256),
-            )
+            self._db.execute("INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?)", (*_key(path, stat), sha256))
+
+
+def _key(path: Path, stat: os.stat_result) -> tuple[bytes, int, int, int]:
+    """The time of modification can be set back, as `cp -p` does; that of the last change (ctime) cannot."""
+    return os.fsencode(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns

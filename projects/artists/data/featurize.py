@@ -6,10 +6,12 @@ import concurrent.futures as futures
 import dataclasses
 import multiprocessing
 import os
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+
+import numpy as np
 
 from ..audio.decode import DecodeError, read_audio
 from ..audio.features import FeatureConfig, log_mel
@@ -32,7 +34,7 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True)
 class Features:
-    """What featurizing a corpus gave: an entry or a reason for every track id."""
+    """What featurizing a corpus gave: an entry or a reason for every track id; how many were computed, not found."""
 
     config: FeatureConfig
     entries: dict[str, Entry]
@@ -47,6 +49,7 @@ class _Done:
     digest: str = ""
     n_frames: int = 0
     stat: os.stat_result | None = None
+    computed: bool = False
     reason: str = ""
 
 
@@ -75,7 +78,7 @@ def featurize(
         if done.reason:
             quarantined[track.track_id] = done.reason
         else:
-            computed += 1
+            computed += done.computed
             index.put(track.path, done.stat, done.digest)
             entries[track.track_id] = Entry(done.digest, done.n_frames, store.path(done.digest))
         if progress:
@@ -83,25 +86,43 @@ def featurize(
     return Features(config, entries, quarantined, computed)
 
 
-def _computed(tracks: list[Track], store: FeatureStore, workers: int) -> Iterable[tuple[Track, _Done]]:
-    """Runs the workers; a file that kills its process is tried once more alone, then given up."""
-    if not tracks:
-        return
-    context = multiprocessing.get_context("spawn")
-    suspects: list[Track] = []
-    with futures.ProcessPoolExecutor(min(workers, len(tracks)), context, _single_threaded) as pool:
-        running = {pool.submit(_compute, track.path, store): track for track in tracks}
-        for future in futures.as_completed(running):
-            try:
-                yield running[future], future.result()
-            except BrokenProcessPool:
-                suspects.append(running[future])
-    for track in suspects:
-        with futures.ProcessPoolExecutor(1, context, _single_threaded) as pool:
-            try:
-                yield track, pool.submit(_compute, track.path, store).result()
-            except BrokenProcessPool:
+def _computed(tracks: list[Track], store: FeatureStore, workers: int) -> Iterator[tuple[Track, _Done]]:
+    """Runs the workers; files in flight when one dies are tried once more alone, and what kills again is given up."""
+    waiting = deque(tracks)
+    while waiting:
+        suspects: deque[Track] = deque()
+        yield from _until_crash(waiting, suspects, store, min(workers, len(waiting)))
+        while suspects:
+            guilty: deque[Track] = deque()
+            yield from _until_crash(suspects, guilty, store, 1)
+            for track in guilty:
                 yield track, _Done(reason="the decoder crashed on this file")
+
+
+def _until_crash(
+    waiting: deque[Track], crashed: deque[Track], store: FeatureStore, workers: int
+) -> Iterator[tuple[Track, _Done]]:
+    """Computes from the left of `waiting` until it is empty or a worker dies; tracks then in flight go to `crashed`.
+
+    Few are in flight: few are suspected, and Ctrl-C waits for few. A single worker has one, so it is the guilty one.
+    """
+    in_flight = 1 if workers == 1 else 2 * workers
+    running: dict[futures.Future[_Done], Track] = {}
+    context = multiprocessing.get_context("spawn")
+    with futures.ProcessPoolExecutor(workers, context, _single_threaded) as pool:
+        while running or (waiting and not crashed):
+            while waiting and not crashed and len(running) < in_flight:
+                try:
+                    running[pool.submit(_compute, waiting[0].path, store)] = waiting[0]
+                except BrokenProcessPool:
+                    crashed.append(waiting[0])
+                waiting.popleft()
+            for future in futures.wait(running, return_when=futures.FIRST_COMPLETED).done:
+                track = running.pop(future)
+                try:
+                    yield track, future.result()
+                except BrokenProcessPool:
+                    crashed.append(track)
 
 
 def _single_threaded() -> None:
@@ -115,18 +136,21 @@ def _compute(path: Path, store: FeatureStore) -> _Done:
     try:
         stat = path.stat()
         digest = audio_digest(path)
-        frames = store.n_frames(digest)
-        if not frames:
-            features = log_mel(read_audio(path, store.config.sr, crop=store.config.crop), store.config)
-            store.write(digest, features)
-            frames = len(features)
+    except (OSError, ValueError) as error:
+        return _Done(reason=f"{getattr(error, 'strerror', None) or error}: {path}")
+    frames = store.n_frames(digest)
+    if frames:
         return _Done(digest, frames, stat)
+    try:
+        features = log_mel(read_audio(path, store.config.sr, crop=store.config.crop), store.config)
     except DecodeError as error:
         return _Done(reason=str(error))
-    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
-        return _Done(reason=f"{error.strerror}: {path}")
     except MemoryError:
         return _Done(reason="not enough memory to decode it")
+    if not np.isfinite(features).all():
+        return _Done(reason="its samples are too large: the power of the spectrum overflows")
+    store.write(digest, features)
+    return _Done(digest, len(features), stat, computed=True)
 
 
 def surviving(corpus: Corpus, features: Features, label: str) -> Corpus:
@@ -141,7 +165,7 @@ def surviving(corpus: Corpus, features: Features, label: str) -> Corpus:
         return corpus
     before = Counter(track.label(label) for track in corpus.tracks)
     gone = sorted(before.keys() - {track.label(label) for track in kept})
-    example = next(iter(features.quarantined.items()))
+    example = min(features.quarantined.items())
     hint = f"The first: {example[0]}: {example[1]}. quarantined.csv of this run lists them all; mend or remove them."
     if gone:
         raise InputError(f"No readable file is left of {label} {', '.join(gone)} ({lost} bad file(s)). {hint}")

@@ -36,11 +36,6 @@ class Split:
     def tracks(self, corpus: Corpus, side: str) -> list[Track]:
         return [track for track in corpus.tracks if self.sides.get(track.track_id) == side]
 
-    def missing(self, corpus: Corpus, label: str) -> dict[str, list[str]]:
-        """Side -> values of `label` that have no song there."""
-        values = {track.label(label) for track in corpus.tracks}
-        return {side: sorted(values - {track.label(label) for track in self.tracks(corpus, side)}) for side in SIDES}
-
 
 def make_split(
     corpus: Corpus, split: str, *, label: str = "artist", seed: int = 0, folds: int = 5, fold: int = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 
@@ -35,9 +36,9 @@ class Corpus:
     tracks: tuple[Track, ...]
 
     def __post_init__(self) -> None:
-        ids = [track.track_id for track in self.tracks]
-        if len(set(ids)) < len(ids):
-            twice = sorted({i for i in ids if ids.count(i) > 1})[:3]
+        counts = Counter(track.track_id for track in self.tracks)
+        if len(counts) < len(self.tracks):
+            twice = sorted(name for name, count in counts.items() if count > 1)[:3]
             raise InputError(f"{self.name} names the same track twice: {', '.join(twice)}. Remove one of each.")
         object.__setattr__(self, "tracks", tuple(sorted(self.tracks, key=lambda track: track.track_id)))
 
@@ -67,4 +68,9 @@ class Corpus:
 
 def track_id(relative: PurePath) -> str:
     """The id of a file at `relative` to its corpus: the same whether the file system composes accents or not."""
-    return unicodedata.normalize("NFC", relative.as_posix())
+    return nfc(relative.as_posix())
+
+
+def nfc(name: str) -> str:
+    r"""A file name as NFC text; bytes in it that are no UTF-8, as in old collections, are spelled \xNN."""
+    return unicodedata.normalize("NFC", name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))

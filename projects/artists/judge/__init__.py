@@ -1,0 +1,1 @@
+"""Evaluation mathematics: arrays in, numbers out."""

@@ -1,60 +1,121 @@
-"""Three trivial classifiers of songs, to stand beside every result."""
+"""Three trivial classifiers of songs, to stand beside every result: majority class, loudness alone, MFCC.
+
+A network that does not beat loudness has learned how loud an artist is mastered.
+"""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 
 import numpy as np
 import scipy.fft
+from sklearn.base import ClassifierMixin
 from sklearn.dummy import DummyClassifier
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from .metrics import scores
+from ..errors import InputError
+from .metrics import check_labels, scores
 
 
 def loudness_vector(log_mel: np.ndarray) -> np.ndarray:
-    """Mean and peak level in dB of a track (n_frames, n_mels), shape (2,)."""
-    return np.array([log_mel.mean(dtype=float), log_mel.max()])
+    """Mean and peak level in dB, (2,), of a log-mel spectrogram in dB (n_frames, n_mels).
+
+    Raises:
+        InputError: The spectrogram is empty or not finite.
+    """
+    log_mel = _checked(log_mel)
+    return np.array([log_mel.mean(), log_mel.max()])
 
 
 def mfcc_vector(log_mel: np.ndarray, n_mfcc: int = 20) -> np.ndarray:
-    """Mean and deviation over time of the MFCC of a track (n_frames, n_mels), shape (2 * n_mfcc,)."""
-    mfcc = scipy.fft.dct(np.asarray(log_mel, float), axis=1, type=2, norm="ortho")[:, :n_mfcc]
+    """Means, then deviations, over frames of the MFCC, (2 * n_mfcc,), of a log-mel spectrogram in dB.
+
+    The coefficients are those of `librosa.feature.mfcc(S=log_mel.T)`: an orthonormal DCT-II over bands, the
+    first one included. With fewer bands than `n_mfcc` there are as many coefficients as bands. The deviation
+    is the population's.
+
+    Args:
+        log_mel: Shape (n_frames, n_mels).
+
+    Raises:
+        InputError: The spectrogram is empty or not finite.
+    """
+    mfcc = scipy.fft.dct(_checked(log_mel), type=2, norm="ortho", axis=1)[:, :n_mfcc]
     return np.concatenate([mfcc.mean(0), mfcc.std(0)])
 
 
 def trivial_scores(
-    train: Mapping[str, np.ndarray],
+    train_vectors: Mapping[str, np.ndarray],
     y_train: np.ndarray,
-    test: Mapping[str, np.ndarray],
+    test_vectors: Mapping[str, np.ndarray],
     y_test: np.ndarray,
     n_classes: int,
-    *,
     seed: int = 0,
 ) -> dict[str, dict[str, float]]:
-    """Song-level metrics of the majority class and of logistic regression on each kind of vectors.
+    """Fits on the training songs, scores on the test songs.
 
     Args:
-        train: Name -> vectors (n_train, d) of songs; test likewise.
+        train_vectors: Name (`loudness`, `mfcc`) to vectors of shape (n_train, d): each gets a logistic
+            regression on standardised vectors.
+        y_train: Class indices, shape (n_train,).
+        test_vectors: The same names to vectors (n_test, d).
+        y_test: Class indices, shape (n_test,).
+        n_classes: Classes in all; one that is missing from training gets probability 0.
+
+    Returns:
+        `scores` by name: those given and `majority`, whose probabilities are the classes' shares of the
+        training songs.
+
+    Raises:
+        InputError: A side has no songs, or vectors are not finite.
+        ValueError: Names, shapes, types or class indices do not fit.
     """
-    logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000, random_state=seed))
-    nothing = np.zeros((len(y_train), 1))
-    majority = DummyClassifier(strategy="prior").fit(nothing, y_train)
-    result = {"majority": scores(y_test, _probabilities(majority, np.zeros((len(y_test), 1)), n_classes))}
-    for name, vectors in train.items():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            fitted = logistic.fit(vectors, y_train)
-        result[name] = scores(y_test, _probabilities(fitted, test[name], n_classes))
-    return result
+    if set(train_vectors) != set(test_vectors):
+        names = sorted(train_vectors), sorted(test_vectors)
+        raise ValueError(f"Got vectors {names[0]} for training and {names[1]} for test; give the same.")
+    y_train, _ = check_labels(y_train, y_train, n_classes)
+    y_test, _ = check_labels(y_test, y_test, n_classes)
+    majority = DummyClassifier(strategy="prior")
+    nothing = [np.zeros((len(y), 1)) for y in (y_train, y_test)]
+    proba = _probabilities(majority, nothing[0], y_train, nothing[1], n_classes)
+    named = {"majority": scores(y_test, proba)}
+    for name in train_vectors:
+        x_train = _vectors(train_vectors[name], len(y_train), f"The training vectors {name}")
+        x_test = _vectors(test_vectors[name], len(y_test), f"The test vectors {name}")
+        logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000, random_state=seed))
+        classifier = logistic if len(np.unique(y_train)) > 1 else majority
+        named[name] = scores(y_test, _probabilities(classifier, x_train, y_train, x_test, n_classes))
+    return named
 
 
-def _probabilities(fitted: object, vectors: np.ndarray, n_classes: int) -> np.ndarray:
-    """(n, n_classes), zero for classes that training did not have."""
-    proba = np.zeros((len(vectors), n_classes))
-    proba[:, fitted.classes_] = fitted.predict_proba(vectors)
+def _probabilities(
+    classifier: ClassifierMixin, x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, n_classes: int
+) -> np.ndarray:
+    """Probabilities (n_test, n_classes) of a classifier fitted here, 0 for classes it has not seen."""
+    classifier.fit(x_train, y_train)
+    proba = np.zeros((len(x_test), n_classes))
+    proba[:, classifier.classes_] = classifier.predict_proba(x_test)
     return proba
+
+
+def _vectors(x: np.ndarray, n_songs: int, name: str) -> np.ndarray:
+    """float64 (n_songs, d)."""
+    x = np.asarray(x, float)
+    if x.ndim != 2 or len(x) != n_songs:
+        raise ValueError(f"{name} have shape {x.shape}; expected ({n_songs}, d), one vector a song.")
+    if not np.isfinite(x).all():
+        raise InputError(f"{name} hold NaN or infinity; expected finite numbers. Delete the cached features.")
+    return x
+
+
+def _checked(log_mel: np.ndarray) -> np.ndarray:
+    """float64, finite, (n_frames, n_mels), neither of them 0."""
+    log_mel = np.asarray(log_mel, float)
+    if log_mel.ndim != 2 or not log_mel.size or not np.isfinite(log_mel).all():
+        raise InputError(
+            f"Got a log-mel spectrogram of shape {log_mel.shape} that is empty or holds NaN or infinity; "
+            "expected finite decibels (n_frames, n_mels). Delete the cached features of the track."
+        )
+    return log_mel

@@ -1,36 +1,116 @@
-"""Looking at what a network has learned: t-SNE of embeddings."""
+"""Looking at embeddings: which points to draw, and where t-SNE puts them."""
 
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
+
+from ..errors import InputError
+
+MIN_POINTS = 5
+# Relative to the largest magnitude: less spread than this is rounding of float32.
+NO_SPREAD = 1e-6
 
 
-def stratified_sample(labels: np.ndarray, n_max: int, *, seed: int) -> np.ndarray:
-    """At most n_max positions of labels (n,), each label in proportion and at least once while n_max allows; sorted."""
+def stratified_sample(labels: np.ndarray, n_max: int, seed: int = 0) -> np.ndarray:
+    """Positions of at most `n_max` points, as many of each label as is proportional, but one at least.
+
+    Exactly `n_max` when there are more points. With more labels than `n_max` the most frequent ones get a
+    point each, the first to appear among equals. Within a label points are drawn without replacement.
+
+    Args:
+        labels: Label of each point, shape (n,), of any type.
+
+    Returns:
+        Ascending positions, shape (min(n, n_max),), a function of `labels`, `n_max` and `seed` alone.
+
+    Raises:
+        ValueError: `n_max` is less than 1, or `labels` is not one-dimensional.
+    """
     labels = np.asarray(labels)
+    if n_max < 1 or labels.ndim != 1:
+        raise ValueError(f"Got n_max={n_max} and labels of shape {labels.shape}; expected n_max > 0, (n,).")
     if len(labels) <= n_max:
         return np.arange(len(labels))
+    codes, _ = pd.factorize(labels, use_na_sentinel=False)
+    sizes = _allocation(np.bincount(codes), n_max)
     rng = np.random.default_rng(seed)
-    order = rng.permutation(len(labels))
-    names, codes = np.unique(labels[order], return_inverse=True)
-    # The r-th of n members of a label stands at r / n: taking the lowest fractions takes the same share of each label,
-    # and the first member of each label before any second one.
-    rank = np.empty(len(order))
-    for code in range(len(names)):
-        members = np.flatnonzero(codes == code)
-        rank[members] = np.arange(len(members)) / len(members)
-    return np.sort(order[np.argsort(rank, kind="stable")[:n_max]])
+    members = [np.flatnonzero(codes == code) for code in range(len(sizes))]
+    chosen = [rng.choice(each, size, replace=False) for each, size in zip(members, sizes, strict=True)]
+    return np.sort(np.concatenate(chosen))
 
 
 def tsne(embedding: np.ndarray, *, seed: int, perplexity: float = 30.0) -> np.ndarray:
-    """Two dimensions (n, 2) of an embedding (n, d).
+    """Two-dimensional t-SNE (van der Maaten and Hinton, 2008), started from principal components.
 
-    Perplexity is lowered to a third of the points; fewer than five points are placed on a line.
+    The perplexity is lowered to a third of the other points where there are few. Fewer than five points get
+    their principal components instead (0 where there is none); points that all coincide get the origin.
+
+    Args:
+        embedding: Shape (n, d), any float type.
+
+    Returns:
+        Coordinates, shape (n, 2), float32; the same for the same seed, whatever the number of cores.
+
+    Raises:
+        InputError: The embedding holds NaN or infinity.
+        ValueError: It is not two-dimensional.
     """
-    n = len(embedding)
-    if n < 5 or np.ptp(embedding, axis=0).max() == 0:
-        return np.column_stack([np.arange(n, dtype=float), np.zeros(n)])
-    init = "pca" if embedding.shape[1] > 1 else "random"
-    model = TSNE(perplexity=min(perplexity, (n - 1) / 3), init=init, random_state=seed)
-    return model.fit_transform(np.asarray(embedding, np.float32))
+    x = _scaled(embedding)
+    if not x.any():
+        return np.zeros((len(x), 2), np.float32)
+    if len(x) < MIN_POINTS:
+        return _principal(x)
+    x = np.pad(x, ((0, 0), (0, x.shape[1] == 1)))
+    model = TSNE(perplexity=min(perplexity, (len(x) - 1) / 3), init="pca", random_state=seed)
+    # Sums depend on the number of threads in their last bits, and t-SNE amplifies that to another map.
+    with threadpool_limits(1):
+        return model.fit_transform(x)
+
+
+def _allocation(sizes: np.ndarray, n_max: int) -> np.ndarray:
+    """Points a label (k,), `n_max` < sum of `sizes` in all: largest remainders above one each."""
+    if len(sizes) >= n_max:
+        points = np.zeros(len(sizes), int)
+        points[np.argsort(-sizes, kind="stable")[:n_max]] = 1
+        return points
+    small = np.zeros(len(sizes), bool)
+    while True:
+        share = sizes * (n_max - small.sum()) / sizes[~small].sum()
+        if not (share[~small] < 1).any():
+            break
+        small |= share < 1
+    points = np.where(small, 1, np.floor(share).astype(int))
+    remainder = np.where(small, -1.0, share - points)
+    points[np.argsort(-remainder, kind="stable")[: n_max - points.sum()]] += 1
+    return points
+
+
+def _scaled(embedding: np.ndarray) -> np.ndarray:
+    """float32 (n, d), centred, largest magnitude 1 (neighbours stay neighbours); 0 where points coincide."""
+    x = np.asarray(embedding, float)
+    if x.ndim != 2:
+        raise ValueError(f"Got an embedding of shape {x.shape}; expected (n, d).")
+    if not np.isfinite(x).all():
+        bad = (~np.isfinite(x)).any(1).sum()
+        raise InputError(
+            f"{bad} of {len(x)} embeddings hold NaN or infinity; expected finite numbers. "
+            "The training has diverged: try a smaller learning_rate."
+        )
+    if not x.size:
+        return x.astype(np.float32)
+    centred = x - x.mean(0)
+    spread = np.abs(centred).max()
+    if spread <= NO_SPREAD * np.abs(x).max():
+        return np.zeros(x.shape, np.float32)
+    return (centred / spread).astype(np.float32)
+
+
+def _principal(x: np.ndarray) -> np.ndarray:
+    """First two principal components (n, 2) of centred points, each with its largest coordinate positive."""
+    u, s, _ = np.linalg.svd(x, full_matrices=False)
+    xy = np.zeros((len(x), 2), np.float32)
+    xy[:, : len(s)] = (u * s)[:, :2]
+    return xy * np.where(xy.max(0) < -xy.min(0), -1, 1).astype(np.float32)

@@ -1,88 +1,125 @@
-"""Percentile bootstrap over songs."""
+"""How sure a score is, given the songs it was measured on: percentile bootstrap (Efron and Tibshirani, 1993).
+
+Songs are resampled, not clips: clips of one song are no independent evidence. The interval covers the choice
+of test songs; it does not cover the variation from one training to the next.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
+import scipy.sparse
 
-from .metrics import ECE_BINS, EPSILON
+from .metrics import LABEL_STATISTICS, METRICS, ROW_STATISTICS, Counts, check_labels, check_scored, row_score
 
-BLOCK = 250
+# Numbers in one array of a block of resamples: 32 MB.
+BLOCK_NUMBERS = 4_000_000
 
 
 def song_intervals(
     y_true: np.ndarray, proba: np.ndarray, *, resamples: int = 2000, level: float = 0.95, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
-    """Intervals of every metric of `metrics.scores`, songs resampled with replacement.
+    """Lower and upper bound of every metric, from songs drawn with replacement.
+
+    Classes that a resample holds no song of are out of that resample's macro F1.
 
     Args:
-        y_true: (n_songs,).
-        proba: (n_songs, k).
+        y_true: True class of each song, shape (n_songs,).
+        proba: Probabilities by song, shape (n_songs, k).
+        level: Share of the resamples that lies between the bounds.
+
+    Raises:
+        InputError: There are no songs, or probabilities are NaN, infinite or no distribution over classes.
+        ValueError: Shapes, types or class indices do not fit, or `resamples` or `level` is out of range.
     """
-    rng = np.random.default_rng(seed)
-    drawn = [
-        _resampled(y_true, proba, rng.integers(len(y_true), size=(min(BLOCK, resamples - start), len(y_true))))
-        for start in range(0, resamples, BLOCK)
-    ]
-    tail = (1 - level) / 2
-    return {
-        name: tuple(np.quantile(np.concatenate([block[name] for block in drawn]), [tail, 1 - tail]).tolist())
-        for name in drawn[0]
-    }
+    y_true, proba = check_scored(y_true, proba)
+    if not 0 < level < 1:
+        raise ValueError(f"level={level} must lie between 0 and 1, for example 0.95.")
+    samples = _samples(y_true, proba, resamples, seed)
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    return {name: tuple(np.quantile(values, tails).tolist()) for name, values in samples.items()}
 
 
 def paired_improvement(
     y_true: np.ndarray,
     pred_a: np.ndarray,
     pred_b: np.ndarray,
+    statistic: str = "f1",
     *,
-    metric: str = "f1",
     resamples: int = 2000,
     seed: int = 0,
 ) -> float:
-    """Share of resamples of the same songs in which b's metric exceeds a's; ties count one half.
+    """Share of the bootstrap resamples in which b scores above a on the same songs; ties count half.
 
-    All (n_songs,); metric: one of `metrics.LABEL_METRICS`.
+    0.5 when both predict the same. True classes and both predictions are class indices of shape (n_songs,);
+    `statistic` is one of `LABEL_METRICS`.
+
+    Raises:
+        InputError: There are no songs.
+        ValueError: The statistic is unknown, or shapes, types or class indices do not fit.
     """
-    k = int(max(y_true.max(), pred_a.max(), pred_b.max())) + 1
-    index = np.random.default_rng(seed).integers(len(y_true), size=(resamples, len(y_true)))
-    a, b = (_label_metrics(y_true[index], pred[index], k)[metric] for pred in (pred_a, pred_b))
-    return float(np.mean((b > a) + 0.5 * (b == a)))
+    if statistic not in LABEL_STATISTICS:
+        raise ValueError(f"statistic={statistic} is unknown; choose one of {', '.join(LABEL_STATISTICS)}.")
+    y_true, pred_a = check_labels(y_true, pred_a)
+    _, pred_b = check_labels(y_true, pred_b)
+    n_classes = 1 + max(y_true.max(), pred_a.max(), pred_b.max())
+    indicators = [_indicators(y_true, pred, n_classes) for pred in (pred_a, pred_b)]
+    wins = 0.0
+    for drawn in _drawn(len(y_true), n_classes, resamples, seed):
+        weights = _weights(drawn)
+        a, b = (LABEL_STATISTICS[statistic](_counts(weights, each)) for each in indicators)
+        wins += np.where(np.isclose(a, b, rtol=0, atol=1e-12), 0.5, b > a).sum()
+    return float(wins / resamples)
 
 
-def _resampled(y_true: np.ndarray, proba: np.ndarray, index: np.ndarray) -> dict[str, np.ndarray]:
-    """Each metric on each resample (r, n_songs) -> (r,)."""
-    rows = np.arange(len(y_true))
-    y_pred, confidence, true = proba.argmax(1), proba.max(1), proba[rows, y_true]
-    among3 = (np.argsort(-proba, axis=1, kind="stable")[:, :3] == y_true[:, None]).any(1)
-    loss = -np.log(np.clip(true, EPSILON, 1))
-    bins = np.clip(np.ceil(confidence * ECE_BINS).astype(int) - 1, 0, ECE_BINS - 1)
-    gap = (y_pred == y_true) - confidence
-    block = np.arange(len(index))[:, None]
-    gaps = np.bincount((block * ECE_BINS + bins[index]).ravel(), gap[index].ravel(), len(index) * ECE_BINS)
-    return _label_metrics(y_true[index], y_pred[index], proba.shape[1]) | {
-        "top3": among3[index].mean(1),
-        "log_loss": loss[index].mean(1),
-        "ece": np.abs(gaps.reshape(len(index), ECE_BINS)).sum(1) / len(y_true),
-    }
+def _samples(y_true: np.ndarray, proba: np.ndarray, resamples: int, seed: int) -> dict[str, np.ndarray]:
+    """(resamples,) values of every metric."""
+    indicators = _indicators(y_true, proba.argmax(1), proba.shape[1])
+    rows = {name: statistic(y_true, proba) for name, statistic in ROW_STATISTICS.items()}
+    blocks = {name: [] for name in METRICS}
+    for drawn in _drawn(*proba.shape, resamples, seed):
+        weights = _weights(drawn)
+        counts = _counts(weights, indicators)
+        for name, metric in METRICS.items():
+            if name in LABEL_STATISTICS:
+                values = LABEL_STATISTICS[name](counts)
+            elif name in rows:
+                values = row_score(rows[name], weights)
+            else:
+                values = np.array([metric(y_true[i], proba[i]) for i in drawn])
+            blocks[name].append(values)
+    return {name: np.concatenate(values) for name, values in blocks.items()}
 
 
-def _label_metrics(y_true: np.ndarray, y_pred: np.ndarray, k: int) -> dict[str, np.ndarray]:
-    """The label metrics of each row of (r, n) truths and predictions, (r,) each."""
-    r, n = y_true.shape
-    offset = np.arange(r)[:, None] * k
+def _drawn(n_songs: int, n_classes: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Positions (block, n_songs) of the songs of `resamples` resamples, a block at a time."""
+    if resamples < 1:
+        raise ValueError(f"resamples={resamples} must be 1 at least; 2000 is usual.")
+    rng = np.random.default_rng(seed)
+    block = max(1, BLOCK_NUMBERS // max(n_songs, n_classes))
+    for start in range(0, resamples, block):
+        yield rng.integers(n_songs, size=(min(block, resamples - start), n_songs))
 
-    def count(values: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-        flat = None if weights is None else weights.ravel().astype(float)
-        return np.bincount((offset + values).ravel(), flat, r * k).reshape(r, k).astype(float)
 
-    support, named, hits = count(y_true), count(y_pred), count(y_true, y_true == y_pred)
-    precision, recall = hits / np.maximum(named, 1), hits / np.maximum(support, 1)
-    f1 = 2 * hits / np.maximum(named + support, 1)
-    weights = support / n
-    return {
-        "f1": (f1 * weights).sum(1),
-        "f1_macro": f1.sum(1, where=support > 0) / (support > 0).sum(1),
-        "accuracy": hits.sum(1) / n,
-        "precision": (precision * weights).sum(1),
-        "recall": (recall * weights).sum(1),
-    }
+def _weights(drawn: np.ndarray) -> np.ndarray:
+    """How often each resample holds each song, (block, n_songs)."""
+    block, n_songs = drawn.shape
+    flat = (drawn + n_songs * np.arange(block)[:, None]).ravel()
+    return np.bincount(flat, minlength=drawn.size).reshape(drawn.shape).astype(float)
+
+
+def _indicators(y_true: np.ndarray, y_pred: np.ndarray, n_classes: int) -> Counts:
+    """Sparse matrices (n_songs, n_classes) with a 1 where a song adds to a count."""
+    everyone = np.arange(len(y_true))
+    right = everyone[y_true == y_pred]
+
+    def ones(rows: np.ndarray, columns: np.ndarray) -> scipy.sparse.csr_array:
+        return scipy.sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(y_true), n_classes))
+
+    return Counts(ones(right, y_true[right]), ones(everyone, y_pred), ones(everyone, y_true))
+
+
+def _counts(weights: np.ndarray, indicators: Counts) -> Counts:
+    """Counts of resamples, each (block, n_classes)."""
+    return Counts(*(weights @ indicator for indicator in indicators))

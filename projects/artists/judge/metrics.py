@@ -1,114 +1,258 @@
-"""Metrics of a classifier: functions of truth and probabilities, in tables; a new one is one function and one line.
+"""Scores of a classifier at clip or song level: a row has one true class and one probability for each class.
 
-f1, precision and recall are weighted by support, as in Nasrullah and Zhao; f1_macro is the mean over the classes that
-occur in the truth, as in Tandon and Shah.
+`METRICS` names them all. To add one, write a function and enter it in `LABEL_STATISTICS` (it follows from the
+right, predicted and true counts of the classes), in `ROW_STATISTICS` (it is a mean over rows) or, if it is
+neither, in `METRICS`; it is then scored, logged and given an interval. The predicted class of a row is its
+most probable one, the lower index among equals.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import sklearn.metrics
 
-# Probabilities are clipped here before the logarithm.
-EPSILON = 1e-7
+from ..errors import InputError
+
+LOG_LOSS_FLOOR = 1e-7
 ECE_BINS = 15
+# A softmax in half precision over many classes is off by some thousandths; logits are off by far more.
+SUM_TOLERANCE = 1e-2
+
+Arrays = tuple[np.ndarray, np.ndarray]
+Metric = Callable[[np.ndarray, np.ndarray], float]
 
 
-def f1(y_true: np.ndarray, y_pred: np.ndarray) -> float:
-    return sklearn.metrics.f1_score(y_true, y_pred, average="weighted", zero_division=0)
+class Counts(NamedTuple):
+    """Rows that are right, predicted and true, by class: each (..., k), where leading axes are resamples."""
+
+    right: np.ndarray
+    predicted: np.ndarray
+    support: np.ndarray
 
 
-def f1_macro(y_true: np.ndarray, y_pred: np.ndarray) -> float:
-    return sklearn.metrics.f1_score(y_true, y_pred, labels=np.unique(y_true), average="macro", zero_division=0)
+def f1(counts: Counts) -> np.ndarray:
+    """F1 weighted by support, as Nasrullah and Zhao report it."""
+    return _weighted(class_f1(counts), counts)
 
 
-def accuracy(y_true: np.ndarray, y_pred: np.ndarray) -> float:
-    return float(np.mean(y_true == y_pred))
+def f1_macro(counts: Counts) -> np.ndarray:
+    """Mean F1 of the classes that have support (of all of them in Tandon and Shah, where all have some)."""
+    present = counts.support > 0
+    return (class_f1(counts) * present).sum(-1) / present.sum(-1)
 
 
-def precision(y_true: np.ndarray, y_pred: np.ndarray) -> float:
-    return sklearn.metrics.precision_score(y_true, y_pred, average="weighted", zero_division=0)
+def accuracy(counts: Counts) -> np.ndarray:
+    """Share of rows that are right."""
+    return counts.right.sum(-1) / counts.support.sum(-1)
 
 
-def recall(y_true: np.ndarray, y_pred: np.ndarray) -> float:
-    return sklearn.metrics.recall_score(y_true, y_pred, average="weighted", zero_division=0)
+def precision(counts: Counts) -> np.ndarray:
+    """Precision weighted by support; that of a class that is never predicted counts as 0."""
+    return _weighted(_ratio(counts.right, counts.predicted), counts)
 
 
-def top3(y_true: np.ndarray, proba: np.ndarray) -> float:
-    """Share of rows whose truth is among the three most probable classes; ties go to the lower index."""
-    best = np.argsort(-proba, axis=1, kind="stable")[:, :3]
-    return float((best == np.asarray(y_true)[:, None]).any(1).mean())
+def recall(counts: Counts) -> np.ndarray:
+    """Recall weighted by support: the same number as accuracy when every row has one class."""
+    return _weighted(_ratio(counts.right, counts.support), counts)
 
 
-def log_loss(y_true: np.ndarray, proba: np.ndarray) -> float:
-    """Mean negative logarithm of the probability of the truth, in nats."""
-    return float(-np.log(np.clip(proba[np.arange(len(y_true)), y_true], EPSILON, 1)).mean())
+def class_f1(counts: Counts) -> np.ndarray:
+    """F1 of each class, (..., k); 0 for a class that is neither predicted nor true."""
+    return _ratio(2 * counts.right, counts.predicted + counts.support)
 
 
-def ece(y_true: np.ndarray, proba: np.ndarray) -> float:
-    """Expected calibration error: |accuracy - confidence| over 15 equal bins (a, b] of the top probability."""
-    confidence, correct = proba.max(1), proba.argmax(1) == y_true
-    bins = np.clip(np.ceil(confidence * ECE_BINS).astype(int) - 1, 0, ECE_BINS - 1)
-    gaps = np.bincount(bins, correct - confidence, ECE_BINS)
-    return float(np.abs(gaps).sum() / len(y_true))
+def top3_hits(y_true: np.ndarray, proba: np.ndarray) -> np.ndarray:
+    """1 where the true class is among the three most probable, lower indices first among equals; (n,)."""
+    own = _own_probability(y_true, proba)[:, None]
+    ahead = (proba > own) | ((proba == own) & (np.arange(proba.shape[1]) < y_true[:, None]))
+    return (ahead.sum(1) < 3).astype(float)
 
 
-LABEL_METRICS: Mapping[str, Callable[[np.ndarray, np.ndarray], float]] = {
+def log_losses(y_true: np.ndarray, proba: np.ndarray) -> np.ndarray:
+    """Minus the natural logarithm of the true class's probability, clipped at 1e-7; (n,), 0 to 16.1."""
+    return -np.log(np.clip(_own_probability(y_true, proba).astype(float), LOG_LOSS_FLOOR, 1.0))
+
+
+def calibration_gaps(y_true: np.ndarray, proba: np.ndarray) -> np.ndarray:
+    """Correctness (0 or 1) minus top probability, in the column of the row's bin, 0 elsewhere; (n, 15).
+
+    The bins of top probability are equally wide and closed on the right: (0, 1/15], ..., (14/15, 1]. Absolute
+    column means add up to the expected calibration error (Guo et al., ICML 2017, equation 3); empty bins add
+    nothing.
+    """
+    top = proba.max(1).astype(float)
+    inner_edges = np.arange(1, ECE_BINS) / ECE_BINS
+    gaps = np.zeros((len(top), ECE_BINS))
+    gaps[np.arange(len(top)), np.searchsorted(inner_edges, top)] = (proba.argmax(1) == y_true) - top
+    return gaps
+
+
+LABEL_STATISTICS: dict[str, Callable[[Counts], np.ndarray]] = {
     "f1": f1,
     "f1_macro": f1_macro,
     "accuracy": accuracy,
     "precision": precision,
     "recall": recall,
 }
-PROBABILITY_METRICS: Mapping[str, Callable[[np.ndarray, np.ndarray], float]] = {
-    "top3": top3,
-    "log_loss": log_loss,
-    "ece": ece,
+# (n,) values whose mean is the metric, or (n, bins) values whose absolute column means add up to it.
+ROW_STATISTICS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "top3": top3_hits,
+    "log_loss": log_losses,
+    "ece": calibration_gaps,
 }
 
 
+def row_score(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The metric of what a row statistic returned, under weights (..., n) of the rows: (...,)."""
+    means = weights @ values / weights.sum(-1).reshape(weights.shape[:-1] + (1,) * (values.ndim - 1))
+    return means if values.ndim == 1 else np.abs(means).sum(-1)
+
+
+def class_counts(y_true: np.ndarray, y_pred: np.ndarray, n_classes: int) -> Counts:
+    """Counts, each (n_classes,), of true and predicted class indices (n,)."""
+    right = np.bincount(y_true[y_true == y_pred], minlength=n_classes)
+    return Counts(right, np.bincount(y_pred, minlength=n_classes), np.bincount(y_true, minlength=n_classes))
+
+
+def _label_metric(name: str) -> Metric:
+    """The metric of two arrays of class indices (n,)."""
+
+    def metric(y_true: np.ndarray, y_pred: np.ndarray) -> float:
+        y_true, y_pred = check_labels(y_true, y_pred)
+        n_classes = 1 + max(y_true.max(), y_pred.max())
+        return float(LABEL_STATISTICS[name](class_counts(y_true, y_pred, n_classes)))
+
+    return metric
+
+
+def _proba_metric(name: str) -> Metric:
+    """The metric of true class indices (n,) and probabilities (n, k)."""
+
+    def metric(y_true: np.ndarray, proba: np.ndarray) -> float:
+        y_true, proba = check_scored(y_true, proba)
+        if name in LABEL_STATISTICS:
+            return LABEL_METRICS[name](y_true, proba.argmax(1))
+        return float(row_score(ROW_STATISTICS[name](y_true, proba), np.ones(len(y_true))))
+
+    return metric
+
+
+LABEL_METRICS: dict[str, Metric] = {name: _label_metric(name) for name in LABEL_STATISTICS}
+METRICS: dict[str, Metric] = {name: _proba_metric(name) for name in (*LABEL_STATISTICS, *ROW_STATISTICS)}
+
+
 def scores(y_true: np.ndarray, proba: np.ndarray) -> dict[str, float]:
-    """All metrics of rows with truth (n,) and probabilities (n, k).
+    """All `METRICS` of true class indices (n,) and probabilities (n, k).
 
     Raises:
-        ValueError: No rows, or a probability that is not a number.
+        InputError: There are no rows, or probabilities are NaN, infinite or no distribution over classes.
+        ValueError: Shapes, types or class indices do not fit.
     """
-    if len(y_true) == 0 or not np.isfinite(proba).all():
-        raise ValueError(f"{len(y_true)} rows, all finite: {bool(np.isfinite(proba).all())}; metrics need finite rows.")
-    named = label_scores(y_true, proba.argmax(1))
-    return named | {name: metric(y_true, proba) for name, metric in PROBABILITY_METRICS.items()}
+    return {name: metric(y_true, proba) for name, metric in METRICS.items()}
 
 
 def label_scores(y_true: np.ndarray, y_pred: np.ndarray) -> dict[str, float]:
-    """The metrics that need no probabilities; both (n,)."""
-    return {name: float(metric(y_true, y_pred)) for name, metric in LABEL_METRICS.items()}
+    """All `LABEL_METRICS` of true and predicted class indices, each (n,).
 
-
-def confusion(y_true: np.ndarray, y_pred: np.ndarray, n_classes: int) -> np.ndarray:
-    """Counts (n_classes, n_classes), rows the truth."""
-    return np.bincount(y_true * n_classes + y_pred, minlength=n_classes**2).reshape(n_classes, n_classes)
+    Raises:
+        InputError: There are no rows.
+        ValueError: Shapes, types or class indices do not fit.
+    """
+    return {name: metric(y_true, y_pred) for name, metric in LABEL_METRICS.items()}
 
 
 def per_class(y_true: np.ndarray, proba: np.ndarray, labels: Sequence[str]) -> pd.DataFrame:
-    """A row a class: support, precision, recall, f1, mean probability of the truth, what it is taken for most."""
-    y_pred = proba.argmax(1)
-    k = len(labels)
-    each = sklearn.metrics.precision_recall_fscore_support(y_true, y_pred, labels=np.arange(k), zero_division=0)
-    wrong = confusion(y_true, y_pred, k) * (1 - np.eye(k, dtype=int))
-    support = each[3]
-    true = np.bincount(y_true, proba[np.arange(len(y_true)), y_true], k) / np.maximum(support, 1)
+    """A row a class, in the order of `labels` (k,).
+
+    Columns: label; support; precision (0 if never predicted), recall, f1; probability_true, the mean
+    probability that the class's own rows give to it; confused_with, the class its wrong rows went to most
+    often (the lower index among equals, empty if none is wrong), and confused_count, how often. Recall, f1
+    and probability_true are NaN without support.
+    """
+    y_true, proba = check_scored(y_true, proba)
+    if len(labels) != proba.shape[1]:
+        raise ValueError(f"Got {len(labels)} labels for {proba.shape[1]} classes; expected one each.")
+    counts = class_counts(y_true, proba.argmax(1), len(labels))
+    wrong = confusion(y_true, proba.argmax(1), len(labels))
+    np.fill_diagonal(wrong, 0)
+    worst, present = wrong.argmax(1), counts.support > 0
+    own = np.bincount(y_true, weights=_own_probability(y_true, proba), minlength=len(labels))
     return pd.DataFrame(
         {
             "label": list(labels),
-            "support": support,
-            "precision": each[0],
-            "recall": each[1],
-            "f1": each[2],
-            "probability_true": np.where(support > 0, true, np.nan),
-            "confused_with": [labels[i] if row.any() else "" for i, row in zip(wrong.argmax(1), wrong, strict=True)],
-            "confused": wrong.max(1),
+            "support": counts.support,
+            "precision": _ratio(counts.right, counts.predicted),
+            "recall": np.where(present, _ratio(counts.right, counts.support), np.nan),
+            "f1": np.where(present, class_f1(counts), np.nan),
+            "probability_true": np.where(present, _ratio(own, counts.support), np.nan),
+            "confused_with": [labels[j] if wrong[i, j] else "" for i, j in enumerate(worst)],
+            "confused_count": wrong.max(1),
         }
     )
+
+
+def confusion(y_true: np.ndarray, y_pred: np.ndarray, n_classes: int) -> np.ndarray:
+    """Counts (n_classes, n_classes) of predicted class (column) by true class (row)."""
+    y_true, y_pred = check_labels(y_true, y_pred, n_classes)
+    flat = np.bincount(y_true * n_classes + y_pred, minlength=n_classes * n_classes)
+    return flat.reshape(n_classes, n_classes)
+
+
+def check_labels(y_true: np.ndarray, y_pred: np.ndarray, n_classes: int | None = None) -> Arrays:
+    """Both as int64 (n,), once they are known to be class indices of equally many rows, n > 0."""
+    pair = np.asarray(y_true), np.asarray(y_pred)
+    if pair[0].ndim != 1 or pair[0].shape != pair[1].shape:
+        raise ValueError(f"Got classes of shapes {pair[0].shape} and {pair[1].shape}; expected (n,) twice.")
+    if not len(pair[0]):
+        raise InputError("Nothing to score; expected one clip or more. Use a shorter clip or another split.")
+    for y in pair:
+        if not np.issubdtype(y.dtype, np.integer):
+            raise ValueError(f"Got classes of type {y.dtype}; expected integers, an index a class.")
+        if y.min() < 0 or (n_classes is not None and y.max() >= n_classes):
+            highest = "" if n_classes is None else f" to {n_classes - 1}"
+            raise ValueError(f"Got class indices {y.min()} to {y.max()}; expected them from 0{highest}.")
+    return pair[0].astype(np.int64), pair[1].astype(np.int64)
+
+
+def check_scored(y_true: np.ndarray, proba: np.ndarray) -> Arrays:
+    """True classes as int64 (n,) and probabilities (n, k), once they are known to fit."""
+    proba = check_probabilities(proba)
+    y_true, _ = check_labels(y_true, np.zeros(len(proba), np.int64), proba.shape[1])
+    return y_true, proba
+
+
+def check_probabilities(proba: np.ndarray) -> np.ndarray:
+    """An array of shape (n, k), k > 0, whose rows are distributions over the classes."""
+    proba = np.asarray(proba)
+    if proba.ndim != 2 or not proba.shape[1] or not np.issubdtype(proba.dtype, np.floating):
+        raise ValueError(f"Got {proba.dtype} probabilities of shape {proba.shape}; expected floats (n, k).")
+    bad = ~np.isfinite(proba).all(1)
+    if bad.any():
+        raise InputError(
+            f"{bad.sum()} of {len(proba)} rows of probabilities hold NaN or infinity; expected numbers. "
+            "The training has diverged (try a smaller learning_rate) or the features are broken."
+        )
+    off = (np.abs(proba.sum(1, dtype=float) - 1) > SUM_TOLERANCE) | (proba.min(1) < 0)
+    if off.any():
+        first = proba[off][0]
+        raise InputError(
+            f"{off.sum()} of {len(proba)} rows are no probabilities, the first with sum {first.sum():g} and "
+            f"minimum {first.min():g}; expected a distribution over classes. Apply a softmax to logits."
+        )
+    return proba
+
+
+def _own_probability(y_true: np.ndarray, proba: np.ndarray) -> np.ndarray:
+    return proba[np.arange(len(y_true)), y_true]
+
+
+def _weighted(values: np.ndarray, counts: Counts) -> np.ndarray:
+    return (values * counts.support).sum(-1) / counts.support.sum(-1)
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """Quotient, 0 where the denominator is 0."""
+    return np.divide(numerator, denominator, out=np.zeros(np.shape(numerator)), where=denominator > 0)

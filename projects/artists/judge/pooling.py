@@ -1,55 +1,124 @@
-"""From clips to songs: mean probability, plain vote, and the published vote of clips above one half."""
+"""From clips to songs: mean probability, plain vote, vote of the confident clips.
+
+Songs are integers in any order, with gaps; a song's clips need not be neighbours. Results are in ascending
+song order.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
+from .metrics import check_probabilities
 
-def mean_probability(proba: np.ndarray, songs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means over the clips of each song.
+# Sums equal to this many decimals are tied, so that rounding, and with it the order of clips, has no say.
+TIE_DECIMALS = 10
+CONFIDENT = 0.5
 
-    Args:
-        proba: (n_clips, k).
-        songs: (n_clips,) song numbers, in any order.
-
-    Returns:
-        Song numbers in rising order (n_songs,), and (n_songs, k).
-    """
-    ids, position = np.unique(songs, return_inverse=True)
-    total = np.zeros((len(ids), proba.shape[1]))
-    np.add.at(total, position, proba)
-    return ids, total / np.bincount(position)[:, None]
+Pooled = tuple[np.ndarray, np.ndarray]
 
 
-def vote(proba: np.ndarray, songs: np.ndarray, threshold: float | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """The class that most clips of each song name.
+def mean_probability(proba: np.ndarray, songs: np.ndarray) -> Pooled:
+    """Mean over each song's clips.
 
     Args:
-        threshold: None lets all clips vote; a number only those whose top probability exceeds it, or all of a song
-            where none does (the published code has 0.5).
+        proba: Probabilities, shape (n_clips, k).
+        songs: Song of each clip, integers of shape (n_clips,).
 
     Returns:
-        Song numbers in rising order (n_songs,), and classes (n_songs,). Among classes with as many votes the higher
-        sum of probabilities over the voting clips wins, then the lower index.
+        Song numbers (n_songs,), ascending and unique, and their probabilities (n_songs, k), float64.
+
+    Raises:
+        InputError: Probabilities are NaN, infinite or no distribution over classes.
+        ValueError: Shapes or types do not fit.
     """
-    ids, position = np.unique(songs, return_inverse=True)
-    votes, mass = np.zeros((2, len(ids), proba.shape[1]))
-    heard = _voters(proba, position, threshold)
-    np.add.at(votes, (position[heard], proba[heard].argmax(1)), 1)
-    np.add.at(mass, position[heard], proba[heard])
-    tied = votes == votes.max(1, keepdims=True)
-    return ids, np.where(tied, mass, -1).argmax(1)
+    proba, song_ids, position = _grouped(proba, songs)
+    sums = _sums(proba, position, len(song_ids))
+    return song_ids, sums / np.bincount(position, minlength=len(song_ids))[:, None]
+
+
+def vote(proba: np.ndarray, songs: np.ndarray, threshold: float | None = None) -> Pooled:
+    """The class that most of a song's clips are predicted as.
+
+    With a threshold only clips whose top probability exceeds it (strictly) vote, and all clips of a song that
+    has no such clip: 0.5 in the published code of Nasrullah and Zhao, whose paper describes the plain vote.
+    Among tied classes the one with the higher probability summed over the voting clips wins, then the lower
+    index (the published code takes the lower index at once).
+
+    Args, Raises: as `mean_probability`.
+
+    Returns:
+        Song numbers (n_songs,), ascending and unique, and predicted class indices (n_songs,).
+    """
+    proba, song_ids, position = _grouped(proba, songs)
+    voting = _voting(proba, position, threshold)
+    proba, position = proba[voting], position[voting]
+    votes = _votes(proba, position, len(song_ids))
+    sums = np.round(_sums(proba, position, len(song_ids)), TIE_DECIMALS)
+    leading = votes == votes.max(1, keepdims=True)
+    return song_ids, np.where(leading, sums, -1.0).argmax(1)
 
 
 def vote_shares(proba: np.ndarray, threshold: float | None = None) -> np.ndarray:
-    """Shares of the votes of one song's clips (n_clips, k) -> (k,)."""
-    heard = proba[_voters(proba, np.zeros(len(proba), int), threshold)]
-    return np.bincount(heard.argmax(1), minlength=proba.shape[1]) / len(heard)
+    """Share of one song's voting clips for each class, (k,), of probabilities (n_clips, k).
+
+    Tied classes have equal shares: which of them wins the vote is for `vote` to say.
+
+    Raises:
+        InputError: Probabilities are NaN, infinite or no distribution over classes.
+        ValueError: There is no clip.
+    """
+    if not len(proba):
+        raise ValueError("Got no clips of the song; expected one at least.")
+    proba, _, position = _grouped(proba, np.zeros(len(proba), np.int64))
+    voting = _voting(proba, position, threshold)
+    return _votes(proba[voting], position[voting], 1)[0] / voting.sum()
 
 
-def _voters(proba: np.ndarray, position: np.ndarray, threshold: float | None) -> np.ndarray:
-    """Which clips vote, (n_clips,) bool."""
+def _mean(proba: np.ndarray, songs: np.ndarray) -> Pooled:
+    song_ids, pooled = mean_probability(proba, songs)
+    return song_ids, pooled.argmax(1)
+
+
+def _vote50(proba: np.ndarray, songs: np.ndarray) -> Pooled:
+    return vote(proba, songs, CONFIDENT)
+
+
+# (proba, songs) -> song numbers (n_songs,) and predicted class indices (n_songs,)
+POOLINGS: dict[str, Callable[[np.ndarray, np.ndarray], Pooled]] = {
+    "mean": _mean,
+    "vote": vote,
+    "vote50": _vote50,
+}
+
+
+def _grouped(proba: np.ndarray, songs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Checked probabilities, the song numbers, and each clip's position among them."""
+    proba, songs = check_probabilities(proba), np.asarray(songs)
+    if songs.shape != (len(proba),):
+        raise ValueError(f"Got songs of shape {songs.shape} for {len(proba)} clips; expected a song a clip.")
+    if not np.issubdtype(songs.dtype, np.integer):
+        raise ValueError(f"Got songs of type {songs.dtype}; expected integers.")
+    song_ids, position = np.unique(songs, return_inverse=True)
+    return proba, song_ids, position
+
+
+def _voting(proba: np.ndarray, position: np.ndarray, threshold: float | None) -> np.ndarray:
+    """True for the clips that vote, (n_clips,)."""
     if threshold is None:
         return np.ones(len(proba), bool)
-    sure = proba.max(1) > threshold
-    return sure | (np.bincount(position, sure) == 0)[position]
+    confident = proba.max(1) > threshold
+    return confident | (np.bincount(position, weights=confident) == 0)[position]
+
+
+def _votes(proba: np.ndarray, position: np.ndarray, n_songs: int) -> np.ndarray:
+    """Clips predicted as each class, (n_songs, k)."""
+    n_classes = proba.shape[1]
+    flat = np.bincount(position * n_classes + proba.argmax(1), minlength=n_songs * n_classes)
+    return flat.reshape(n_songs, n_classes)
+
+
+def _sums(proba: np.ndarray, position: np.ndarray, n_songs: int) -> np.ndarray:
+    """Probabilities summed over each song's clips, (n_songs, k), float64."""
+    return np.stack([np.bincount(position, weights=column, minlength=n_songs) for column in proba.T], axis=1)

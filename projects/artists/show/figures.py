@@ -9,12 +9,13 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import ListedColormap
+from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
@@ -54,7 +55,7 @@ def _settled(figure: Figure) -> Figure:
     return figure
 
 
-def _title_style(size: float) -> dict[str, object]:
+def _title_style(size: float) -> dict[str, Any]:
     return text_style(size, fontweight="bold", color=INK, wrap=True)
 
 
@@ -105,7 +106,7 @@ def _checked_counts(matrix: np.ndarray, labels: Sequence[str]) -> np.ndarray:
     return counts
 
 
-def _blues() -> ListedColormap:
+def _blues() -> Colormap:
     """One hue of falling lightness, for every kind of colour vision; zero is white, the least is tinted."""
     tints = matplotlib.colormaps["Blues"](np.linspace(0.14, 1.0, 256))
     return ListedColormap(tints).with_extremes(bad=_NO_SUPPORT, under="white")
@@ -138,12 +139,11 @@ def _name_rows_and_columns(axes: Axes, names: list[str], support: np.ndarray, ce
     axes.set_ylabel("true (number of examples)", **text_style(10.0, color=INK))
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    edges = np.arange(len(names) + 1) - 0.5
-    axes.set_xticks(edges, minor=True)
-    axes.set_yticks(edges, minor=True)
     if cell > 0.1:
-        axes.grid(which="minor", color="#d8dee4", linewidth=0.8 if cell >= 0.4 else 0.3)
-    axes.tick_params(which="minor", length=0)
+        edges = np.arange(len(names) + 1) - 0.5
+        line: dict[str, Any] = {"colors": "#d8dee4", "linewidths": 0.8 if cell >= 0.4 else 0.3}
+        axes.hlines(edges, edges[0], edges[-1], **line)
+        axes.vlines(edges, edges[0], edges[-1], **line)
 
 
 def _write_cells(axes: Axes, counts: np.ndarray, share: np.ndarray, cell: float) -> None:
@@ -312,7 +312,7 @@ def _decibel_range(panels: list[np.ndarray]) -> tuple[float, float]:
 
 def _label_grid(grid: np.ndarray, used: int, seconds: float, frequencies: np.ndarray) -> None:
     """Ticks on the left column and under the lowest panel of each column; panels not used are taken away."""
-    rows, columns = grid.shape
+    columns = grid.shape[1]
     positions, labels = frequency_ticks(frequencies)
     grid[0, 0].set_xlim(0, seconds)
     grid[0, 0].set_yticks(positions, labels)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import unicodedata
 from collections.abc import Iterable
+from typing import Any
 
 from matplotlib import font_manager
 
@@ -56,6 +57,6 @@ def drawable_names(names: Iterable[object], width: int) -> list[str]:
     return distinct_names([drawable(clean(name)) for name in names], width)
 
 
-def text_style(size: float, **more: object) -> dict[str, object]:
+def text_style(size: float, **more: Any) -> dict[str, Any]:
     """Keyword arguments of every text we draw; a dollar sign in a name ("A$AP") is not mathematics."""
     return {"fontfamily": list(families()), "fontsize": size, "parse_math": False, **more}

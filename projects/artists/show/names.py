@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import pandas as pd
 
@@ -99,7 +99,7 @@ def _numbered(name: str, number: int, width: int) -> str:
     return shorten(name, max(width - len(suffix), 1)) + suffix
 
 
-def groups(values: Sequence[object]) -> list[str]:
+def groups(values: Iterable[object]) -> list[str]:
     """The distinct cleaned values in alphabetical order, whatever their order of arrival."""
     return sorted({clean(value) for value in values}, key=_in_reading_order)
 

@@ -57,15 +57,15 @@ def summary_markdown(
     """The same as Markdown; arguments and errors as those of `summary_text`. Names stay plain text."""
     headline = _headline(scores, against)
     blocks = [f"### {_inline(title)}"]
+    if verdict := _verdict(headline, trivial):
+        blocks.append(_inline(verdict))  # before the table: MLflow shows the first lines only
     if scores:
         blocks.append(_score_table(scores, trivial, headline))
-    if verdict := _verdict(headline, trivial):
-        blocks.append(_inline(verdict))
     blocks.append("\n".join(f"- {_inline(name)}: {_inline(value)}" for name, value in facts.items()))
     if figures:
         blocks.append("**Figures**\n\n" + "\n".join(f"- {_code(path)}" for path in figures))
     if next_commands:
-        blocks.append("**Next**\n\n" + _fenced([printable(command) for command in next_commands]))
+        blocks.append("**Next**\n\n" + _fenced(next_commands))
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
@@ -95,8 +95,8 @@ def _verdict(headline: Score | None, trivial: Mapping[str, float]) -> str:
         return ""
     name, value, low, high = headline
     best = max(measured, key=lambda key: measured[key])
-    beginning = f"{clean(name)} {_number(value)} is"
-    end = f"the best trivial classifier ({clean(best)}, {_number(measured[best])})"
+    beginning = f"{shorten(clean(name), _NAME_WIDTH)} {_number(value)} is"
+    end = f"the best trivial classifier ({shorten(clean(best), _NAME_WIDTH)}, {_number(measured[best])})"
     if not value > measured[best]:
         return f"{beginning} not above {end}."
     if low is None or high is None:
@@ -110,7 +110,7 @@ def _score_lines(scores: Sequence[Score], trivial: Mapping[str, float], headline
     rows = [("", "value", "95 % interval")]
     rows += [(clean(name), _number(value), _interval(low, high)) for name, value, low, high in scores]
     if trivial and headline:
-        rows.append((f"for comparison, {clean(headline[0])} of", "", ""))
+        rows.append((f"for comparison, {shorten(clean(headline[0]), _NAME_WIDTH - 20)} of", "", ""))
         rows += [(_INDENT + clean(name), _number(value), "") for name, value in trivial.items()]
     names = [shorten(name, _NAME_WIDTH) for name, *_ in rows]
     widest = max(display_width(name) for name in names)
@@ -119,12 +119,12 @@ def _score_lines(scores: Sequence[Score], trivial: Mapping[str, float], headline
 
 
 def _fact_lines(facts: Mapping[str, str]) -> list[str]:
-    names = {name: clean(name) for name in facts}
+    names = {name: shorten(clean(name), _NAME_WIDTH // 2) for name in facts}
     widest = max((display_width(name) for name in names.values()), default=0)
     lines = []
     for name, value in facts.items():
         head = f"{_INDENT}{names[name]}{' ' * (widest - display_width(names[name]))}  "
-        first, *rest = _wrap(clean(value), " " * min(len(head), WIDTH // 2))
+        first, *rest = _wrap(clean(value), " " * display_width(head))
         lines += [head + first.lstrip(), *rest]
     return lines
 
@@ -194,7 +194,8 @@ def _code(text: object) -> str:
     return f"{fence}{space}{content}{space}{fence}"
 
 
-def _fenced(lines: Sequence[str]) -> str:
+def _fenced(commands: Sequence[str]) -> str:
+    lines = [line.removeprefix(_INDENT) for command in commands for line in _continued(command)]
     longest = max((len(run) for line in lines for run in re.findall(r"`+", line)), default=0)
     fence = "`" * max(3, longest + 1)
     return "\n".join([f"{fence}sh", *lines, fence])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ RIGHT = ("circle", "square", "diamond", "triangle-up", "star")
 WRONG = "x"
 NAME_WIDTH = 30
 _HUES = 24  # colours() repeats after this many; then the mark of right answers changes
-_HOVER = ("<b>%{customdata[0]}</b><br>album: %{customdata[1]}<br>true: %{customdata[2]}"
+_HOVER = ("<b>%{customdata[0]}</b><br>album: %{customdata[1]}<br>{artist}true: %{customdata[2]}"
           "<br>predicted: %{customdata[3]} %{customdata[4]}"
           "<br>clip starts at %{customdata[5]}<extra></extra>")
 _POLICY = ("default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; "
@@ -32,7 +33,8 @@ _CONFIG = {
 }
 # On a phone the legend goes below the map instead of taking half of its width.
 _PHONE = """if (window.innerWidth < 640) {
-  Plotly.relayout("{plot_id}", {"legend.orientation": "h", "legend.y": -0.02, "legend.yanchor": "top"});
+  Plotly.relayout("{plot_id}", {"legend.orientation": "h", "legend.y": -0.02, "legend.yanchor": "top",
+                                 "legend.maxheight": 0.3});
 }"""
 _STYLE = """\
 html, body { height: 100%; margin: 0; }
@@ -116,12 +118,13 @@ def _caption(right: np.ndarray) -> str:
 
 
 def _hover_columns(table: pd.DataFrame, target: str, right: np.ndarray) -> np.ndarray:
-    """(n, 6) escaped texts: song, album, true, predicted, a tick or a cross, start of the clip."""
+    """(n, 7) escaped texts: song, album, true, predicted, a tick or a cross, start of the clip, artist."""
     columns = [[plain(shorten(clean(value), 70)) for value in table[name]]
                for name in ("song", "album", target, "predicted")]
     columns.append(["✓" if value else "✕" for value in right])
     columns.append([clock(value) for value in table["clip_start"]])
-    return np.array(columns, dtype=object).T.reshape(-1, 6)
+    columns.append([plain(shorten(clean(value), 70)) for value in table["artist"]])
+    return np.array(columns, dtype=object).T.reshape(-1, 7)
 
 
 def _traces(table: pd.DataFrame, column: str, right: np.ndarray, hover: np.ndarray) -> list[go.Scatter]:
@@ -149,10 +152,12 @@ def _trace(
     table: pd.DataFrame, rows: np.ndarray, right: np.ndarray, hover: np.ndarray, *, label: str, index: int,
 ) -> go.Scatter:
     rows = rows[np.argsort(~right[rows], kind="stable")]
+    named = np.array_equal(hover[:, 2], hover[:, 6])  # the true label is the artist already
+    template = _HOVER.replace("{artist}", "" if named else "artist: %{customdata[6]}<br>")
     mark = RIGHT[index // _HUES % len(RIGHT)]
     return go.Scatter(
         x=table["x"].to_numpy(dtype=float)[rows], y=table["y"].to_numpy(dtype=float)[rows], mode="markers",
-        name=plain(label), customdata=hover[rows], hovertemplate=_HOVER,
+        name=plain(label), customdata=hover[rows], hovertemplate=template,
         marker={"color": colours(index + 1)[index], "size": 8, "opacity": 0.85,
                 "line": {"width": 0.5, "color": INK},
                 "symbol": [mark if right[row] else WRONG for row in rows]},
@@ -160,7 +165,7 @@ def _trace(
     )
 
 
-def _menu(traces: dict[str, list[go.Scatter]]) -> dict[str, object]:
+def _menu(traces: dict[str, list[go.Scatter]]) -> dict[str, Any]:
     owners = [column for column, group in traces.items() for _ in group]
     buttons = [{"label": f"colour by {plain(column)}", "method": "update",
                 "args": [{"visible": [owner == column for owner in owners]},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -77,7 +78,7 @@ def worst_songs_html(table: pd.DataFrame, clips: Mapping[str, bytes] | None, tit
     return page(title, body, style=_STYLE, policy=_POLICY)
 
 
-def _row(record: Mapping[str, object], clips: Mapping[str, bytes] | None) -> str:
+def _row(record: Mapping[str, Any], clips: Mapping[str, bytes] | None) -> str:
     right = clean(record["artist"]) == clean(record["predicted"])
     cells = [
         _cell("Song", _name(record["song"]), "song"),

@@ -38,13 +38,12 @@ class Config:
 
 class System(KerasSystem):
     Config = Config
-    # Four poolings halve time four times.
+    # What the four poolings leave one of.
     min_frames = 16
+    min_mels = 128
 
     def build(self, frames: int, n_mels: int, num_classes: int) -> keras.Model:
         """(frames, n_mels) in dB -> (num_classes,) probabilities."""
-        if n_mels < 128:
-            raise InputError(f"n_mels={n_mels}: crnn pools the bands by 128; give n_mels=128 or more.")
         inputs = keras.Input((frames, n_mels))
         x = layers.Reshape((frames, n_mels, 1))(inputs)
         x = layers.BatchNormalization(axis=2)(x)

@@ -31,6 +31,7 @@ class KerasSystem(abc.ABC):
     features: ClassVar[dict[str, object]] = {}
     training: ClassVar[dict[str, object]] = {}
     min_frames: ClassVar[int] = 1
+    min_mels: ClassVar[int] = 1
     custom_objects: ClassVar[dict[str, type]] = {}
 
     def __init__(self, **options: object) -> None:
@@ -44,14 +45,15 @@ class KerasSystem(abc.ABC):
         return [field.name for field in dataclasses.fields(cls.Config)]
 
     @classmethod
-    def check_clip(cls, clip: float, config: FeatureConfig) -> None:
-        """Raises InputError where the network cannot take clips of `clip` seconds."""
+    def check_input(cls, clip: float, config: FeatureConfig) -> None:
+        """Raises InputError where the network cannot take clips of `clip` seconds, or that few bands."""
+        name = cls.__module__.rsplit(".", 1)[-1]
         frames = clip_frames(clip, config)
         if frames < cls.min_frames:
             least = cls.min_frames * config.hop_length / config.sr
-            raise InputError(
-                f"clip={clip:g} is {frames} frames; {cls.__module__.rsplit('.', 1)[-1]} needs {least:g} s or more."
-            )
+            raise InputError(f"clip={clip:g} is {frames} frames; {name} needs {least:g} s or more.")
+        if config.n_mels < cls.min_mels:
+            raise InputError(f"n_mels={config.n_mels} is too few; {name} needs {cls.min_mels} or more.")
 
     @abc.abstractmethod
     def build(self, frames: int, n_mels: int, num_classes: int) -> keras.Model:

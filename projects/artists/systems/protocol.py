@@ -8,6 +8,7 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
+from ..audio.features import FeatureConfig
 from ..data.clipset import ClipSet
 
 
@@ -17,13 +18,18 @@ class System(Protocol):
     Config: frozen dataclass; its fields are flags of train, raising InputError on values that make no sense.
     features: fields of FeatureConfig that differ from the default.
     training: fields of Training that differ from the default.
-    min_frames: the shortest clip it takes.
+    check_input: raises InputError for a length of clip or a number of bands that it cannot take.
     """
 
     Config: ClassVar[type]
     features: ClassVar[dict[str, object]]
     training: ClassVar[dict[str, object]]
-    min_frames: ClassVar[int]
+
+    @classmethod
+    def option_names(cls) -> list[str]: ...
+
+    @classmethod
+    def check_input(cls, clip: float, config: FeatureConfig) -> None: ...
 
     def fit(self, train: ClipSet, val: ClipSet, num_classes: int, training: object, hooks: object) -> object:
         """Learns; the result has best_epoch and history."""

@@ -120,6 +120,7 @@ def start() -> Iterator[Run]:
 
 
 def _git_tags() -> dict[str, str]:
+    """Commit and dirtiness of the checkout; in an image, which has none, the commit that it was built from."""
     try:
         repository = git.Repo(Path(__file__), search_parent_directories=True)
         return {
@@ -127,4 +128,5 @@ def _git_tags() -> dict[str, str]:
             "git_dirty": str(repository.is_dirty(untracked_files=False)).lower(),
         }
     except (git.InvalidGitRepositoryError, git.NoSuchPathError, git.GitCommandError, ValueError):
-        return {"git_dirty": "no repository"}
+        commit = os.environ.get("ARTISTS_COMMIT")
+        return {"git_dirty": "no repository"} | ({"mlflow.source.git.commit": commit} if commit else {})

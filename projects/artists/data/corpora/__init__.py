@@ -15,7 +15,8 @@ def load(data: str) -> Corpus:
     Raises:
         InputError: No kind knows it, or it is not what its kind expects.
     """
-    for module in pkgutil.iter_modules(__path__):
+    # An empty name would be the current folder.
+    for module in pkgutil.iter_modules(__path__) if data else ():
         kind = importlib.import_module(f"{__name__}.{module.name}")
         if kind.matches(data):
             return kind.load(data)

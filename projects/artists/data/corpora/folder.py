@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from pathlib import Path
 
 from ...audio.decode import AV_SUFFIXES, SUFFIXES
 from ...errors import InputError
-from ..tracks import Corpus, Track, track_id
+from ..tracks import Corpus, Track, nfc, track_id
 
 
 def matches(data: str) -> bool:
@@ -37,13 +36,17 @@ def load(data: str) -> Corpus:
 def _audio_files(root: Path) -> list[Path]:
     paths = []
     for folder, folders, files in os.walk(root, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = [name for name in folders if not name.startswith(".") and not _is_loop(Path(folder), name)]
         paths += [Path(folder, name) for name in files if not name.startswith(".")]
     return [path for path in paths if path.suffix.lower() in SUFFIXES | AV_SUFFIXES]
 
 
+def _is_loop(folder: Path, name: str) -> bool:
+    """Whether a link leads back to a folder that it stands in."""
+    return folder.resolve().is_relative_to(Path(folder, name).resolve())
+
+
 def _track(path: Path, root: Path) -> Track:
     relative = path.relative_to(root)
-    artist, album = (unicodedata.normalize("NFC", part) for part in relative.parts[:2])
-    title = unicodedata.normalize("NFC", path.stem)
-    return Track(track_id(relative), path, artist=artist, album=album, title=title)
+    artist, album = (nfc(part) for part in relative.parts[:2])
+    return Track(track_id(relative), path, artist=artist, album=album, title=nfc(path.stem))

@@ -32,7 +32,7 @@ def load(data: str) -> Corpus:
             f"data={data} has no column {' and no column '.join(missing)}; it has {', '.join(table.columns)}. "
             "A manifest needs path and artist."
         )
-    empty = table.index[(table["path"] == "") | (table["artist"] == "")]
+    empty = table.index[(table["path"].str.strip() == "") | (table["artist"].str.strip() == "")]
     if len(empty):
         raise InputError(f"data={data}: row {empty[0] + 1} has no path or no artist. Fill it in or delete the row.")
     rows = table.to_dict("records")
@@ -43,8 +43,13 @@ def _read(file: Path, data: str) -> pd.DataFrame:
     try:
         if file.suffix.lower() == ".parquet":
             table = pd.read_parquet(file)
-            return table.astype("string").fillna("").astype(object)
-        return pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+            # Whole numbers with gaps are floats in pandas: a year is 1999 here as in CSV, not 1999.0.
+            return table.convert_dtypes().astype("string").fillna("").astype(object)
+        table = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        if not isinstance(table.index, pd.RangeIndex):
+            # pandas has taken the first column for an index and shifted the others.
+            raise ValueError("its rows have more cells than its first line")
+        return table
     except FileNotFoundError as error:
         raise InputError(f"data={data} does not exist. Check the path of the manifest.") from error
     except (OSError, ValueError) as error:
@@ -57,6 +62,9 @@ def _track(row: dict[str, str], folder: Path) -> Track:
         name: unicodedata.normalize("NFC", value.strip()) if name != "path" else value for name, value in row.items()
     }
     relative = PurePath(row["path"])
+    if relative.is_absolute() and relative.is_relative_to(folder):
+        # An id must not depend on where the corpus lies.
+        relative = relative.relative_to(folder)
     labels = {name: value for name, value in row.items() if name not in OWN and value}
     return Track(
         row.get("track_id") or track_id(relative),

@@ -1,0 +1,108 @@
+"""Who may import whom, read from the source."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PROJECTS = Path(__file__).parents[1] / "projects"
+LIBRARY = PROJECTS / "artists"
+ORDER = ["audio", "data", "learn", "systems", "judge", "show", "track"]
+VERBS = sorted(path.stem for path in PROJECTS.glob("*.py") if path.stem not in ("__init__", "cli"))
+
+
+def imports(path: Path) -> list[tuple[str, bool]]:
+    """(absolute dotted name, whether inside a function or a TYPE_CHECKING block) of everything a file imports."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    package = ("projects", *path.relative_to(PROJECTS).parts[:-1])
+    lazy = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.If)
+        for inner in ast.walk(node)
+    }
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [(name.name, id(node) in lazy) for name in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            stem = ".".join([*base, *([node.module] if node.module else [])])
+            found += [(f"{stem}.{name.name}", id(node) in lazy) for name in node.names]
+    return found
+
+
+def layer(name: str) -> str | None:
+    parts = name.split(".")
+    return parts[2] if parts[:2] == ["projects", "artists"] and len(parts) > 2 and parts[2] in ORDER else None
+
+
+def modules(folder: str) -> list[Path]:
+    return sorted((LIBRARY / folder).rglob("*.py"))
+
+
+@pytest.mark.parametrize("folder", ORDER)
+def test_a_layer_imports_only_from_its_left(folder):
+    for path in modules(folder):
+        for name, lazy in imports(path):
+            other = layer(name)
+            if other is None or other == folder:
+                continue
+            assert ORDER.index(other) < ORDER.index(folder), f"{path.name} imports {name}"
+            assert lazy or (folder, other) != ("systems", "learn"), f"{path.name} loads learn at import: {name}"
+
+
+def test_the_layers_use_no_orchestrating_module():
+    roots = {path.stem for path in LIBRARY.glob("*.py")} - {"__init__", "errors"}
+    for folder in ORDER:
+        for path in modules(folder):
+            for name, _ in imports(path):
+                parts = name.split(".")
+                assert not (parts[:2] == ["projects", "artists"] and len(parts) > 2 and parts[2] in roots), path
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_imports_no_verb_and_nothing_heavy_at_import(verb):
+    for name, lazy in imports(PROJECTS / f"{verb}.py"):
+        parts = name.split(".")
+        assert not (parts[0] == "projects" and len(parts) == 2 and parts[1] in VERBS), name
+        assert lazy or parts[0] in ("__future__", "sys", "tempfile", "time", "collections", "pathlib") or parts[1:2] == [
+            "cli"
+        ], f"{verb}.py imports {name} when a spawned worker imports it"
+
+
+def test_registry_imports_nothing_of_projects():
+    for path in (PROJECTS.parent / "registry").rglob("*.py"):
+        assert not [name for name, _ in imports_of(path) if name.startswith("projects")]
+
+
+def imports_of(path: Path) -> list[tuple[str, bool]]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return [(n.module or "", False) for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)] + [
+        (name.name, False) for n in ast.walk(tree) if isinstance(n, ast.Import) for name in n.names
+    ]
+
+
+def test_keras_is_used_by_systems_and_learn_alone_and_tensorflow_by_nobody():
+    for path in LIBRARY.rglob("*.py"):
+        roots = {name.split(".")[0] for name, _ in imports(path)}
+        assert "tensorflow" not in roots, path
+        assert "keras" not in roots or path.relative_to(LIBRARY).parts[0] in ("systems", "learn"), path
+
+
+def test_only_track_and_the_scorer_talk_to_mlflow():
+    for path in LIBRARY.rglob("*.py"):
+        if path.relative_to(LIBRARY).parts[0] != "track" and path.name != "scorer.py":
+            assert "mlflow" not in {name.split(".")[0] for name, _ in imports(path)}, path
+
+
+def test_judge_opens_no_file():
+    for path in modules("judge"):
+        assert not {name.split(".")[0] for name, _ in imports(path)} & {"pathlib", "os", "io", "soundfile"}, path
+        assert "open(" not in path.read_text(encoding="utf-8"), path
+
+
+def test_the_scorer_imports_nothing_of_the_project():
+    assert not [name for name, _ in imports(LIBRARY / "scorer.py") if name.startswith("projects")]

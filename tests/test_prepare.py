@@ -1,0 +1,104 @@
+"""From a corpus and its features to the clips of each side, and what a reader of the scores is told."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import unicodedata
+
+import numpy as np
+import pytest
+
+from projects.artists import pipeline
+from projects.artists.audio.features import FeatureConfig
+from projects.artists.data import corpora
+from projects.artists.data.cache import audio_digest
+from projects.artists.data.featurize import featurize
+from projects.artists.data.tracks import Corpus
+from projects.artists.errors import InputError
+from projects.artists.settings import DataOptions
+
+CONFIG = FeatureConfig()
+
+
+def prepared(corpus: Corpus, **options) -> pipeline.Prepared:
+    options = DataOptions(**{"clip": 1.0, "split": "album", **options})
+    return pipeline.prepare(corpus, featurize(corpus, CONFIG), options, seed=0)
+
+
+def test_prepare_gives_every_side_the_clips_of_its_songs(cached):
+    p = prepared(cached)
+    assert p.classes == ["artist0", "artist1", "artist2"] and not p.warnings and not p.short
+    # 126 frames hold three clips of 32.
+    assert {side: len(clips) for side, clips in p.clips.items()} == {"train": 18, "val": 18, "test": 18}
+    for side, clips in p.clips.items():
+        for i in range(len(clips)):
+            track = p.tracks[side][clips.songs[i]]
+            assert p.classes[clips.y[i]] == track.artist
+            features = np.load(p.features.entries[track.track_id].path)
+            np.testing.assert_array_equal(clips.read(slice(i, i + 1))[0], features[clips.starts[i] :][:32])
+
+
+def test_prepare_refuses_a_corpus_that_lost_too_much(small_corpus, in_process):
+    (small_corpus / "artist1" / "album1" / "song1.flac").write_bytes(b"bad")
+    with pytest.raises(InputError, match="1 of 18 tracks are unreadable"):
+        prepared(corpora.load(str(small_corpus)))
+    for path in (small_corpus / "artist1").rglob("*.flac"):
+        path.write_bytes(b"bad")
+    with pytest.raises(InputError, match="No readable file is left of artist artist1"):
+        prepared(corpora.load(str(small_corpus)))
+
+
+def test_songs_shorter_than_a_clip_are_listed_and_one_of_exactly_a_clip_is_used(
+    small_corpus, in_process, write_audio, tone
+):
+    album = small_corpus / "artist0" / "album0"
+    for path in album.iterdir():
+        write_audio(path, tone(seconds=1.98 if path.stem == "song0" else 1.9))
+    p = prepared(corpora.load(str(small_corpus)), clip=2.0)
+    assert math.ceil(2 * 16000 / 512) == p.clips["train"].length == 63
+    assert p.features.entries["artist0/album0/song0.flac"].n_frames == 62
+    write_audio(album / "song0.flac", tone(seconds=2))
+    p = prepared(corpora.load(str(small_corpus)), clip=2.0)
+    assert p.short == ["artist0/album0/song1.flac"]
+    assert sum(map(len, p.clips.values())) == 17 + 16
+    assert p.warnings == ["1 song(s) are shorter than one clip and left out: artist0/album0/song1.flac."]
+
+
+def test_an_artist_without_a_song_as_long_as_a_clip_on_a_side_is_named(small_corpus, in_process, write_audio, tone):
+    side = prepared(corpora.load(str(small_corpus))).split.sides["artist2/album1/song0.flac"]
+    for path in (small_corpus / "artist2" / "album1").iterdir():
+        write_audio(path, tone(seconds=0.5, seed=int(path.stem[-1])))
+    p = prepared(corpora.load(str(small_corpus)))
+    assert p.split.sides["artist2/album1/song0.flac"] == side
+    assert f"No song of artist artist2 is on side {side}." in p.warnings
+
+
+def test_clips_longer_than_every_song_are_refused(cached):
+    with pytest.raises(InputError, match=r"No song on side train and val and test is as long as one clip of 30 s"):
+        prepared(cached, clip=30.0)
+
+
+def test_the_split_table_names_every_track_and_the_digest_follows_audio_and_labels(cached):
+    p = prepared(cached)
+    table = pipeline.split_table(p)
+    assert list(table["track_id"]) == [track.track_id for track in cached.tracks]
+    assert set(table["side"]) == {"train", "val", "test"} and (table["seconds"] == 4.03).all()
+    assert table["audio_sha256"][0] == audio_digest(cached.tracks[0].path)
+    digest = pipeline.corpus_digest(table)
+    assert digest == pipeline.corpus_digest(table.sample(frac=1, random_state=0))
+    for column in ("label", "audio_sha256", "track_id"):
+        other = table.copy()
+        other.loc[0, column] = "x"
+        assert pipeline.corpus_digest(other) != digest
+    other = table.copy()
+    other["side"] = "train"
+    assert pipeline.corpus_digest(other) == digest
+
+
+def test_names_of_any_kind_go_through_to_the_tables(small_corpus, in_process):
+    for i, name in enumerate(["=HYPERLINK(1)", "<b>ö", unicodedata.normalize("NFD", "Ünï")]):
+        shutil.move(small_corpus / f"artist{i}", small_corpus / name)
+    p = prepared(corpora.load(str(small_corpus)))
+    assert p.classes == ["<b>ö", "=HYPERLINK(1)", "Ünï"]
+    assert set(pipeline.split_table(p)["artist"]) == set(p.classes)
