@@ -40,7 +40,7 @@ def run(flags: Mapping[str, str], run) -> None:
     run.table(pipeline.quarantine_table(features), "quarantined.csv")
     prepared = pipeline.prepare(corpus, features, options, seed=settings["seed"])
     results.log_data(run, prepared)
-    system, state = _fit(settings, prepared, run)
+    system = _fit(settings, prepared, run)
     with tempfile.TemporaryDirectory() as folder:
         results.log_results(run, system, prepared, settings, Path(folder))
 
@@ -56,7 +56,7 @@ def _resumed(flags: Mapping[str, str], run) -> Mapping[str, str]:
 
 
 def _fit(settings, prepared, run):
-    """A fitted system and the state of its training."""
+    """A fitted system; what its training took is logged."""
     from .artists import evaluation
     from .artists.data.cache import cache_root
     from .artists.learn import device
@@ -95,7 +95,7 @@ def _fit(settings, prepared, run):
             "peak_private_mb": max(memory),
         }
     )
-    return system, state
+    return system
 
 
 if __name__ == "__main__":

@@ -67,8 +67,9 @@ def test_reading_gives_the_frames_of_the_right_track(clips):
 
 
 @pytest.mark.parametrize(
-    "index", [np.array([4, 0, 2]), np.array([1]), np.array([3, 3]), np.array([], int), np.array([-1]), slice(1, 4), slice(4, 99),
-              np.array([True, False, False, True, False])],
+    "index",
+    [np.array([4, 0, 2]), np.array([1]), np.array([3, 3]), np.array([], int), np.array([-1]), slice(1, 4),
+     slice(4, 99), np.array([True, False, False, True, False])],
 )  # fmt: skip
 def test_any_index_reads_the_same_clips(clips, index):
     np.testing.assert_array_equal(clips.read(index), clips.read(slice(None))[index])

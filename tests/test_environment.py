@@ -1,4 +1,4 @@
-"""One source of dependencies, one lock, one environment: pyproject.toml, requirements*.txt, conda.yaml, and what runs here."""
+"""One source of dependencies (pyproject.toml), one lock (requirements*.txt), one environment (conda.yaml; this one)."""
 
 from __future__ import annotations
 

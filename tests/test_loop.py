@@ -87,7 +87,7 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_training(sides, monkeypatc
 def test_validation_loss_is_keras_cross_entropy(sides):
     model = network()
     state = fit(model, *sides, Training(epochs=1), Hooks())
-    train, val = sides
+    _, val = sides
     y = np.eye(2)[val.y]
     expected = model.evaluate(val.read(slice(None)), y, verbose=0)
     assert state.history[0]["val_loss"] == pytest.approx(expected, abs=1e-5)

@@ -13,6 +13,7 @@ from projects.artists import systems
 from projects.artists.audio.features import FeatureConfig
 from projects.artists.errors import InputError
 from projects.artists.settings import train_settings
+from projects.artists.systems.keras_system import _settle_within_an_epoch
 
 FRAMES, CLASSES = 32, 3
 
@@ -106,3 +107,11 @@ def test_scoring_code_loads_neither_learn_nor_figures_nor_mlflow():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("steps", "momentum"), [(1, 0.5), (8, 0.9), (80, 0.99), (5000, 0.99)])
+def test_moving_statistics_follow_within_an_epoch_of_a_small_corpus(steps, momentum):
+    layer = keras.layers.BatchNormalization()
+    inputs = keras.Input((3,))
+    _settle_within_an_epoch(keras.Model(inputs, layer(inputs)), steps)
+    assert layer.momentum == pytest.approx(momentum)

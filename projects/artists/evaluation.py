@@ -14,6 +14,7 @@ import soundfile
 from .audio.decode import read_audio
 from .audio.features import mel_frequencies
 from .data.clipset import ClipSet
+from .data.splits import SIDES
 from .judge import baselines, embeddings, intervals, metrics, pooling
 from .pipeline import Prepared
 from .settings import EvaluationOptions
@@ -30,7 +31,7 @@ TRIVIAL_METRICS = ("f1", "f1_macro", "accuracy")
 class SideScores:
     """A side's clips and songs with their probabilities.
 
-    proba (n_clips, k), embedding (n_clips, d), songs (n_clips,) position of the song in the side's tracks, y (n_clips,);
+    proba (n_clips, k), embedding (n_clips, d);
     song_ids (n_songs,) positions that have clips, song_proba (n_songs, k) mean over clips, song_y (n_songs,).
     """
 
@@ -141,7 +142,8 @@ def _write_worst(
             file = folder / "worst_songs" / f"{rank:02d}_{_plain(track_id)}.wav"
             file.parent.mkdir(exist_ok=True)
             file.write_bytes(wav)
-    page = worst_songs.worst_songs_html(worst.assign(artist=worst["label"], probability=worst["probability_true"]), clips, "The twenty worst songs of the test side")
+    shown = worst.assign(artist=worst["label"], probability=worst["probability_true"])
+    page = worst_songs.worst_songs_html(shown, clips, "The twenty worst songs of the test side")
     (folder / "worst_songs.html").write_text(page, encoding="utf-8")
 
 
@@ -175,7 +177,8 @@ def _write_map(
     (folder / "tsne.png").write_bytes(figures.figure_bytes(figures.tsne_figure(xy, table["label"].tolist(), title)))
     colours = list(dict.fromkeys(["label", "artist", "album", *sorted(_extra_labels(prepared)), "side"]))
     colours = [name for name in colours if 1 < table[name].nunique() <= 100]
-    (folder / "tsne.html").write_text(tsne_page.tsne_html(table, title, colour_by=colours, target="label"), encoding="utf-8")
+    page = tsne_page.tsne_html(table, title, colour_by=colours, target="label")
+    (folder / "tsne.html").write_text(page, encoding="utf-8")
 
 
 def _clip_table(prepared: Prepared, scores: SideScores, side: str) -> pd.DataFrame:
@@ -193,10 +196,10 @@ def _clip_table(prepared: Prepared, scores: SideScores, side: str) -> pd.DataFra
 
 
 def _write_spectrograms(folder: Path, prepared: Prepared) -> None:
-    """One three-second excerpt of a training song of each class: figure 1 of Nasrullah and Zhao."""
+    """Three seconds of one song of each class, a training song where there is one: figure 1 of Nasrullah and Zhao."""
     config, excerpts = prepared.features.config, {}
     frames = round(3 * config.sr / config.hop_length)
-    for track in prepared.tracks["train"]:
+    for track in (track for side in SIDES for track in prepared.tracks[side]):
         name = track.label(prepared.label)
         if name not in excerpts:
             features = np.load(prepared.features.entries[track.track_id].path, mmap_mode="r")

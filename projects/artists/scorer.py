@@ -62,7 +62,7 @@ class Scorer(mlflow.pyfunc.PythonModel):
         except self._error as error:
             return _answer(status="error", reason=str(error))
         proba = self._scoring.pooled(scored.proba, pooling)
-        best = proba.argsort(kind="stable")[::-1][:top_k]
+        best = (-proba).argsort(kind="stable")[:top_k]
         return _answer(
             artist=self._card.classes[best[0]],
             probability=float(proba[best[0]]),

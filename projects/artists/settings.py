@@ -43,7 +43,7 @@ class DataOptions:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationOptions:
-    """log_audio: log playable clips of the worst songs; tsne_split: side of the map, `all` as in the paper's figure 3."""
+    """log_audio: log playable clips of the worst songs; tsne_split: side of the map, `all` as in the paper's figure."""
 
     log_audio: bool = True
     tsne_split: typing.Literal["train", "val", "test", "all"] = "test"

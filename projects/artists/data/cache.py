@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 import sqlite3
-import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -27,16 +27,16 @@ def cache_root() -> Path:
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """A file that appears at `path` whole or not at all, whatever kills the process."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=".partial-", dir=path.parent)
+    # Not mkstemp: its files are for their owner alone, and a cache may be shared.
+    temporary = path.parent / f".partial-{uuid.uuid4().hex}"
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with temporary.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         raise
 
 

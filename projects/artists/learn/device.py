@@ -9,8 +9,8 @@ import keras
 
 GPU_HINT = (
     "An NVIDIA device is here but TensorFlow sees none, so this runs on the CPU. PyPI's tensorflow has no CUDA: run "
-    "`uv pip install -r requirements-gpu.txt` in an environment of your own, check `nvidia-smi`, then `mlflow run` with "
-    "--env-manager=local."
+    "`uv pip install -r requirements-gpu.txt` in an environment of your own, check `nvidia-smi`, then `mlflow run` "
+    "with --env-manager=local."
 )
 
 

@@ -75,7 +75,8 @@ def _train_epoch(model: keras.Model, train: ClipSet, training: Training, state: 
         loss = model.fit(batches, verbose=0, callbacks=[bar]).history["loss"][0]
     if not np.isfinite(loss):
         raise InputError(
-            f"The loss became {loss} in epoch {state.epoch + 1}; try a smaller learning_rate than {training.learning_rate:g}."
+            f"The loss became {loss} in epoch {state.epoch + 1}; "
+            f"try a smaller learning_rate than {training.learning_rate:g}."
         )
     return loss
 

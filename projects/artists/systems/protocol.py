@@ -35,7 +35,7 @@ class System(Protocol):
         """Learns; the result has best_epoch and history."""
 
     def scores(self, batches: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Batches of clips (b, frames, n_mels) -> probabilities (n, num_classes), embeddings before the softmax (n, d)."""
+        """Batches (b, frames, n_mels) -> probabilities (n, num_classes), embeddings before the softmax (n, d)."""
 
     def count_params(self) -> int: ...
 
