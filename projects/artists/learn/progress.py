@@ -21,7 +21,7 @@ class EpochBar(keras.callbacks.Callback):
     def __enter__(self) -> EpochBar:
         name = f"epoch {self._state.epoch + 1}/{self._training.epochs}"
         self._bar = tqdm(total=self._clips, desc=name, unit=" clips", mininterval=0.5, dynamic_ncols=True)
-        self._began = time.perf_counter()
+        self._began, self._warm = time.perf_counter(), 0
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -29,8 +29,11 @@ class EpochBar(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         done = min((batch + 1) * self._training.batch_size, self._clips)
+        if batch == 0 and self._batches > 1:
+            # The first batch compiles the network: no measure of what is to come.
+            self._began, self._warm = time.perf_counter(), done
         self._bar.update(done - self._bar.n)
-        if batch % 10 == 0 or batch + 1 == self._batches:
+        if batch % 10 == 1 or batch + 1 == self._batches:
             self._bar.set_postfix_str(self._text(done, logs or {}), refresh=False)
 
     def _text(self, done: int, logs: dict[str, float]) -> str:
@@ -38,9 +41,10 @@ class EpochBar(keras.callbacks.Callback):
         parts = [f"loss {float(logs.get('loss', float('nan'))):.3f}"]
         if "val_clip_f1" in last:
             parts.append(f"val F1 {last['val_clip_f1']:.3f} clip, {last['val_song_f1']:.3f} song")
-        rate = done / (time.perf_counter() - self._began)
-        left = self._clips - done + self._clips * (self._training.epochs - self._state.epoch - 1)
-        parts.append(f"at most {_duration(left / rate)} left")
+        if done > self._warm:
+            rate = (done - self._warm) / (time.perf_counter() - self._began)
+            left = self._clips - done + self._clips * (self._training.epochs - self._state.epoch - 1)
+            parts.append(f"at most {_duration(left / rate)} left")
         return ", ".join(parts)
 
 
