@@ -88,10 +88,11 @@ def prepare(
         InputError: Too much of the corpus is unreadable, or a side would be empty.
     """
     label = options.label
+    classes = list(classes) if classes else sorted({track.label(label) for track in corpus.tracks})
+    corpus = Corpus(corpus.name, tuple(track for track in corpus.tracks if track.label(label) in classes))
+    # Before unreadable files are dropped: one bad file must not move the others.
+    split = make_split(corpus, options.split, label=label, seed=seed, folds=options.folds, fold=options.fold)
     kept = surviving(corpus, features, label)
-    classes = list(classes) if classes else sorted({track.label(label) for track in kept.tracks})
-    kept = Corpus(kept.name, tuple(track for track in kept.tracks if track.label(label) in classes))
-    split = make_split(kept, options.split, label=label, seed=seed, folds=options.folds, fold=options.fold)
     check_sides(split, kept, options.split, label, required)
     number = {name: i for i, name in enumerate(classes)}
     length = clip_frames(options.clip, features.config)

@@ -15,6 +15,8 @@ import scipy.signal
 
 from ..errors import InputError
 
+# Raise it when decode.py or this file changes the numbers: cached features are then computed anew.
+VERSION = 1
 AMIN = 1e-10
 TOP_DB = 80.0
 # Frames transformed at once: bounds the working memory at a few MB whatever the length of the track.
@@ -48,7 +50,7 @@ class FeatureConfig:
         """Sixteen hex digits that change with any field."""
         # 60 and 60.0 are one configuration.
         crop = None if self.crop is None else float(self.crop)
-        text = json.dumps({**dataclasses.asdict(self), "crop": crop}, sort_keys=True)
+        text = json.dumps({**dataclasses.asdict(self), "crop": crop, "version": VERSION}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

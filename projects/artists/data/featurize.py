@@ -6,7 +6,7 @@ import concurrent.futures as futures
 import dataclasses
 import multiprocessing
 import os
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -157,18 +157,19 @@ def surviving(corpus: Corpus, features: Features, label: str) -> Corpus:
     """The tracks that have features.
 
     Raises:
-        InputError: An artist (a value of `label`) is lost whole, or more than 5 % of the tracks are.
+        InputError: An artist or a value of `label` is lost whole, or more than 5 % of the tracks are.
     """
     kept = tuple(track for track in corpus.tracks if track.track_id in features.entries)
     lost = len(corpus.tracks) - len(kept)
     if not lost:
         return corpus
-    before = Counter(track.label(label) for track in corpus.tracks)
-    gone = sorted(before.keys() - {track.label(label) for track in kept})
     example = min(features.quarantined.items())
     hint = f"The first: {example[0]}: {example[1]}. quarantined.csv of this run lists them all; mend or remove them."
-    if gone:
-        raise InputError(f"No readable file is left of {label} {', '.join(gone)} ({lost} bad file(s)). {hint}")
+    for column in dict.fromkeys((label, "artist")):
+        gone = {track.label(column) for track in corpus.tracks} - {track.label(column) for track in kept}
+        if gone:
+            names = ", ".join(sorted(gone))
+            raise InputError(f"No readable file is left of {column} {names} ({lost} bad file(s)). {hint}")
     if lost > MOST_LOST * len(corpus.tracks):
         raise InputError(
             f"{lost} of {len(corpus.tracks)} tracks are unreadable, more than {MOST_LOST:.0%} of the corpus. {hint}"

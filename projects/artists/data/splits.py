@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ..errors import InputError
 from .tracks import Corpus, Track
@@ -73,33 +73,36 @@ def check_sides(split: Split, corpus: Corpus, name: str, label: str, required: S
     short = [side for side in required if len(values[side]) < 2]
     if not short:
         return
-    unit = {"song": "songs", "album": "albums", "kfold": "albums"}.get(name)
-    why = f"every artist needs three {unit} to stand on all sides" if unit else "its fold column says so"
+    why = {
+        "song": "an artist needs three songs to stand on all sides",
+        "album": "an artist needs three albums to stand on all sides",
+        "kfold": "an artist needs as many albums as there are folds to stand on all sides of each",
+    }.get(name, "its fold column says so")
     raise InputError(
         f"split={name} leaves fewer than two {label}s on {' and '.join(short)} of {corpus.name}: {why}. "
         "Use another split (song, album, kfold, manifest) or add music."
     )
 
 
-def _album(track: Track) -> Hashable:
+def _album(track: Track) -> str:
     """Two artists' albums of one name are two albums."""
-    return track.artist, track.album
+    return f"{track.artist}\n{track.album}"
 
 
 def _dealt(
     corpus: Corpus,
     stratum: Callable[[Track], str],
-    unit: Callable[[Track], Hashable],
+    unit: Callable[[Track], str],
     seed: int,
     deal: Callable[[int], list[str]],
 ) -> dict[str, str]:
     """Deals units (songs or albums), whole, within each stratum, in the order of their digests."""
-    strata: dict[str, dict[Hashable, list[Track]]] = defaultdict(lambda: defaultdict(list))
+    strata: dict[str, dict[str, list[Track]]] = defaultdict(lambda: defaultdict(list))
     for track in corpus.tracks:
         strata[stratum(track)][unit(track)].append(track)
     sides = {}
     for units in strata.values():
-        order = sorted(units, key=lambda u: hashlib.sha256(f"{seed}\n{u!r}".encode()).digest())
+        order = sorted(units, key=lambda u: hashlib.sha256(f"{seed}\n{u}".encode()).digest())
         for name, side in zip(order, deal(len(order)), strict=True):
             sides |= {track.track_id: side for track in units[name]}
     return sides

@@ -32,5 +32,5 @@ class Training:
                 raise InputError(f"{name}={getattr(self, name)} must be at least 1.")
         if not 0 < self.learning_rate < 10:
             raise InputError(f"learning_rate={self.learning_rate} must be above 0 and below 10, for example 0.001.")
-        if self.seed < 0:
-            raise InputError(f"seed={self.seed} must not be negative.")
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"seed={self.seed} must be from 0 to 4294967295.")
