@@ -215,7 +215,7 @@ BAD = [
     ("learning_rate", "0", "above 0"),
     ("learning_rate", "-0.1", "above 0"),
     ("learning_rate", "100", "below 10"),
-    ("seed", "-1", "not be negative"),
+    ("seed", "-1", "from 0 to 4294967295"),
     ("seed", "x", "is not a whole number"),
     ("workers", "0", "at least 1"),
     ("sr", "0", "positive"),
