@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import keras
 import numpy as np
 import pytest
@@ -47,7 +49,7 @@ def test_an_epoch_holds_every_clip_once_in_an_order_of_its_own(sides):
     train, _ = sides
     orders = []
     for epoch in (0, 1, 0):
-        batches = Batches(train, batch_size=5, num_classes=2, seed=3, epoch=epoch)
+        batches = Batches(train, batch_size=5, num_classes=2, seed=3, epoch=epoch, order=random.Random(0))
         clips = np.concatenate([batches[i][0] for i in range(len(batches))])
         assert sorted(c.tobytes() for c in clips) == sorted(c.tobytes() for c in train.read(slice(None)))
         orders.append(clips.tobytes())
@@ -56,7 +58,7 @@ def test_an_epoch_holds_every_clip_once_in_an_order_of_its_own(sides):
 
 def test_labels_stay_with_their_clips(sides):
     train, _ = sides
-    batches = Batches(train, batch_size=5, num_classes=2, seed=3, epoch=7)
+    batches = Batches(train, batch_size=5, num_classes=2, seed=3, epoch=7, order=random.Random(0))
     truth = {clip.tobytes(): y for clip, y in zip(train.read(slice(None)), train.y, strict=True)}
     for i in range(len(batches)):
         x, y = batches[i]
@@ -94,13 +96,14 @@ def test_validation_loss_is_keras_cross_entropy(sides):
 
 
 def test_a_training_that_goes_on_from_its_checkpoint_ends_as_one_never_interrupted(sides, tmp_path):
-    whole, parts = network(), network()
-    expected = fit(whole, *sides, Training(epochs=4), Hooks())
-    fit(parts, *sides, Training(epochs=2), Hooks(checkpoint=tmp_path / "c.npz"))
+    four, two = (Training(epochs=epochs, batch_size=5) for epochs in (4, 2))
+    whole = network()
+    expected = fit(whole, *sides, four, Hooks(on_epoch=lambda epoch, logs: random.random()))
+    fit(network(), *sides, two, Hooks(checkpoint=tmp_path / "c.npz"))
     seen = []
-    fresh = network(seed=99)
+    fresh = network()
     hooks = Hooks(on_epoch=lambda epoch, logs: seen.append(epoch), checkpoint=tmp_path / "c.npz")
-    state = fit(fresh, *sides, Training(epochs=4), hooks)
+    state = fit(fresh, *sides, four, hooks)
     assert seen == [0, 1, 2, 3]
     for a, b in zip(whole.get_weights(), fresh.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)

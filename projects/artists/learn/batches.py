@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import keras
 import numpy as np
 
@@ -11,19 +13,32 @@ from ..data.clipset import ClipSet
 class Batches(keras.utils.PyDataset):
     """One epoch of (batch, frames, n_mels) and one-hot (batch, num_classes).
 
-    The order is that of `default_rng([seed, epoch])`, so that a training which starts again at an epoch sees what an
-    uninterrupted one does. One object an epoch: Keras prefetches, and a shared order would change under its hands.
+    Clips are dealt to batches by `default_rng([seed, epoch])`, and `order` shuffles the batches, so that a training
+    which starts again at an epoch sees what an uninterrupted one does. Fit with shuffle=False: Keras would shuffle by
+    the global generator, which anybody may draw from. One object an epoch: Keras prefetches, and a shared order would
+    change under its hands.
     """
 
-    def __init__(self, clips: ClipSet, *, batch_size: int, num_classes: int, seed: int, epoch: int) -> None:
+    def __init__(
+        self, clips: ClipSet, *, batch_size: int, num_classes: int, seed: int, epoch: int, order: random.Random
+    ) -> None:
         super().__init__(workers=1)
         self._clips, self._batch_size = clips, batch_size
         self._one_hot = np.eye(num_classes, dtype=np.float32)
         self._order = np.random.default_rng([seed, epoch]).permutation(len(clips))
+        self._batches = shuffled(len(self), order)
 
     def __len__(self) -> int:
         return -(-len(self._order) // self._batch_size)
 
     def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray]:
-        index = self._order[i * self._batch_size : (i + 1) * self._batch_size]
+        start = self._batches[i] * self._batch_size
+        index = self._order[start : start + self._batch_size]
         return self._clips.read(index), self._one_hot[self._clips.y[index]]
+
+
+def shuffled(n: int, order: random.Random) -> list[int]:
+    """0 to n - 1 in the next order of a generator."""
+    numbers = list(range(n))
+    order.shuffle(numbers)
+    return numbers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 
 from ..data.clipset import ClipSet
 from ..errors import InputError
-from .batches import Batches
+from .batches import Batches, shuffled
 from .checkpoints import State, restore, save
 from .progress import EpochBar
 from .training import Training
@@ -49,9 +50,10 @@ def fit(model: keras.Model, train: ClipSet, val: ClipSet, training: Training, ho
     state = restore(hooks.checkpoint, model) or State()
     for epoch, logs in enumerate(state.history):
         hooks.on_epoch(epoch, logs)
+    order = _batch_order(state.epoch, -(-len(train) // training.batch_size))
     while state.epoch < training.epochs and state.wait < training.patience:
         began = time.perf_counter()
-        loss = _train_epoch(model, train, training, state)
+        loss = _train_epoch(model, train, training, state, order)
         trained = time.perf_counter()
         logs = {"loss": loss, **_validate(model, val, hooks)}
         logs |= {"clips_per_second": len(train) / (trained - began), "seconds": time.perf_counter() - began}
@@ -63,16 +65,28 @@ def fit(model: keras.Model, train: ClipSet, val: ClipSet, training: Training, ho
     return state
 
 
-def _train_epoch(model: keras.Model, train: ClipSet, training: Training, state: State) -> float:
+def _batch_order(epochs_done: int, batches: int) -> random.Random:
+    """A generator that stands where building the network left the global one, and then shuffled each epoch done."""
+    order = random.Random()
+    order.setstate(random.getstate())
+    for _ in range(epochs_done):
+        shuffled(batches, order)
+    return order
+
+
+def _train_epoch(
+    model: keras.Model, train: ClipSet, training: Training, state: State, order: random.Random
+) -> float:
     batches = Batches(
         train,
         batch_size=training.batch_size,
         num_classes=model.output_shape[-1],
         seed=training.seed,
         epoch=state.epoch,
+        order=order,
     )
     with EpochBar(state, training, len(train), len(batches)) as bar:
-        loss = model.fit(batches, verbose=0, callbacks=[bar]).history["loss"][0]
+        loss = model.fit(batches, shuffle=False, verbose=0, callbacks=[bar]).history["loss"][0]
     if not np.isfinite(loss):
         raise InputError(
             f"The loss became {loss} in epoch {state.epoch + 1}; "
