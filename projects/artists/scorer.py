@@ -47,12 +47,10 @@ class Scorer(mlflow.pyfunc.PythonModel):
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         params = params or {}
-        return pd.DataFrame(
-            [
-                self._row(row, params.get("pooling", "mean"), params.get("top_k", 3))
-                for row in model_input.to_dict("records")
-            ]
-        )
+        pooling, top_k = params.get("pooling", "mean"), params.get("top_k", 3)
+        rows = pd.DataFrame([self._row(row, pooling, top_k) for row in model_input.to_dict("records")])
+        # pandas' own strings would make the null of a broken file a NaN.
+        return rows.assign(artist=pd.Series([name or None for name in rows["artist"].fillna("")], dtype=object))
 
     def _row(self, row: dict[str, Any], pooling: str, top_k: int) -> dict[str, Any]:
         audio = row.get("audio")
