@@ -46,14 +46,13 @@ class SideScores:
     def of(cls, system: System, clips: ClipSet) -> SideScores:
         proba, embedding = system.scores(clips.batches())
         song_ids, song_proba = pooling.mean_probability(proba, clips.songs)
-        first = np.unique(clips.songs, return_index=True)[1]
-        return cls(clips, proba, embedding, song_ids, song_proba, clips.y[first])
+        return cls(clips, proba, embedding, song_ids, song_proba, _song_truth(clips))
 
     def metrics(self, side: str, *, seed: int) -> dict[str, float]:
         """All metrics of a side by the names of the README."""
         named = _prefixed(f"{side}_clip_", metrics.scores(self.clips.y, self.proba))
         named |= _prefixed(f"{side}_song_", metrics.scores(self.song_y, self.song_proba))
-        for suffix, threshold in (("_vote", None), ("_vote50", 0.5)):
+        for suffix, threshold in (("_vote", None), ("_vote50", pooling.CONFIDENT)):
             _, predicted = pooling.vote(self.proba, self.clips.songs, threshold)
             named |= _prefixed(f"{side}_song_", metrics.label_scores(self.song_y, predicted), suffix)
         bounds = intervals.song_intervals(self.song_y, self.song_proba, seed=seed)
@@ -62,10 +61,15 @@ class SideScores:
         return named
 
 
+def _song_truth(clips: ClipSet) -> np.ndarray:
+    """Class of each song that has clips, (n_songs,), in the order of song numbers."""
+    return clips.y[np.unique(clips.songs, return_index=True)[1]]
+
+
 def validation_scores(clips: ClipSet, proba: np.ndarray) -> dict[str, float]:
     """What a training shows after each epoch."""
     _, song_proba = pooling.mean_probability(proba, clips.songs)
-    song_y = clips.y[np.unique(clips.songs, return_index=True)[1]]
+    song_y = _song_truth(clips)
     f1 = metrics.METRICS["f1"]
     return {"val_clip_f1": f1(clips.y, proba), "val_song_f1": f1(song_y, song_proba)}
 

@@ -51,4 +51,4 @@ def pooled(proba: np.ndarray, method: str) -> np.ndarray:
     """Probabilities (n_clips, k) of one track to (k,): `mean`, or the shares of votes of `vote` and `vote50`."""
     if method == "mean":
         return proba.mean(0)
-    return pooling.vote_shares(proba, 0.5 if method == "vote50" else None)
+    return pooling.vote_shares(proba, pooling.CONFIDENT if method == "vote50" else None)
