@@ -6,10 +6,8 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
 from tqdm import tqdm
 
 from .artists.errors import InputError
@@ -68,15 +66,6 @@ def progress_bar(name: str) -> Callable[[int, int], None]:
             bars[0].close()
 
     return show
-
-
-def private_mb() -> float:
-    """Private memory of this process in MiB, mapped files aside: RssAnon on Linux, elsewhere the unique set size."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("RssAnon"))
-        return int(line.split()[1]) / 1024
-    return psutil.Process().memory_full_info().uss / 2**20
 
 
 def _environment() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,8 +22,9 @@ A flag beats the config file, which beats the recipe, which beats the model's de
 
 def run(flags: Mapping[str, str], run) -> None:
     """Trains, evaluates on the best weights, and logs the model."""
-    from .artists import pipeline, results
+    from .artists import experiment, pipeline, results
     from .artists.audio.features import FeatureConfig
+    from .artists.learn import device
     from .artists.settings import DataOptions, train_settings
     from .artists.systems import find
 
@@ -40,7 +40,10 @@ def run(flags: Mapping[str, str], run) -> None:
     run.table(pipeline.quarantine_table(features), "quarantined.csv")
     prepared = pipeline.prepare(corpus, features, options, seed=settings["seed"])
     results.log_data(run, prepared)
-    system = _fit(settings, prepared, run)
+    hint = device.idle_gpu_hint()
+    if hint:
+        print(f"warning: {hint}")
+    system, _ = experiment.fit(settings, prepared, run)
     with tempfile.TemporaryDirectory() as folder:
         results.log_results(run, system, prepared, settings, Path(folder))
 
@@ -53,49 +56,6 @@ def _resumed(flags: Mapping[str, str], run) -> Mapping[str, str]:
     if others:
         raise InputError(f"resume keeps the parameters of the old run; leave out {', '.join(others)}.")
     return {name: value for name, value in run.resume(flags["resume"]).items() if name != "config"}
-
-
-def _fit(settings, prepared, run):
-    """A fitted system; what its training took is logged."""
-    from .artists import evaluation
-    from .artists.data.cache import cache_root
-    from .artists.learn import device
-    from .artists.learn.loop import Hooks
-    from .artists.learn.training import Training
-    from .artists.systems import find
-
-    hint = device.idle_gpu_hint()
-    if hint:
-        print(f"warning: {hint}")
-    run.environment(device.device())
-    logged, memory = run.steps("epoch_loss"), []
-
-    def on_epoch(epoch: int, logs: Mapping[str, float]) -> None:
-        memory.append(cli.private_mb())
-        if epoch not in logged:
-            run.metrics({f"epoch_{name}": value for name, value in logs.items()}, step=epoch)
-
-    hooks = Hooks(
-        validate=lambda proba: evaluation.validation_scores(prepared.clips["val"], proba),
-        on_epoch=on_epoch,
-        checkpoint=cache_root() / "checkpoints" / f"{run.run_id}.npz",
-    )
-    cls = find(settings["model"])
-    system = cls(**{name: settings[name] for name in cls.option_names()})
-    began = time.perf_counter()
-    state = system.fit(
-        prepared.clips["train"], prepared.clips["val"], len(prepared.classes), settings.make(Training), hooks
-    )
-    run.metrics(
-        {
-            "train_seconds": time.perf_counter() - began,
-            "clips_per_second": sum(e["clips_per_second"] for e in state.history) / len(state.history),
-            "best_epoch": state.best_epoch,
-            "parameters": system.count_params(),
-            "peak_private_mb": max(memory),
-        }
-    )
-    return system
 
 
 if __name__ == "__main__":

@@ -15,9 +15,16 @@ from typing import Any
 import git
 import mlflow
 import pandas as pd
-from mlflow.entities import Metric, Param, RunStatus
+from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from mlflow.utils.mlflow_tags import (
+    MLFLOW_DATASET_CONTEXT,
+    MLFLOW_PARENT_RUN_ID,
+    MLFLOW_SOURCE_NAME,
+    MLFLOW_SOURCE_TYPE,
+    MLFLOW_USER,
+)
 
 from ..errors import InputError
 
@@ -88,7 +95,9 @@ class Run:
 
     def dataset(self, table: pd.DataFrame, *, name: str, digest: str, context: str) -> None:
         """Records which tracks were used: ids, labels and digests, never audio."""
-        mlflow.log_input(mlflow.data.from_pandas(table, name=name[:500], digest=digest), context=context)
+        used = mlflow.data.from_pandas(table, name=name[:500], digest=digest)
+        tags = [InputTag(MLFLOW_DATASET_CONTEXT, context)]
+        self._client.log_inputs(self.run_id, [DatasetInput(used._to_mlflow_entity(), tags)])
 
     def environment(self, device: str) -> None:
         """Device, versions, commit and whether the checkout differs from it."""
@@ -117,6 +126,34 @@ def start() -> Iterator[Run]:
         raise
     finally:
         mlflow.end_run(RunStatus.to_string(status))
+
+
+@contextlib.contextmanager
+def child(parent: Run, name: str, tags: Mapping[str, str] | None = None) -> Iterator[Run]:
+    """A run below `parent`, for one of the trainings that it consists of; it ends as `start`'s does.
+
+    It is not MLflow's active run: several may be open in threads.
+    """
+    client = MlflowClient()
+    experiment = client.get_run(parent.run_id).info.experiment_id
+    tags = {**(tags or {}), MLFLOW_PARENT_RUN_ID: parent.run_id, **_source_tags(client, parent)}
+    run_id = client.create_run(experiment, run_name=name, tags=tags).info.run_id
+    status = RunStatus.FAILED
+    try:
+        yield Run(run_id)
+        status = RunStatus.FINISHED
+    except KeyboardInterrupt:
+        status = RunStatus.KILLED
+        raise
+    finally:
+        client.set_terminated(run_id, RunStatus.to_string(status))
+
+
+def _source_tags(client: MlflowClient, parent: Run) -> dict[str, str]:
+    """Who and what started it, as the parent's run says."""
+    tags = client.get_run(parent.run_id).data.tags
+    names = (MLFLOW_USER, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE)
+    return {name: tags[name] for name in names if name in tags}
 
 
 def _git_tags() -> dict[str, str]:

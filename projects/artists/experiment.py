@@ -1,0 +1,62 @@
+"""One training, from settings to a fitted system in a run: what train, search and study have in common."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+from . import evaluation
+from .data.cache import cache_root
+from .learn import device
+from .learn.checkpoints import State
+from .learn.loop import Hooks
+from .learn.training import Training
+from .pipeline import Prepared
+from .settings import Settings
+from .systems import find
+from .systems.protocol import System
+from .track.runs import Run
+
+OnEpoch = Callable[[int, Mapping[str, float]], None]
+
+
+def fit(settings: Settings, prepared: Prepared, run: Run, on_epoch: OnEpoch | None = None) -> tuple[System, State]:
+    """Fits the system that `settings` name; its curves and what it took are logged.
+
+    Args:
+        on_epoch: Called with (epoch from 0, its named values) after they are logged; what it raises ends the training.
+
+    Returns:
+        The system with its best weights, and the state of the training at its end.
+    """
+    run.environment(device.device())
+    logged, memory = run.steps("epoch_loss"), []
+
+    def after_epoch(epoch: int, logs: Mapping[str, float]) -> None:
+        memory.append(device.private_mb())
+        if epoch not in logged:
+            run.metrics({f"epoch_{name}": value for name, value in logs.items()}, step=epoch)
+        if on_epoch:
+            on_epoch(epoch, logs)
+
+    hooks = Hooks(
+        validate=lambda proba: evaluation.validation_scores(prepared.clips["val"], proba),
+        on_epoch=after_epoch,
+        checkpoint=cache_root() / "checkpoints" / f"{run.run_id}.npz",
+    )
+    cls = find(settings["model"])
+    system = cls(**{name: settings[name] for name in cls.option_names()})
+    began = time.perf_counter()
+    state = system.fit(
+        prepared.clips["train"], prepared.clips["val"], len(prepared.classes), settings.make(Training), hooks
+    )
+    run.metrics(
+        {
+            "train_seconds": time.perf_counter() - began,
+            "clips_per_second": sum(e["clips_per_second"] for e in state.history) / len(state.history),
+            "best_epoch": state.best_epoch,
+            "parameters": system.count_params(),
+            "peak_private_mb": max(memory),
+        }
+    )
+    return system, state
