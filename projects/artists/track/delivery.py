@@ -21,6 +21,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
+from ..errors import InputError
 from . import outbox as outboxes
 from . import server
 from .outbox import Outbox, Record
@@ -219,22 +220,22 @@ def deliver_left(seconds: float, own: str | None = None) -> Iterator[tuple[str, 
         courier, before = Courier(outbox), outbox.records(outbox.sent)
         try:
             arrived = courier.flush(seconds) and _ended(courier, seconds)
+            said = f"delivered {_told(before)}" if arrived else _why(courier, seconds)
+        except InputError as error:
+            arrived, said = False, str(error)
         finally:
             courier.close()
-        if arrived:
-            yield run_id, True, f"delivered {_told(before)}"
-        else:
-            yield run_id, False, _why(courier, seconds)
+        yield run_id, arrived, said
 
 
 def _ended(courier: Courier, seconds: float) -> bool:
     """Gives a run that has no end one, at the time of its last record; whether that arrived."""
-    last = courier.outbox.records()[-1]
-    if last.kind == "end":
+    records = courier.outbox.records()
+    if not records or records[-1].kind == "end":
         return True
     run = server.patient(lambda: MlflowClient().get_run(courier.outbox.run_id), "reading a run", seconds)
     if run.info.status == RunStatus.to_string(RunStatus.RUNNING):
-        courier.outbox.put("end", status="KILLED", time=last.at)
+        courier.outbox.put("end", status="KILLED", time=records[-1].at)
     return courier.flush(seconds)
 
 
@@ -246,7 +247,7 @@ def _told(records: list[Record]) -> str:
 
 def _why(courier: Courier, seconds: float) -> str:
     said = server.reason(courier.failure) if courier.failure else f"no answer within {seconds:.0f} s"
-    origin = courier.outbox.records(limit=LOOK)[0].content.get("uri")
+    origin = next((r.content["uri"] for r in courier.outbox.records(limit=LOOK) if r.kind == "run"), None)
     here = server.address()
     return f"not delivered to {here}: {said}" + (f" It was logged to {origin}." if origin not in (None, here) else "")
 
