@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -229,8 +230,7 @@ def start() -> Iterator[Run]:
     # process started from here would log into this run.
     made = os.environ.pop("MLFLOW_RUN_ID", None)
     active = server.patient(lambda: mlflow.start_run(run_id=made), "starting a run")
-    delivered = False
-    status = "FAILED"
+    status, delivered, last_word = "FAILED", False, None
     try:
         run = Run(active.info.run_id, fresh=True)
         try:
@@ -238,11 +238,24 @@ def start() -> Iterator[Run]:
             status = "FINISHED"
         except KeyboardInterrupt:
             status = "KILLED"
+            last_word = _last_word(run.run_id) if made == run.run_id else None
             raise
         finally:
             delivered = run.end(status)
     finally:
         _leave(status, delivered)
+        if last_word:
+            # It says that it is ready, or ends; before that `mlflow run` must not go on.
+            last_word.stdout.readline()
+
+
+def _last_word(run_id: str) -> subprocess.Popen:
+    """Sees to it that KILLED outlasts `mlflow run`: see last_word.py. Ctrl-C in the terminal does not reach it."""
+    script = Path(__file__).with_name("last_word.py")
+    return subprocess.Popen(
+        [sys.executable, "-P", str(script), run_id, str(now()), str(os.getppid())],
+        start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
 
 
 @contextlib.contextmanager
