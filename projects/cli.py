@@ -57,7 +57,7 @@ def main(work: Work, usage: str, argv: Sequence[str] | None = None, *, tracked: 
             print(f"\nerror: {error}", file=sys.stderr)
             return 1
         except KeyboardInterrupt:
-            print("\nInterrupted; the run is marked KILLED.", file=sys.stderr)
+            print("\nInterrupted" + ("; the run is marked KILLED." if tracked else "."), file=sys.stderr)
             return 128 + (interruption.signal or signal.SIGINT)
     return 0
 

@@ -39,8 +39,8 @@ class Sender:
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox, self._client = outbox, MlflowClient()
-        # What an earlier process sent last may have arrived without having been marked.
-        self._uncertain = outbox.sent < outbox.written
+        # Whether rows may be there already: what an earlier process sent last may not have been marked.
+        self.uncertain = outbox.sent < outbox.written
 
     def send(self, records: list[Record]) -> None:
         """Sends records of VALUES together, or one of another kind.
@@ -61,17 +61,17 @@ class Sender:
             params = {name: value for name, value in params.items() if name not in known}
         rows = [row for record in records if record.kind == "metrics" for row in _rows(record)]
         rows = list({_identity(row): row for row in rows}.values())
-        if rows and self._uncertain:
+        if rows and self.uncertain:
             rows = self._missing(rows)
         # Whatever interrupts the request, nobody knows then how far it came.
-        self._uncertain = True
+        self.uncertain = True
         self._client.log_batch(
             run_id,
             metrics=[Metric(*row) for row in rows],
             params=[Param(*item) for item in params.items()],
             tags=[RunTag(*item) for item in _merged(records, "tags").items()],
         )
-        self._uncertain = False
+        self.uncertain = False
 
     def _missing(self, rows: list[Row]) -> list[Row]:
         """The rows that the history does not hold."""
@@ -158,6 +158,8 @@ class Courier:
                 self._deliver(batch)
                 self.outbox.mark_sent(batch)
             except Exception as error:
+                # Also where it arrived and only the mark could not be written.
+                self._sender.uncertain = True
                 self._say_away(error)
                 wait = self._pause(wait)
             else:

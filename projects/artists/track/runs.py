@@ -101,6 +101,8 @@ class Run:
         _leave("FINISHED", self.end("FINISHED"))
         server.patient(lambda: mlflow.start_run(run_id=run_id), "going on with a run")
         self.run_id, self._courier, self._before, self._own = run_id, courier, before, {}
+        # Where this is all that it says, sync still finds a run to end.
+        self._put("run", uri=server.address())
         return dict(old.data.params)
 
     def steps(self, metric: str) -> set[int]:
@@ -254,6 +256,7 @@ def _last_word(run_id: str) -> subprocess.Popen:
     script = Path(__file__).with_name("last_word.py")
     return subprocess.Popen(
         [sys.executable, "-P", str(script), run_id, str(now()), str(os.getppid())],
+        env=os.environ | {"MLFLOW_HTTP_REQUEST_TIMEOUT": "5"},
         start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     )  # fmt: skip
 
@@ -284,11 +287,18 @@ def child(parent: Run, name: str, tags: Mapping[str, str] | None = None) -> Iter
 
 
 def _leave(status: str, delivered: bool) -> None:
-    """Takes the run from MLflow's stack of active runs, whose end asks the server once more."""
-    if not delivered:
-        os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = "2"
-    with contextlib.suppress(Exception):
-        mlflow.end_run(status)
+    """Takes the run from MLflow's stack of active runs, whose end asks the server once more: in vain if it is away."""
+    name, vain = "MLFLOW_HTTP_REQUEST_TIMEOUT", "2"
+    usual = os.environ.get(name)
+    try:
+        if not delivered:
+            os.environ[name] = vain
+        with contextlib.suppress(Exception):
+            mlflow.end_run(status)
+    finally:
+        os.environ.pop(name, None)
+        if usual is not None:
+            os.environ[name] = usual
 
 
 def _existing(client: MlflowClient, run_id: str):
