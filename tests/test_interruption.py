@@ -19,6 +19,7 @@ from mlflow.tracking import MlflowClient
 from projects import cli, train
 from projects.artists.errors import InputError
 from projects.artists.track import runs
+from projects.artists.track.outbox import Outbox
 
 PROJECT = Path(__file__).parents[1]
 
@@ -122,8 +123,6 @@ def test_a_resumed_run_repeats_no_row_it_had_and_the_starting_run_ends():
 
 
 def test_what_waits_in_the_outbox_of_a_dead_run_counts_when_it_goes_on():
-    from projects.artists.track.outbox import Outbox
-
     old = ended("FAILED")
     box = Outbox(old)
     box.put("params", values={"epochs": "7"})
@@ -268,6 +267,24 @@ def test_kill_9_anywhere_and_resume_end_as_if_nothing_had_happened(place, seed):
         if name.startswith(("epoch_loss", "epoch_val", "test_", "val_")):
             assert run.data.metrics[name] == pytest.approx(value, abs=1e-4), name
             assert len(client.get_metric_history(old, name)) == (3 if name.startswith("epoch_") else 1), name
+
+
+@pytest.mark.slow
+def test_sync_as_an_entry_point_sends_what_a_dead_run_left(place, monkeypatch):
+    monkeypatch.setenv("ARTISTS_CACHE", place[2]["ARTISTS_CACHE"])
+    client = place[3]
+    dead = client.create_run(client.get_experiment_by_name("tests").experiment_id).info.run_id
+    box = Outbox(dead)
+    box.put("metrics", rows=[["x", "nan", 1000, 0], ["x", 2.5, 1001, 1]])
+    last = box.records()[-1].at
+    box.close()
+    process = launch(place, "sync")
+    said, _ = process.communicate(timeout=200)
+    assert process.returncode == 0 and f"{dead}: delivered 2 metric rows" in said
+    run = client.get_run(dead)
+    assert [row.step for row in client.get_metric_history(dead, "x")] == [0, 1]
+    assert (run.info.status, run.info.end_time) == ("KILLED", last) and not box.folder.exists()
+    assert newest(place).data.metrics["outboxes_done"] == 1 and newest(place).info.status == "FINISHED"
 
 
 def test_a_checkpoint_holds_every_variable_of_the_optimizer(tmp_path):
