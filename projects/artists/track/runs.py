@@ -67,7 +67,7 @@ class Run:
         """`fresh`: nothing has been logged to it yet but what `mlflow run` logs."""
         self.run_id, self.seconds = run_id, 0.0
         self._courier: Courier | None = None
-        # (metric, step) -> value of what the server had before; None: not asked yet.
+        # (metric, step) -> value of what the server had before; None: nobody knows.
         self._before: dict[tuple[str, int], float] | None = {} if fresh else None
         self._own: dict[str, set[int]] = {}
         self._timing = False
@@ -98,19 +98,18 @@ class Run:
         old = _existing(client, run_id)
         before = _history(client, run_id, old.data.metrics)
         self.tags({"resumes": run_id})
-        _leave("FINISHED", self.end("FINISHED"))
-        server.patient(lambda: mlflow.start_run(run_id=run_id), "going on with a run")
+        delivered = self.end("FINISHED")
         self.run_id, self._courier, self._before, self._own = run_id, courier, before, {}
         # Where this is all that it says, sync still finds a run to end.
         self._put("run", uri=server.address())
+        _leave("FINISHED", delivered)
+        server.patient(lambda: mlflow.start_run(run_id=run_id), "going on with a run")
         return dict(old.data.params)
 
     def steps(self, metric: str) -> set[int]:
         """Steps at which a metric has been logged, sent or not."""
-        self._open()
-        if self._before is None:
-            self._before = _history(MlflowClient(), self.run_id, [metric])
-        return {step for name, step in self._before if name == metric} | self._own.get(metric, set())
+        before = _history(MlflowClient(), self.run_id, [metric]) if self._before is None else self._before
+        return {step for name, step in before if name == metric} | self._own.get(metric, set())
 
     @_timed
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
