@@ -204,6 +204,9 @@ def test_a_killed_training_goes_on_in_its_own_run_without_logging_an_epoch_twice
     finished = client.get_run(old)
     assert finished.info.status == "FINISHED" and "test_song_f1" in finished.data.metrics
     assert [row.step for row in client.get_metric_history(old, "epoch_loss")] == list(range(4))
+    assert not (folder / "cache" / "checkpoints" / f"{old}.npz").exists() and not list(
+        (folder / "cache" / "outbox").iterdir()
+    )
     whole = mlflow_run(place, "train", **wanted)
     for name in ("epoch_loss", "test_clip_log_loss", "test_song_f1"):
         assert finished.data.metrics[name] == pytest.approx(whole.run.data.metrics[name], abs=1e-4), name

@@ -65,6 +65,8 @@ def log_results(run: Run, system: System, prepared: Prepared, settings: Settings
         },
     )
     saved.save(work / "system", system, card)
+    # The model takes over the parameters that the server knows by then.
+    run.flush()
     uri = log_model(work / "system", work)
     run.tags({"model_uri": uri})
     _tell(run, settings["model"], uri, prepared, settings, metrics)
