@@ -304,6 +304,18 @@ def test_an_object_that_changes_while_it_is_fetched_is_not_taken_for_the_old(sto
     assert not {path for path in files(cache.cache_root()) if path.read_bytes() == b"changed"}
 
 
+def test_a_disk_that_fills_is_named_and_no_half_object_is_trusted(music):
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, resource.RLIM_INFINITY))\n"
+        "from projects.artists.data.corpora import s3\n"
+        "s3.load(sys.argv[1])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, music], cwd=PROJECT, capture_output=True, text=True)
+    last = done.stderr.splitlines()[-1]
+    assert "InputError: The cache cannot be written" in last and "disk is full" in last and "ARTISTS_CACHE" in last
+    assert not files(cache.cache_root())
+
+
 # What is refused
 
 

@@ -14,7 +14,10 @@ import soxr
 
 from ..errors import InputError
 
-BLOCK_SECONDS = 10.0
+# Small enough to stay in the cache of a core from decoding to resampling.
+BLOCK_SECONDS = 1.5
+# A header can claim any rate; at 1 Hz a file of a few MB would be resampled to more than the memory holds.
+RATES = (1_000, 1_000_000)
 # libsndfile's own formats, and what only PyAV (the `m4a` extra) can read.
 SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".au"})
 AV_SUFFIXES = frozenset({".m4a", ".mp4", ".aac", ".wma", ".webm", ".mka"})
@@ -40,6 +43,7 @@ def read_audio(source: Path | BinaryIO, sr: int, *, crop: float | None = None) -
     """
     if isinstance(source, Path) and source.suffix.lower() in AV_SUFFIXES:
         y, native = _read_with_av(source)
+        _check_rate(native)
         return soxr.resample(_centre(y, native, crop), native, sr, quality="HQ")
     # Names of old collections are not always UTF-8, which soundfile insists on for str.
     opened = os.fsencode(source) if isinstance(source, Path) and os.name == "posix" else source
@@ -51,23 +55,38 @@ def read_audio(source: Path | BinaryIO, sr: int, *, crop: float | None = None) -
 
 
 def _resampled(file: soundfile.SoundFile, sr: int, crop: float | None) -> np.ndarray:
+    _check_rate(file.samplerate)
     frames = file.frames
     if crop is not None and frames > 0:
         start, frames = centre_span(file.frames, file.samplerate, crop)
         if start:
             file.seek(start)
-    blocks = list(_mono_blocks(file, frames))
-    decoded = sum(map(len, blocks))
+    blocks, decoded = [], 0
+    stream = soxr.ResampleStream(file.samplerate, sr, 1, dtype="float32", quality="HQ")
+    for block, last in _with_last(_mono_blocks(file, frames)):
+        decoded += len(block)
+        blocks.append(block if file.samplerate == sr else stream.resample_chunk(block, last=last))
     if decoded == 0:
         raise DecodeError("the file holds no samples")
-    if file.samplerate != sr:
-        stream = soxr.ResampleStream(file.samplerate, sr, 1, dtype="float32", quality="HQ")
-        last = len(blocks) - 1
-        blocks = [stream.resample_chunk(block, last=i == last) for i, block in enumerate(blocks)]
     y = np.concatenate(blocks)
     if not np.isfinite(y).all():
         raise DecodeError("the file holds NaN or infinite samples")
     return _fix_length(y, math.ceil(decoded * sr / file.samplerate))
+
+
+def _with_last(blocks: Iterator[np.ndarray]) -> Iterator[tuple[np.ndarray, bool]]:
+    """Each block with whether it is the last one."""
+    held = next(blocks, None)
+    for block in blocks:
+        yield held, False
+        held = block
+    if held is not None:
+        yield held, True
+
+
+def _check_rate(rate: int) -> None:
+    if not RATES[0] <= rate <= RATES[1]:
+        raise DecodeError(f"its header says {rate} samples a second; from {RATES[0]} to {RATES[1]} are read")
 
 
 def _mono_blocks(file: soundfile.SoundFile, frames: int) -> Iterator[np.ndarray]:
@@ -80,7 +99,18 @@ def _mono_blocks(file: soundfile.SoundFile, frames: int) -> Iterator[np.ndarray]
         if len(block) == 0:
             return
         left -= len(block)
-        yield block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
+        yield _mono(block)
+
+
+def _mono(block: np.ndarray) -> np.ndarray:
+    """Mean of the channels of (n, channels), exactly NumPy's, which takes five times as long over two of them."""
+    if block.shape[1] == 1:
+        return block[:, 0]
+    if block.shape[1] > 2:
+        return block.mean(axis=1)
+    mono = block[:, 0] + block[:, 1]
+    mono *= np.float32(0.5)
+    return mono
 
 
 def centre_span(frames: int, rate: int, crop: float) -> tuple[int, int]:
