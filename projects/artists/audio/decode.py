@@ -14,8 +14,12 @@ import soxr
 
 from ..errors import InputError
 
-# Small enough to stay in the cache of a core from decoding to resampling.
-BLOCK_SECONDS = 1.5
+# Read at once: soundfile seeks after each read, which costs as much as decoding a while of mp3.
+BLOCK_SECONDS = 10.0
+# Resampled at once: what stays in the cache of a core.
+PIECE = 1 << 16
+# Longer than any music; a stream of unknown length claims 2**63 - 1 frames.
+LONGEST_CLAIM_SECONDS = 24 * 3600
 # A header can claim any rate; at 1 Hz a file of a few MB would be resampled to more than the memory holds.
 RATES = (1_000, 1_000_000)
 # libsndfile's own formats, and what only PyAV (the `m4a` extra) can read.
@@ -61,27 +65,37 @@ def _resampled(file: soundfile.SoundFile, sr: int, crop: float | None) -> np.nda
         start, frames = centre_span(file.frames, file.samplerate, crop)
         if start:
             file.seek(start)
-    blocks, decoded = [], 0
-    stream = soxr.ResampleStream(file.samplerate, sr, 1, dtype="float32", quality="HQ")
-    for block, last in _with_last(_mono_blocks(file, frames)):
+    rate = file.samplerate
+    y, decoded = _Growing(math.ceil(min(frames, LONGEST_CLAIM_SECONDS * rate) * sr / rate)), 0
+    stream = None if rate == sr else soxr.ResampleStream(rate, sr, 1, dtype="float32", quality="HQ")
+    for block in _mono_blocks(file, frames):
         decoded += len(block)
-        blocks.append(block if file.samplerate == sr else stream.resample_chunk(block, last=last))
+        y.add(stream.resample_chunk(block) if stream else block)
     if decoded == 0:
         raise DecodeError("the file holds no samples")
-    y = np.concatenate(blocks)
-    if not np.isfinite(y).all():
-        raise DecodeError("the file holds NaN or infinite samples")
-    return _fix_length(y, math.ceil(decoded * sr / file.samplerate))
+    if stream:
+        y.add(stream.resample_chunk(np.empty(0, np.float32), last=True))
+    return _fix_length(y.all, math.ceil(decoded * sr / rate))
 
 
-def _with_last(blocks: Iterator[np.ndarray]) -> Iterator[tuple[np.ndarray, bool]]:
-    """Each block with whether it is the last one."""
-    held = next(blocks, None)
-    for block in blocks:
-        yield held, False
-        held = block
-    if held is not None:
-        yield held, True
+class _Growing:
+    """Samples that arrive in blocks, held once; `expected` of them are made room for, and touched as they come."""
+
+    def __init__(self, expected: int) -> None:
+        self._y, self._n = np.empty(expected, np.float32), 0
+
+    def add(self, block: np.ndarray) -> None:
+        if not np.isfinite(block).all():
+            raise DecodeError("the file holds NaN or infinite samples")
+        end = self._n + len(block)
+        if end > len(self._y):
+            self._y = np.concatenate([self._y[: self._n], np.empty(max(end - self._n, self._n // 4), np.float32)])
+        self._y[self._n : end] = block
+        self._n = end
+
+    @property
+    def all(self) -> np.ndarray:
+        return self._y[: self._n]
 
 
 def _check_rate(rate: int) -> None:
@@ -90,16 +104,21 @@ def _check_rate(rate: int) -> None:
 
 
 def _mono_blocks(file: soundfile.SoundFile, frames: int) -> Iterator[np.ndarray]:
-    """Mono blocks until `frames` are read or the stream ends, which a truncated file does early."""
-    size = int(BLOCK_SECONDS * file.samplerate)
+    """Mono blocks until `frames` are read or the stream ends, which a truncated file does early.
+
+    A block is only there until the next one is asked for.
+    """
+    size = min(int(BLOCK_SECONDS * file.samplerate), frames)
+    buffer = np.empty((max(size, 1), file.channels), np.float32)
     # Streams of unknown length report the largest integer.
     left = frames
     while left > 0:
-        block = file.read(min(size, left), dtype="float32", always_2d=True)
+        block = file.read(min(size, left), dtype="float32", always_2d=True, out=buffer[: min(size, left)])
         if len(block) == 0:
             return
         left -= len(block)
-        yield _mono(block)
+        for start in range(0, len(block), PIECE):
+            yield _mono(block[start : start + PIECE])
 
 
 def _mono(block: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ VERSION = 1
 AMIN = 1e-10
 TOP_DB = 80.0
 # Frames transformed at once: few enough that they stay in the cache of a core.
-BLOCK_FRAMES = 64
+BLOCK_FRAMES = 128
 # Neighbouring bands weighted at once: filters are narrow, and most of a full matrix of them is zeros.
 BAND_GROUP = 16
 
