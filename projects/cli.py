@@ -17,6 +17,7 @@ from tqdm import tqdm
 from .artists.errors import InputError
 
 if TYPE_CHECKING:
+    from .artists.data.tracks import Progress
     from .artists.track.runs import Run
 
 Work = Callable[[Mapping[str, str], "Run"], Any]
@@ -98,16 +99,16 @@ class Interruption:
             raise KeyboardInterrupt
 
 
-def progress_bar(name: str) -> Callable[[int, int], None]:
-    """A bar for (done, total) calls; it appears with the first and ends when all is done."""
-    bars: list[tqdm] = []
+def progress_bar(name: str) -> Progress:
+    """A bar for (done, total) calls, and one of its own for each other `what`; it ends when all is done."""
+    bars: dict[str, tqdm] = {}
 
-    def show(done: int, total: int) -> None:
-        if not bars:
-            bars.append(tqdm(desc=name, total=total, unit=" tracks", mininterval=0.5, dynamic_ncols=True))
-        bars[0].update(done - bars[0].n)
+    def show(done: int, total: int, what: str = name, /) -> None:
+        if what not in bars:
+            bars[what] = tqdm(desc=what, total=total, unit=" tracks", mininterval=0.5, dynamic_ncols=True)
+        bars[what].update(done - bars[what].n)
         if done == total:
-            bars[0].close()
+            bars[what].close()
 
     return show
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -14,11 +14,9 @@ from .data import corpora
 from .data.clipset import ClipSet, make_clips
 from .data.featurize import Features, featurize, surviving
 from .data.splits import SIDES, Split, check_sides, make_split
-from .data.tracks import Corpus, Track
+from .data.tracks import Corpus, Progress, Track
 from .errors import InputError
 from .settings import DataOptions
-
-Progress = Callable[[int, int], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +63,7 @@ def read_features(
     options: DataOptions, config: FeatureConfig, *, progress: Progress | None = None
 ) -> tuple[Corpus, Features]:
     """The labelled tracks of a corpus and their features, computed where the cache has none."""
-    corpus = corpora.load(options.data).labelled(options.label)
+    corpus = corpora.load(options.data, progress).labelled(options.label)
     return corpus, featurize(corpus, config, workers=options.workers, progress=progress)
 
 

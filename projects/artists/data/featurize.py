@@ -7,7 +7,7 @@ import dataclasses
 import multiprocessing
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
@@ -16,11 +16,11 @@ import numpy as np
 from ..audio.decode import DecodeError, read_audio
 from ..audio.features import FeatureConfig, log_mel
 from ..errors import InputError
-from .cache import DigestIndex, FeatureStore, audio_digest
-from .tracks import Corpus, Track
+from .cache import DigestIndex, FeatureStore, audio_digest, sweep
+from .machine import cores
+from .tracks import Corpus, Progress, Track
 
 MOST_LOST = 0.05
-Progress = Callable[[int, int], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +61,9 @@ def featurize(
     Args:
         workers: Processes; None for one a core.
         progress: Called with (tracks done, tracks in all).
+
+    Raises:
+        InputError: The cache cannot be written; what it holds by then is whole.
     """
     store, index = FeatureStore(config), DigestIndex()
     entries: dict[str, Entry] = {}
@@ -72,9 +75,11 @@ def featurize(
             entries[track.track_id] = Entry(digest, frames, store.path(digest))
         else:
             missing.append(track)
+    if missing:
+        sweep(store.folder)
     quarantined: dict[str, str] = {}
     total, computed = len(corpus.tracks), 0
-    for track, done in _computed(missing, store, workers or os.cpu_count() or 1):
+    for track, done in _computed(missing, store, workers or cores()):
         if done.reason:
             quarantined[track.track_id] = done.reason
         else:

@@ -10,7 +10,6 @@ of each album unseen, .49 with one album of each artist unseen (.56 on bands bel
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import dataclasses
 import hashlib
@@ -18,8 +17,6 @@ import io
 import json
 import logging
 import multiprocessing
-import os
-import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -34,7 +31,8 @@ from ...audio.effects import Production, produce
 from ...audio.synth import INSTRUMENTS, Kit, drum_part, play
 from ...errors import InputError
 from .. import cache
-from ..tracks import Corpus, track_id
+from ..machine import cores
+from ..tracks import Corpus, Progress, track_id
 from . import manifest
 
 logger = logging.getLogger(__name__)
@@ -45,7 +43,6 @@ COLUMNS = ("track_id", "path", "artist", "album", "title", "genre", "tags")
 MANIFEST = "tracks.csv"
 PARAMETERS_FILE = "synthesis.json"
 BLOCK = 65_536  # samples a write: libsndfile is not to be given a long file in one call
-STALE_SECONDS = 600.0  # a temporary file older than this was left by a process that died
 
 ARTISTS: dict[str, Style] = {
     "Marble Harbour": Style(
@@ -150,11 +147,12 @@ def matches(data: str) -> bool:
     return data == "demo"
 
 
-def load(data: str) -> Corpus:
+def load(data: str, progress: Progress | None = None) -> Corpus:
     """The corpus, synthesised into the cache on first use."""
     described = json.dumps(DEFAULT.described(), sort_keys=True)
     folder = cache.cache_root() / f"demo-{hashlib.sha256(described.encode()).hexdigest()[:16]}"
-    table = synthesise(folder, **dataclasses.asdict(DEFAULT))
+    told = progress and (lambda done, total: progress(done, total, "demo corpus"))
+    table = synthesise(folder, **dataclasses.asdict(DEFAULT), progress=told)
     return dataclasses.replace(manifest.load(str(table)), name="demo")
 
 
@@ -184,10 +182,10 @@ def synthesise(folder: Path, *, artists: int = 6, albums: int = 4, songs: int = 
             progress(len(planned) - len(missing) + written, len(planned))
 
     report(0)
-    _write_songs(folder, missing, workers or _cores(), report)
+    _write_songs(folder, missing, workers or cores(), report)
     with cache.atomic_write(table) as file:
         file.write(_csv(planned).encode())
-    _sweep(folder)
+    cache.sweep(folder)
     return table
 
 
@@ -315,10 +313,6 @@ def _rng(*key: object) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _write_songs(folder: Path, songs: list[Song], workers: int, report: Callable[[int], None]) -> None:
     """Render and write `songs`, here or in `workers` other processes; `report` is given how many are done."""
     workers = min(workers, len(songs))
@@ -346,18 +340,13 @@ def _write_song(folder: Path, song: Song) -> None:
     if target.exists():
         return
     pcm = np.round(render(song) * 32767.0).astype(np.int16)
-    with (cache.atomic_write(target) as file,
-          soundfile.SoundFile(file, "w", SR, 1, format="FLAC", subtype="PCM_16") as sound):
+    # Encoded in memory: libsndfile does not say why a file cannot be written.
+    flac = io.BytesIO()
+    with soundfile.SoundFile(flac, "w", SR, 1, format="FLAC", subtype="PCM_16") as sound:
         for start in range(0, len(pcm), BLOCK):
             sound.write(pcm[start:start + BLOCK])
-
-
-def _sweep(folder: Path) -> None:
-    """Remove temporary files of processes that died; those of a living one are younger."""
-    for left in folder.rglob(".partial-*"):
-        with contextlib.suppress(FileNotFoundError):  # another process swept it
-            if time.time() - left.stat().st_mtime > STALE_SECONDS:
-                left.unlink()
+    with cache.atomic_write(target) as file:
+        file.write(flac.getbuffer())
 
 
 def _claim(folder: Path, parameters: Parameters) -> None:
