@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,6 +13,8 @@ import soundfile
 import soxr
 
 from ..errors import InputError
+
+Observer = Callable[[np.ndarray, int], None]
 
 BLOCK_SECONDS = 10.0
 # libsndfile's own formats, and what only PyAV (the `m4a` extra) can read.
@@ -24,13 +26,16 @@ class DecodeError(InputError):
     """The bytes are not audio that can be read; the message is the reason."""
 
 
-def read_audio(source: Path | BinaryIO, sr: int, *, crop: float | None = None) -> np.ndarray:
+def read_audio(
+    source: Path | BinaryIO, sr: int, *, crop: float | None = None, observe: Observer | None = None
+) -> np.ndarray:
     """Decodes a whole file, or its centre.
 
     Args:
         source: A path or a seekable binary file.
         sr: Rate of the result in Hz.
         crop: Seconds to keep around the centre; None or more than the file has keeps all.
+        observe: Called with every block that is decoded, float32 of shape (n, channels) at the rate that follows.
 
     Returns:
         Mono samples, float32, shape (n,), n = ceil(frames * sr / native rate) as librosa.load.
@@ -39,24 +44,24 @@ def read_audio(source: Path | BinaryIO, sr: int, *, crop: float | None = None) -
         DecodeError: Not decodable, empty, or with NaN or infinite samples.
     """
     if isinstance(source, Path) and source.suffix.lower() in AV_SUFFIXES:
-        y, native = _read_with_av(source)
+        y, native = _read_with_av(source, observe)
         return soxr.resample(_centre(y, native, crop), native, sr, quality="HQ")
     # Names of old collections are not always UTF-8, which soundfile insists on for str.
     opened = os.fsencode(source) if isinstance(source, Path) and os.name == "posix" else source
     try:
         with soundfile.SoundFile(opened) as file:
-            return _resampled(file, sr, crop)
+            return _resampled(file, sr, crop, observe)
     except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
         raise DecodeError(f"not readable as audio: {_reason(source, error)}") from error
 
 
-def _resampled(file: soundfile.SoundFile, sr: int, crop: float | None) -> np.ndarray:
+def _resampled(file: soundfile.SoundFile, sr: int, crop: float | None, observe: Observer | None) -> np.ndarray:
     frames = file.frames
     if crop is not None and frames > 0:
         start, frames = centre_span(file.frames, file.samplerate, crop)
         if start:
             file.seek(start)
-    blocks = list(_mono_blocks(file, frames))
+    blocks = [_mono(block) for block in _observed(_blocks(file, frames), file.samplerate, observe)]
     decoded = sum(map(len, blocks))
     if decoded == 0:
         raise DecodeError("the file holds no samples")
@@ -70,8 +75,32 @@ def _resampled(file: soundfile.SoundFile, sr: int, crop: float | None) -> np.nda
     return _fix_length(y, math.ceil(decoded * sr / file.samplerate))
 
 
-def _mono_blocks(file: soundfile.SoundFile, frames: int) -> Iterator[np.ndarray]:
-    """Mono blocks until `frames` are read or the stream ends, which a truncated file does early."""
+def observe_audio(source: Path, observe: Observer) -> None:
+    """Decodes a whole file for nothing but `observe`; arguments and errors are those of `read_audio`."""
+    if source.suffix.lower() in AV_SUFFIXES:
+        _read_with_av(source, observe)
+        return
+    try:
+        with soundfile.SoundFile(os.fsencode(source) if os.name == "posix" else source) as file:
+            for block in _blocks(file, file.frames):
+                observe(block, file.samplerate)
+    except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
+        raise DecodeError(f"not readable as audio: {_reason(source, error)}") from error
+
+
+def _observed(blocks: Iterator[np.ndarray], rate: int, observe: Observer | None) -> Iterator[np.ndarray]:
+    for block in blocks:
+        if observe:
+            observe(block, rate)
+        yield block
+
+
+def _mono(block: np.ndarray) -> np.ndarray:
+    return block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
+
+
+def _blocks(file: soundfile.SoundFile, frames: int) -> Iterator[np.ndarray]:
+    """Blocks (n, channels) until `frames` are read or the stream ends, which a truncated file does early."""
     size = int(BLOCK_SECONDS * file.samplerate)
     # Streams of unknown length report the largest integer.
     left = frames
@@ -80,7 +109,7 @@ def _mono_blocks(file: soundfile.SoundFile, frames: int) -> Iterator[np.ndarray]
         if len(block) == 0:
             return
         left -= len(block)
-        yield block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
+        yield block
 
 
 def centre_span(frames: int, rate: int, crop: float) -> tuple[int, int]:
@@ -100,7 +129,7 @@ def _fix_length(y: np.ndarray, n: int) -> np.ndarray:
     return y[:n] if len(y) >= n else np.pad(y, (0, n - len(y)))
 
 
-def _read_with_av(path: Path) -> tuple[np.ndarray, int]:
+def _read_with_av(path: Path, observe: Observer | None = None) -> tuple[np.ndarray, int]:
     """(mono float32 samples, native rate) of a container that libsndfile does not know."""
     try:
         import av
@@ -119,7 +148,9 @@ def _read_with_av(path: Path) -> tuple[np.ndarray, int]:
         raise DecodeError(f"not readable as audio: {_reason(path, error)}") from error
     if not frames:
         raise DecodeError("the file holds no samples")
-    return np.concatenate([f.to_ndarray().mean(axis=0) for f in frames]), frames[0].sample_rate
+    blocks = (f.to_ndarray().T for f in frames)
+    rate = frames[0].sample_rate
+    return np.concatenate([block.mean(axis=1) for block in _observed(blocks, rate, observe)]), rate
 
 
 def _reason(source: Path | BinaryIO, error: Exception) -> str:
