@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import platform
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from importlib import metadata
@@ -89,12 +88,6 @@ class Run:
 
     def text(self, text: str, name: str) -> None:
         self._client.log_text(self.run_id, text, name)
-
-    def image(self, png: bytes, name: str) -> None:
-        """A PNG artifact."""
-        with tempfile.TemporaryDirectory() as folder:
-            (Path(folder) / name).write_bytes(png)
-            self.folder(Path(folder))
 
     def table(self, table: pd.DataFrame, name: str) -> None:
         """A CSV artifact."""
