@@ -132,10 +132,10 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
     called: list[Path] = []
 
-    def compute(tracks, store, workers):
+    def compute(tracks, store, workers, audits=None):
         for track in tracks:
             called.append(track.path)
-            yield track, featurize._compute(track.path, store)
+            yield track, featurize._compute(track.path, store, audits)
 
     monkeypatch.setattr(featurize, "_computed", compute)
     return called

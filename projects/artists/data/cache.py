@@ -94,7 +94,8 @@ class FeatureStore:
 
     def __init__(self, config: FeatureConfig, root: Path | None = None) -> None:
         self.config = config
-        self.folder = (root or cache_root()) / "features" / config.digest
+        self.root = root or cache_root()
+        self.folder = self.root / "features" / config.digest
 
     def path(self, audio_digest: str) -> Path:
         return self.folder / audio_digest[:2] / f"{audio_digest}.npy"
