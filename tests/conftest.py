@@ -141,7 +141,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return called
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shared_corpus() -> Path:
     """The small corpus of real music that may stand beside the project."""
     if not (SHARED / "artists").is_dir():

@@ -212,13 +212,13 @@ def test_a_killed_training_goes_on_in_its_own_run_without_logging_an_epoch_twice
         assert finished.data.metrics[name] == pytest.approx(whole.run.data.metrics[name], abs=1e-4), name
 
 
-def test_main_runs_featurize_train_and_evaluate_below_it(place):
+def test_main_runs_check_featurize_train_and_evaluate_below_it(place):
     done = mlflow_run(place, "main", data=place[1], clip=1, epochs=1, split="song")
     assert done.returncode == 0, done.stdout + done.stderr
     parent = next(run for run in runs(place) if run.data.tags["mlflow.project.entryPoint"] == "main")
     below = [run for run in runs(place) if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
     points = sorted(run.data.tags["mlflow.project.entryPoint"] for run in below)
-    assert points == ["evaluate", "featurize", "train"] and all(r.info.status == "FINISHED" for r in [parent, *below])
+    assert points == ["check", "evaluate", "featurize", "train"] and all(r.info.status == "FINISHED" for r in [parent, *below])
 
 
 @pytest.mark.parametrize(

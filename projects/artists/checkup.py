@@ -47,7 +47,8 @@ class Checkup:
     """Findings about a corpus.
 
     tracks: a row a track, in the order of ids, its problems separated by spaces; duplicates: a row a track that is the
-    same recording as another; small: a row a label value or artist that is missing on a side of the split.
+    same recording as another; small: a row a label value or artist that is missing on a side of the split; conflicts:
+    sentences about recordings on two sides or under two labels.
     """
 
     corpus: Corpus
@@ -55,7 +56,7 @@ class Checkup:
     tracks: pd.DataFrame
     duplicates: pd.DataFrame
     small: pd.DataFrame
-    warnings: list[str]
+    conflicts: list[str]
 
     def by(self, *columns: str) -> pd.DataFrame:
         """Tracks, albums, minutes, rates, channels and problems of each artist, or of each artist's albums."""
@@ -119,7 +120,7 @@ def examine(
         tracks,
         _duplicate_table(tracks),
         _small_table(tracks, options),
-        pipeline.duplicate_warnings(corpus, groups, split, options.label),
+        pipeline.duplicate_conflicts(corpus, groups, split, options.label),
     )
 
 
@@ -208,7 +209,7 @@ def log(run: Run, found: Checkup, options: DataOptions) -> None:
     run.image(figure_bytes(figure), "corpus.png")
     text = shown.corpus_text(
         f"{found.corpus.name}: {_sentence(found)}", found.by("artist"), found.tracks, PROBLEMS, found.duplicates,
-        found.small, f"split={options.split}", found.warnings,
+        found.small, f"split={options.split}", found.conflicts,
     )  # fmt: skip
     print("\n" + text)
     run.description(f"```\n{text}\n```")

@@ -123,26 +123,41 @@ def find_groups(corpus: Corpus, features: Features) -> dict[str, str]:
 
 
 def duplicate_warnings(corpus: Corpus, groups: Mapping[str, str], split: Split, label: str) -> list[str]:
-    """What is to be said of duplicates: how many, on two sides of a manifest, under two labels or artists."""
+    """How many duplicates there are, and `duplicate_conflicts`."""
+    found = _by_recording(corpus, groups)
+    if not found:
+        return []
+    many = "one recording" if len(found) == 1 else f"{len(found)} recordings"
+    told = f"{sum(map(len, found))} tracks are {many}: {_some(found)}."
+    return [told, *duplicate_conflicts(corpus, groups, split, label)]
+
+
+def duplicate_conflicts(corpus: Corpus, groups: Mapping[str, str], split: Split, label: str) -> list[str]:
+    """Recordings that stand on two sides of a manifest, or under two labels or artists."""
+    found, said = _by_recording(corpus, groups), []
+    torn = [tracks for tracks in found if len({split.sides[t.track_id] for t in tracks}) > 1]
+    if torn:
+        said.append(
+            f"THE SAME RECORDING STANDS ON TWO SIDES of the fold column ({len(torn)} found): {_some(torn)}. "
+            "Scores are too high by what the model remembers; give all copies one fold."
+        )
+    for column in dict.fromkeys((label, "artist")):
+        torn = [tracks for tracks in found if len({t.label(column) for t in tracks}) > 1]
+        if torn:
+            said.append(
+                f"The same recording carries two values of {column} ({len(torn)} found): {_some(torn)}. "
+                "Correct the label or remove the copy."
+            )
+    return said
+
+
+def _by_recording(corpus: Corpus, groups: Mapping[str, str]) -> list[list[Track]]:
+    """The tracks of each duplicate group that has two or more here."""
     members: dict[str, list[Track]] = {}
     for track in corpus.tracks:
         if track.track_id in groups:
             members.setdefault(groups[track.track_id], []).append(track)
-    found = [tracks for tracks in members.values() if len(tracks) > 1]
-    if not found:
-        return []
-    many = "one recording" if len(found) == 1 else f"{len(found)} recordings"
-    said = [f"{sum(map(len, found))} tracks are {many}: {_some(found)}."]
-    torn = [tracks for tracks in found if len({split.sides[t.track_id] for t in tracks}) > 1]
-    if torn:
-        said.append(f"THE SAME RECORDING STANDS ON TWO SIDES of the fold column, {len(torn)} times: {_some(torn)}. "
-                    "Scores are too high by what the model remembers; give all copies one fold.")  # fmt: skip
-    for column in dict.fromkeys((label, "artist")):
-        torn = [tracks for tracks in found if len({t.label(column) for t in tracks}) > 1]
-        if torn:
-            said.append(f"The same recording carries two values of {column}, {len(torn)} times: {_some(torn)}. "
-                        "Correct the label or remove the copy.")  # fmt: skip
-    return said
+    return [tracks for tracks in members.values() if len(tracks) > 1]
 
 
 def _some(groups: Sequence[Sequence[Track]]) -> str:

@@ -100,7 +100,7 @@ def _duplicate_lines(duplicates: pd.DataFrame) -> list[str]:
     groups = list(duplicates.groupby("duplicate_group"))
     if not groups:
         return ["No recording is there twice."]
-    lines = [f"duplicates: {len(groups)} recording(s) under {len(duplicates)} names; they stand on one side of a split"]
+    lines = [f"duplicates: {len(groups)} recording(s) under {len(duplicates)} names"]
     for _, part in groups[:EXAMPLES]:
         copies = " = ".join(part["track_id"].head(EXAMPLES)) + (" = ..." if len(part) > EXAMPLES else "")
         kind = "same bytes" if (part["copy"] == "bytes").all() else "same recording"
