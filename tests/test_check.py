@@ -157,7 +157,7 @@ def test_a_second_check_decodes_nothing_and_says_the_same(place, checked, monkey
     ("options", "said"),
     [
         ({"split": "manifest"}, "has fold ''; the manifest needs a column fold"),
-        ({"split": "kfold", "folds": "9"}, "split=kfold leaves fewer than two artists on"),
+        ({"split": "kfold", "folds": "9", "fold": "8"}, "split=kfold leaves fewer than two artists on"),
         ({"clip": "30"}, "is as long as one clip of 30 s"),
         ({"split": "all"}, "split=all leaves fewer than two artists on train and val"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -206,7 +207,9 @@ def log(run: Run, found: Checkup, options: DataOptions) -> None:
     run.table(found.small, "too_small.csv")
     run.table(pipeline.quarantine_table(found.features), "quarantined.csv")
     figure = shown.corpus_figure(found.tracks, list(PROBLEMS), f"{found.corpus.name}: {_sentence(found)}", options.clip)
-    run.image(figure_bytes(figure), "corpus.png")
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "corpus.png").write_bytes(figure_bytes(figure))
+        run.folder(Path(folder))
     text = shown.corpus_text(
         f"{found.corpus.name}: {_sentence(found)}", found.by("artist"), found.tracks, PROBLEMS, found.duplicates,
         found.small, f"split={options.split}", found.conflicts,

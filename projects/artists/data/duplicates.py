@@ -31,11 +31,13 @@ KEPT_BITS = 4
 LEAST_MEETING, LEAST_SHARE = 8, 0.04
 # And they meet in at least half of the eighths of the shorter one: a shared introduction makes no duplicate.
 LEAST_SPREAD = 0.5
-# Tracks that share a landmark are compared with this many neighbours among those that do: linear, and enough, for
-# two copies share dozens of landmarks.
+# Who is compared at all: tracks with this many landmarks at about one shift, among pairs of at most NEIGHBOURS entries
+# apart in an index that is shuffled within each hash. Linear in the music, and copies share dozens. Of a corpus with
+# more landmarks than INDEXED (35,000 songs of a minute) the index holds a share, by hash.
+AT_ONE_SHIFT = 3
 NEIGHBOURS = 4
-SHARED_LANDMARKS = 4
-SLICES = 16
+INDEXED = 20_000_000
+SHIFT_BITS = 22
 
 
 def fingerprint(log_mel: np.ndarray) -> np.ndarray:
@@ -164,27 +166,25 @@ def matching_pairs(marks: Sequence[np.ndarray]) -> list[tuple[int, int]]:
 
 
 def _candidates(marks: Sequence[np.ndarray]) -> list[tuple[int, int]]:
-    """Pairs that share some landmarks: an inverted index, a slice of the hashes at a time."""
-    if len(marks) < 2:
-        return []
-    edges = np.linspace(0, 2**32, SLICES + 1)[1:-1].astype(np.uint32)
-    bounds = [[0, *np.searchsorted(mark[:, 0], edges), len(mark)] for mark in marks]
-    found = np.concatenate([_neighbours(marks, [b[i : i + 2] for b in bounds]) for i in range(SLICES)])
-    pairs, counts = np.unique(found, return_counts=True)
-    return [divmod(int(pair), len(marks)) for pair in pairs[counts >= SHARED_LANDMARKS]]
-
-
-def _neighbours(marks: Sequence[np.ndarray], bounds: Sequence[Sequence[int]]) -> np.ndarray:
-    """i * len(marks) + j of tracks i < j that share a hash, once a hash, among the marks within their bounds."""
-    parts = [np.unique(mark[start:stop, 0]) for mark, (start, stop) in zip(marks, bounds, strict=True)]
-    hashes, owner = np.concatenate(parts), np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-    order = np.argsort(hashes, kind="stable")
-    hashes, owner = hashes[order], owner[order]
-    found = []
+    """Pairs (i < j) worth comparing: an inverted index, where neighbours with one hash vote for their shift."""
+    n, total = len(marks), sum(map(len, marks))
+    limit = np.uint32(min(1.0, INDEXED / max(1, total)) * (2**32 - 1))
+    kept = [mark[: np.searchsorted(mark[:, 0], limit, "right")] for mark in marks]
+    entries = np.concatenate([np.empty((0, 2), np.uint32), *kept])
+    owner = np.repeat(np.arange(n), [len(mark) for mark in kept])
+    order = np.random.default_rng(0).permutation(len(entries))
+    order = order[np.argsort(entries[order, 0], kind="stable")]
+    hashes, frames, owner = entries[order, 0], entries[order, 1].astype(np.int64), owner[order]
+    votes = [np.empty(0, np.int64)]
     for step in range(1, NEIGHBOURS + 1):
-        same = hashes[step:] == hashes[:-step]
-        found.append(owner[:-step][same] * len(parts) + owner[step:][same])
-    return np.concatenate(found)
+        near = np.flatnonzero((hashes[step:] == hashes[:-step]) & (owner[step:] != owner[:-step]))
+        i, j, shift = owner[near], owner[near + step], frames[near] - frames[near + step]
+        pair = np.minimum(i, j) * n + np.maximum(i, j)
+        # Shifts of 2k and 2k + 1 are one: a cut between two frames gives both.
+        votes.append(pair << SHIFT_BITS | np.where(i < j, shift, -shift) >> 1 & (1 << SHIFT_BITS) - 1)
+    ballots, counts = np.unique(np.concatenate(votes), return_counts=True)
+    pairs = np.unique(ballots[counts >= AT_ONE_SHIFT] >> SHIFT_BITS)
+    return [divmod(int(pair), n) for pair in pairs]
 
 
 def duplicate_groups(digests: Mapping[str, str], marks: Mapping[str, np.ndarray]) -> dict[str, str]:
