@@ -218,7 +218,8 @@ def test_main_runs_check_featurize_train_and_evaluate_below_it(place):
     parent = next(run for run in runs(place) if run.data.tags["mlflow.project.entryPoint"] == "main")
     below = [run for run in runs(place) if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
     points = sorted(run.data.tags["mlflow.project.entryPoint"] for run in below)
-    assert points == ["check", "evaluate", "featurize", "train"] and all(r.info.status == "FINISHED" for r in [parent, *below])
+    assert points == ["check", "evaluate", "featurize", "train"]
+    assert all(r.info.status == "FINISHED" for r in [parent, *below])
 
 
 @pytest.mark.parametrize(
