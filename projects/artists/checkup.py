@@ -103,7 +103,7 @@ def examine(
     Raises:
         InputError: There is no corpus to look at; what is wrong with single files or a split raises nothing here.
     """
-    corpus, audits = corpora.load(options.data).labelled(options.label), AuditStore()
+    corpus, audits = corpora.load(options.data, progress).labelled(options.label), AuditStore()
     features = featurize(corpus, config, workers=options.workers, progress=progress, audits=audits)
     groups = pipeline.find_groups(corpus, features)
     try:

@@ -14,7 +14,6 @@ import soxr
 
 from ..errors import InputError
 
-# Is given (n, channels) float32 samples, there only while it runs, and their rate.
 Observer = Callable[[np.ndarray, int], None]
 
 # Read at once: soundfile seeks after each read, which costs as much as decoding a while of mp3.
@@ -43,7 +42,8 @@ def read_audio(
         source: A path or a seekable binary file.
         sr: Rate of the result in Hz.
         crop: Seconds to keep around the centre; None or more than the file has keeps all.
-        observe: Called with every block that is decoded.
+        observe: Called with every block that is decoded, float32 of shape (n, channels), and the rate of the file; the
+            block is only there during the call.
 
     Returns:
         Mono samples, float32, shape (n,), n = ceil(frames * sr / native rate) as librosa.load.
@@ -64,6 +64,19 @@ def read_audio(
         raise DecodeError(f"not readable as audio: {_reason(source, error)}") from error
 
 
+def observe_audio(source: Path, observe: Observer) -> None:
+    """Decodes a whole file for nothing but `observe`; arguments and errors are those of `read_audio`."""
+    if source.suffix.lower() in AV_SUFFIXES:
+        _read_with_av(source, observe)
+        return
+    try:
+        with soundfile.SoundFile(os.fsencode(source) if os.name == "posix" else source) as file:
+            for block in _blocks(file, file.frames):
+                observe(block, file.samplerate)
+    except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
+        raise DecodeError(f"not readable as audio: {_reason(source, error)}") from error
+
+
 def _resampled(file: soundfile.SoundFile, sr: int, crop: float | None, observe: Observer | None) -> np.ndarray:
     _check_rate(file.samplerate)
     frames = file.frames
@@ -74,11 +87,12 @@ def _resampled(file: soundfile.SoundFile, sr: int, crop: float | None, observe: 
     rate = file.samplerate
     y, decoded = _Growing(math.ceil(min(frames, LONGEST_CLAIM_SECONDS * rate) * sr / rate)), 0
     stream = None if rate == sr else soxr.ResampleStream(rate, sr, 1, dtype="float32", quality="HQ")
-    for block in _observed(_blocks(file, frames), rate, observe):
+    for block in _blocks(file, frames):
         decoded += len(block)
-        for start in range(0, len(block), PIECE):
-            mono = _mono(block[start : start + PIECE])
-            y.add(stream.resample_chunk(mono) if stream else mono)
+        if observe:
+            observe(block, rate)
+        mono = _mono(block)
+        y.add(stream.resample_chunk(mono) if stream else mono)
     if decoded == 0:
         raise DecodeError("the file holds no samples")
     if stream:
@@ -111,27 +125,6 @@ def _check_rate(rate: int) -> None:
         raise DecodeError(f"its header says {rate} samples a second; from {RATES[0]} to {RATES[1]} are read")
 
 
-def observe_audio(source: Path, observe: Observer) -> None:
-    """Decodes a whole file for nothing but `observe`; arguments and errors are those of `read_audio`."""
-    if source.suffix.lower() in AV_SUFFIXES:
-        _read_with_av(source, observe)
-        return
-    try:
-        with soundfile.SoundFile(os.fsencode(source) if os.name == "posix" else source) as file:
-            _check_rate(file.samplerate)
-            for block in _blocks(file, file.frames):
-                observe(block, file.samplerate)
-    except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
-        raise DecodeError(f"not readable as audio: {_reason(source, error)}") from error
-
-
-def _observed(blocks: Iterator[np.ndarray], rate: int, observe: Observer | None) -> Iterator[np.ndarray]:
-    for block in blocks:
-        if observe:
-            observe(block, rate)
-        yield block
-
-
 def _blocks(file: soundfile.SoundFile, frames: int) -> Iterator[np.ndarray]:
     """Blocks (n, channels) until `frames` are read or the stream ends, which a truncated file does early.
 
@@ -146,7 +139,8 @@ def _blocks(file: soundfile.SoundFile, frames: int) -> Iterator[np.ndarray]:
         if len(block) == 0:
             return
         left -= len(block)
-        yield block
+        for start in range(0, len(block), PIECE):
+            yield block[start : start + PIECE]
 
 
 def _mono(block: np.ndarray) -> np.ndarray:
@@ -196,9 +190,13 @@ def _read_with_av(path: Path, observe: Observer | None = None) -> tuple[np.ndarr
         raise DecodeError(f"not readable as audio: {_reason(path, error)}") from error
     if not frames:
         raise DecodeError("the file holds no samples")
-    blocks = (f.to_ndarray().T for f in frames)
-    rate = frames[0].sample_rate
-    return np.concatenate([block.mean(axis=1) for block in _observed(blocks, rate, observe)]), rate
+    rate, mono = frames[0].sample_rate, []
+    for frame in frames:
+        block = frame.to_ndarray().T
+        if observe:
+            observe(block, rate)
+        mono.append(block.mean(axis=1))
+    return np.concatenate(mono), rate
 
 
 def _reason(source: Path | BinaryIO, error: Exception) -> str:
