@@ -43,7 +43,7 @@ def run(flags: Mapping[str, str], run) -> None:
 
 
 def _measured(options, run, folder: Path) -> list:
-    from .artists.bench import memory, sound, speed, training
+    from .artists.bench import memory, sound, speed
     from .artists.data import corpora
 
     bar = cli.progress_bar("features")
@@ -54,12 +54,15 @@ def _measured(options, run, folder: Path) -> list:
         figures += speed.features(y, options.repeats, folder / "features")
     if options.measures("workers"):
         figures += speed.workers(y, options.repeats, folder / "workers")
-    if options.measures("epoch"):
-        figures += training.epoch(options.data, options.repeats, bar)
-    if options.measures("mlflow"):
-        figures += training.mlflow(options.data, options.epochs, run, bar)
     if options.measures("memory"):
         figures += memory.memory(y, options.tracks, folder / "memory")
+    if options.measures("epoch") or options.measures("mlflow"):
+        from .artists.bench import training  # loads Keras, which takes seconds
+
+        if options.measures("epoch"):
+            figures += training.epoch(options.data, options.repeats, bar)
+        if options.measures("mlflow"):
+            figures += training.mlflow(options.data, options.epochs, run, bar)
     return figures
 
 
