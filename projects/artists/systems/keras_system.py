@@ -15,6 +15,7 @@ from ..audio.clips import clip_frames
 from ..audio.features import FeatureConfig
 from ..data.clipset import ClipSet
 from ..errors import InputError
+from .space import TRAINING_SPACE, Searchable
 
 if TYPE_CHECKING:
     from ..learn.checkpoints import State
@@ -24,12 +25,13 @@ if TYPE_CHECKING:
 NETWORK = "network.keras"
 
 
-class KerasSystem(abc.ABC):
+class KerasSystem(Searchable, abc.ABC):
     """Subclasses define Config and build(frames, n_mels, num_classes); the last layer is the softmax."""
 
     Config: ClassVar[type]
     features: ClassVar[dict[str, object]] = {}
     training: ClassVar[dict[str, object]] = {}
+    space: ClassVar[dict[str, object]] = TRAINING_SPACE
     min_frames: ClassVar[int] = 1
     min_mels: ClassVar[int] = 1
     custom_objects: ClassVar[dict[str, type]] = {}
@@ -68,7 +70,8 @@ class KerasSystem(abc.ABC):
         device.prepare(training.seed)
         self.model = self.build(train.length, train.n_mels, num_classes)
         _settle_within_an_epoch(self.model, steps=-(-len(train) // training.batch_size))
-        self.model.compile(self.optimizer(training), "categorical_crossentropy")
+        optimizer = _decaying(self.optimizer(training), training.weight_decay)
+        self.model.compile(optimizer, "categorical_crossentropy")
         return loop.fit(self.model, train, val, training, hooks)
 
     def scores(self, batches: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -88,6 +91,14 @@ class KerasSystem(abc.ABC):
         self.model = keras.saving.load_model(
             folder / NETWORK, custom_objects=self.custom_objects, compile=False, safe_mode=True
         )
+
+
+def _decaying(optimizer: keras.optimizers.Optimizer, weight_decay: float) -> keras.optimizers.Optimizer:
+    """Decoupled weight decay (Loshchilov and Hutter 2019) of kernels; biases and normalisations are left alone."""
+    if weight_decay:
+        optimizer.weight_decay = weight_decay
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
 
 
 def _settle_within_an_epoch(model: keras.Model, steps: int) -> None:

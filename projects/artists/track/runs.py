@@ -149,6 +149,13 @@ def child(parent: Run, name: str, tags: Mapping[str, str] | None = None) -> Iter
         client.set_terminated(run_id, RunStatus.to_string(status))
 
 
+@contextlib.contextmanager
+def active(run: Run) -> Iterator[None]:
+    """Makes a child MLflow's active run for a while: models are logged to the active run."""
+    with mlflow.start_run(run_id=run.run_id, nested=True):
+        yield
+
+
 def _source_tags(client: MlflowClient, parent: Run) -> dict[str, str]:
     """Who and what started it, as the parent's run says."""
     tags = client.get_run(parent.run_id).data.tags
