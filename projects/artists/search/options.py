@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing
 
 from ..errors import InputError
@@ -45,7 +46,7 @@ class SearchOptions:
             raise InputError(f"max_retry={self.max_retry} must be at least 0.")
         if self.heartbeat < 1:
             raise InputError(f"heartbeat={self.heartbeat} must be at least 1 second.")
-        if self.storage and ":" in self.storage.partition("://")[2].rpartition("@")[0]:
+        if self.storage and re.search(r"://[^@]*:[^@]+@|[?&]password=", self.storage):
             raise InputError(
                 "storage= holds a password, which would be logged; leave it out and set PGPASSWORD or ~/.pgpass."
             )
