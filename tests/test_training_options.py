@@ -16,10 +16,9 @@ from projects.artists.data.featurize import Entry
 from projects.artists.errors import InputError
 from projects.artists.judge.pooling import POOLINGS, song_probabilities
 from projects.artists.learn.batches import Batches
-from projects.artists.learn.loop import Hooks, fit
+from projects.artists.learn.loop import Hooks, decay_kernels, fit
 from projects.artists.learn.training import Training, learning_rate
 from projects.artists.settings import train_settings
-from projects.artists.systems.keras_system import _decaying
 
 FRAMES, MELS = 8, 6
 
@@ -45,7 +44,7 @@ def network():
     inputs = keras.Input((FRAMES, MELS))
     x = keras.layers.Dense(3, activation="relu")(keras.layers.Flatten()(inputs))
     model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(x))
-    model.compile(_decaying(keras.optimizers.Adam(0.01), 0.01), "categorical_crossentropy")
+    model.compile(keras.optimizers.Adam(0.01), "categorical_crossentropy")
     return model
 
 
@@ -71,7 +70,8 @@ def test_plateau_halves_after_half_the_patience_without_a_lower_loss():
 @pytest.mark.parametrize("schedule", ["cosine", "plateau"])
 def test_an_interrupted_training_goes_on_with_its_schedule_masks_and_decay(sides, tmp_path, schedule):
     options = dict(epochs=4, patience=2, batch_size=5, schedule=schedule, label_smoothing=0.1, augment=0.9)
-    whole, fresh = network(), network()
+    options["weight_decay"] = 0.01
+    whole = network()
     expected = fit(whole, *sides, Training(**options), Hooks())
 
     def stop(epoch, logs):
@@ -103,6 +103,7 @@ def test_a_constant_rate_is_left_to_the_optimizer_and_not_logged(sides):
 
 def test_decay_shrinks_kernels_and_leaves_biases():
     model = network()
+    decay_kernels(model.optimizer, 0.01)
     model.layers[-1].bias.assign([1.0, -1.0])
     before = {w.path: w.numpy().copy() for w in model.trainable_weights}
     model.optimizer.apply([keras.ops.zeros_like(w) for w in model.trainable_weights], model.trainable_weights)

@@ -47,6 +47,7 @@ def fit(model: keras.Model, train: ClipSet, val: ClipSet, training: Training, ho
     """
     if not len(train) or not len(val):
         raise InputError("No song of the training or the validation side is as long as one clip; take a shorter clip.")
+    decay_kernels(model.optimizer, training.weight_decay)
     state = restore(hooks.checkpoint, model) or State()
     for epoch, logs in enumerate(state.history):
         hooks.on_epoch(epoch, logs)
@@ -73,6 +74,13 @@ def _batch_order(epochs_done: int, batches: int) -> random.Random:
     for _ in range(epochs_done):
         shuffled(batches, order)
     return order
+
+
+def decay_kernels(optimizer: keras.optimizers.Optimizer, weight_decay: float) -> None:
+    """Decoupled weight decay (Loshchilov and Hutter 2019); biases and normalisations are left alone."""
+    if weight_decay:
+        optimizer.weight_decay = weight_decay
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
 
 
 def _set_learning_rate(model: keras.Model, training: Training, state: State) -> dict[str, float]:

@@ -70,8 +70,7 @@ class KerasSystem(Searchable, abc.ABC):
         device.prepare(training.seed)
         self.model = self.build(train.length, train.n_mels, num_classes)
         _settle_within_an_epoch(self.model, steps=-(-len(train) // training.batch_size))
-        optimizer = _decaying(self.optimizer(training), training.weight_decay)
-        self.model.compile(optimizer, "categorical_crossentropy")
+        self.model.compile(self.optimizer(training), "categorical_crossentropy")
         return loop.fit(self.model, train, val, training, hooks)
 
     def scores(self, batches: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -91,14 +90,6 @@ class KerasSystem(Searchable, abc.ABC):
         self.model = keras.saving.load_model(
             folder / NETWORK, custom_objects=self.custom_objects, compile=False, safe_mode=True
         )
-
-
-def _decaying(optimizer: keras.optimizers.Optimizer, weight_decay: float) -> keras.optimizers.Optimizer:
-    """Decoupled weight decay (Loshchilov and Hutter 2019) of kernels; biases and normalisations are left alone."""
-    if weight_decay:
-        optimizer.weight_decay = weight_decay
-        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return optimizer
 
 
 def _settle_within_an_epoch(model: keras.Model, steps: int) -> None:
