@@ -133,10 +133,10 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
     called: list[Path] = []
 
-    def compute(tracks, store, workers):
+    def compute(tracks, store, workers, audits=None):
         for track in tracks:
             called.append(track.path)
-            yield track, featurize._compute(track.path, store)
+            yield track, featurize._compute(track.path, store, audits)
 
     monkeypatch.setattr(featurize, "_computed", compute)
     return called
@@ -154,7 +154,7 @@ def postgresql() -> Iterator[str]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shared_corpus() -> Path:
     """The small corpus of real music that may stand beside the project."""
     if not (SHARED / "artists").is_dir():

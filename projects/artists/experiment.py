@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -47,10 +47,11 @@ def fit(
         The system with its best weights, and the state of the training at its end.
     """
     run.environment(device.device())
-    logged, memory = run.steps("epoch_loss"), []
+    logged, memory, history = run.steps("epoch_loss"), [], []
 
     def after_epoch(epoch: int, logs: Mapping[str, float]) -> None:
         memory.append(device.private_mb())
+        history.append(logs)
         if epoch not in logged:
             run.metrics({f"epoch_{name}": value for name, value in logs.items()}, step=epoch)
         if on_epoch:
@@ -60,13 +61,18 @@ def fit(
         scores = evaluation.validation_scores(prepared.clips["val"], proba, settings["pooling"])
         return scores | dict(on_validation(proba) if on_validation else {})
 
+    run.when_finished(lambda: checkpoint(run).unlink(missing_ok=True))
     hooks = Hooks(validate=validate, on_epoch=after_epoch, checkpoint=checkpoint(run))
     cls = find(settings["model"])
     system = cls(**{name: settings[name] for name in cls.option_names()})
     began = time.perf_counter()
-    state = system.fit(
-        prepared.clips["train"], prepared.clips["val"], len(prepared.classes), settings.make(Training), hooks
-    )
+    try:
+        state = system.fit(
+            prepared.clips["train"], prepared.clips["val"], len(prepared.classes), settings.make(Training), hooks
+        )
+    except KeyboardInterrupt:
+        run.description(_so_far(history))
+        raise
     run.metrics(
         {
             "train_seconds": time.perf_counter() - began,
@@ -77,3 +83,12 @@ def fit(
         }
     )
     return system, state
+
+
+def _so_far(history: Sequence[Mapping[str, float]]) -> str:
+    """What an interrupted training has reached."""
+    if not history:
+        return "Interrupted before the first epoch was done."
+    best = min(range(len(history)), key=lambda epoch: history[epoch]["val_loss"])
+    values = ", ".join(f"{name} {value:.3f}" for name, value in history[best].items() if name.startswith("val_"))
+    return f"Interrupted after {len(history)} epoch(s). The best so far is epoch {best + 1}: {values}."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -12,13 +12,12 @@ from .audio.clips import clip_frames
 from .audio.features import FeatureConfig
 from .data import corpora
 from .data.clipset import ClipSet, make_clips
+from .data.duplicates import FingerprintStore, duplicate_groups
 from .data.featurize import Features, featurize, surviving
 from .data.splits import SIDES, Split, check_sides, make_split
-from .data.tracks import Corpus, Track
+from .data.tracks import Corpus, Progress, Track
 from .errors import InputError
 from .settings import DataOptions
-
-Progress = Callable[[int, int], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +25,8 @@ class Prepared:
     """A corpus with its features, its split and its clips.
 
     classes: label values in the order of class indices; tracks, clips: by side; short: ids of tracks shorter than a
-    clip.
+    clip; groups: duplicate group of the track ids that are the same recording as another track of the corpus, which is
+    the smallest audio digest of its members.
     """
 
     corpus: Corpus
@@ -37,6 +37,7 @@ class Prepared:
     tracks: Mapping[str, list[Track]]
     clips: Mapping[str, ClipSet]
     short: list[str]
+    groups: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def warnings(self) -> list[str]:
@@ -52,7 +53,7 @@ class Prepared:
             )
         if self.features.quarantined:
             said.append(f"{len(self.features.quarantined)} file(s) could not be read: see quarantined.csv.")
-        return said
+        return said + duplicate_warnings(self.corpus, self.groups, self.split, self.label)
 
     def _absent(self) -> dict[str, list[str]]:
         """Side -> label values of the corpus that have no clip there: no song, or only songs shorter than a clip."""
@@ -65,7 +66,7 @@ def read_features(
     options: DataOptions, config: FeatureConfig, *, progress: Progress | None = None
 ) -> tuple[Corpus, Features]:
     """The labelled tracks of a corpus and their features, computed where the cache has none."""
-    corpus = corpora.load(options.data).labelled(options.label)
+    corpus = corpora.load(options.data, progress).labelled(options.label)
     return corpus, featurize(corpus, config, workers=options.workers, progress=progress)
 
 
@@ -92,7 +93,10 @@ def prepare(
     classes = list(classes) if classes else sorted({track.label(label) for track in corpus.tracks})
     corpus = Corpus(corpus.name, tuple(track for track in corpus.tracks if track.label(label) in classes))
     # Before unreadable files are dropped: one bad file must not move the others.
-    split = make_split(corpus, options.split, label=label, seed=seed, folds=options.folds, fold=options.fold)
+    groups = find_groups(corpus, features)
+    split = make_split(
+        corpus, options.split, label=label, seed=seed, folds=options.folds, fold=options.fold, groups=groups
+    )
     kept = surviving(corpus, features, label)
     check_sides(split, kept, options.split, label, required)
     number = {name: i for i, name in enumerate(classes)}
@@ -109,7 +113,61 @@ def prepare(
         raise InputError(
             f"No song on side {' and '.join(empty)} is as long as one clip of {options.clip:g} s. Take a shorter clip."
         )
-    return Prepared(kept, features, split, label, classes, tracks, clips, short)
+    return Prepared(kept, features, split, label, classes, tracks, clips, short, groups)
+
+
+def find_groups(corpus: Corpus, features: Features) -> dict[str, str]:
+    """Duplicate group of the readable tracks that are the same recording as another one: `Prepared.groups`."""
+    store = FingerprintStore(features.config)
+    known = {t.track_id: features.entries[t.track_id] for t in corpus.tracks if t.track_id in features.entries}
+    marks = {entry.audio_digest: store.of_features(entry.audio_digest, entry.path) for entry in known.values()}
+    return duplicate_groups({name: entry.audio_digest for name, entry in known.items()}, marks)
+
+
+def duplicate_warnings(corpus: Corpus, groups: Mapping[str, str], split: Split, label: str) -> list[str]:
+    """How many duplicates there are, and `duplicate_conflicts`."""
+    found = _by_recording(corpus, groups)
+    if not found:
+        return []
+    many = "one recording" if len(found) == 1 else f"{len(found)} recordings"
+    told = f"{sum(map(len, found))} tracks are {many}: {_some(found)}."
+    return [told, *duplicate_conflicts(corpus, groups, split, label)]
+
+
+def duplicate_conflicts(corpus: Corpus, groups: Mapping[str, str], split: Split, label: str) -> list[str]:
+    """Recordings that stand on two sides of a manifest, or under two labels or artists."""
+    found, said = _by_recording(corpus, groups), []
+    torn = [tracks for tracks in found if len({split.sides[t.track_id] for t in tracks}) > 1]
+    if torn:
+        said.append(
+            f"THE SAME RECORDING STANDS ON TWO SIDES of the fold column ({len(torn)} found): {_some(torn)}. "
+            "Scores are too high by what the model remembers; give all copies one fold."
+        )
+    for column in dict.fromkeys((label, "artist")):
+        torn = [tracks for tracks in found if len({t.label(column) for t in tracks}) > 1]
+        if torn:
+            said.append(
+                f"The same recording carries two values of {column} ({len(torn)} found): {_some(torn)}. "
+                "Correct the label or remove the copy."
+            )
+    return said
+
+
+def _by_recording(corpus: Corpus, groups: Mapping[str, str]) -> list[list[Track]]:
+    """The tracks of each duplicate group that has two or more here."""
+    members: dict[str, list[Track]] = {}
+    for track in corpus.tracks:
+        if track.track_id in groups:
+            members.setdefault(groups[track.track_id], []).append(track)
+    return [tracks for tracks in members.values() if len(tracks) > 1]
+
+
+def _some(groups: Sequence[Sequence[Track]]) -> str:
+    """The first groups, the beginning of each."""
+    shown = []
+    for tracks in groups[:3]:
+        shown.append(" = ".join(t.track_id for t in tracks[:3]) + (" = ..." if len(tracks) > 3 else ""))
+    return "; ".join(shown) + ("; ..." if len(groups) > 3 else "")
 
 
 def with_overlap(prepared: Prepared, overlap: float) -> Prepared:
@@ -121,7 +179,7 @@ def with_overlap(prepared: Prepared, overlap: float) -> Prepared:
 
 
 def split_table(prepared: Prepared) -> pd.DataFrame:
-    """A row a track: who it is, its side, its length in seconds and the digest of its audio."""
+    """A row a track: who it is, its side, its length in seconds, the digest of its audio, its duplicate group."""
     config = prepared.features.config
     rows = []
     for track in prepared.corpus.tracks:
@@ -136,6 +194,7 @@ def split_table(prepared: Prepared) -> pd.DataFrame:
                 "side": prepared.split.sides[track.track_id],
                 "seconds": round(entry.n_frames * config.hop_length / config.sr, 2),
                 "audio_sha256": entry.audio_digest,
+                "duplicate_group": prepared.groups.get(track.track_id, ""),
             }
         )
     return pd.DataFrame(rows)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from . import evaluation, pipeline, saved
+from .data.duplicates import FingerprintStore, same_recordings
 from .evaluation import SideScores
 from .pipeline import Prepared
 from .saved import Card
@@ -71,6 +72,8 @@ def log_results(
         },
     )
     saved.save(work / "system", system, card)
+    # The model takes over the parameters that the server knows by then.
+    run.flush()
     uri = log_model(work / "system", work)
     run.tags({"model_uri": uri})
     _tell(run, settings["model"], uri, prepared, settings, metrics, say=say)
@@ -82,7 +85,9 @@ def log_again(run: Run, system: System, card: Card, prepared: Prepared, settings
     sides = score_sides(system, prepared, settings.make(EvaluationOptions))
     metrics = log_evaluation(run, prepared, sides, settings, work)
     learned = {digest for side in ("train", "val") for digest in card.songs[side]}
-    seen = sum(prepared.features.entries[t.track_id].audio_digest in learned for t in prepared.tracks["test"])
+    tested = [prepared.features.entries[t.track_id].audio_digest for t in prepared.tracks["test"]]
+    heard = same_recordings(tested, learned, FingerprintStore(prepared.features.config))
+    seen = sum(digest in heard for digest in tested)
     run.metrics({"test_songs_seen_in_training": seen})
     if seen:
         print(f"warning: the model trained or validated on {seen} of {len(prepared.tracks['test'])} test songs.")

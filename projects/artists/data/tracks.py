@@ -7,8 +7,15 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path, PurePath
+from typing import Protocol
 
 from ..errors import InputError
+
+
+class Progress(Protocol):
+    """Told how many of all files are done, and of what, where it is not the work that it was made for."""
+
+    def __call__(self, done: int, total: int, what: str = ..., /) -> None: ...
 
 
 @dataclasses.dataclass(frozen=True)

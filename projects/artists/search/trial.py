@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import re
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -206,5 +207,5 @@ def is_failure(error: Exception) -> bool:
         isinstance(error, InputError | MemoryError | ArithmeticError | np.linalg.LinAlgError)
         or type(error).__name__ == "ResourceExhaustedError"
         or any(words in said for words in memory)
-        or (isinstance(error, ValueError) and ("nan" in said.split() or "infinity" in said))
+        or (isinstance(error, ValueError) and re.search(r"\b(nan|infinity)\b", said) is not None)
     )
