@@ -174,7 +174,8 @@ def with_overlap(prepared: Prepared, overlap: float) -> Prepared:
     """The same tracks with their training clips cut anew; nothing is read."""
     train, number = prepared.clips["train"], {name: i for i, name in enumerate(prepared.classes)}
     y = [number[track.label(prepared.label)] for track in prepared.tracks["train"]]
-    clips, _ = make_clips(train.entries, y, train.length, overlap)
+    cut, _ = make_clips(train.entries, y, train.length, overlap=overlap)
+    clips = dataclasses.replace(train, songs=cut.songs, starts=cut.starts, y=cut.y)
     return dataclasses.replace(prepared, clips={**prepared.clips, "train": clips})
 
 
