@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
 
 from . import evaluation
 from .data.cache import cache_root
@@ -18,13 +21,27 @@ from .systems.protocol import System
 from .track.runs import Run
 
 OnEpoch = Callable[[int, Mapping[str, float]], None]
+OnValidation = Callable[[np.ndarray], Mapping[str, float]]
 
 
-def fit(settings: Settings, prepared: Prepared, run: Run, on_epoch: OnEpoch | None = None) -> tuple[System, State]:
+def checkpoint(run: Run) -> Path:
+    """Where the training of a run is kept after each epoch."""
+    return cache_root() / "checkpoints" / f"{run.run_id}.npz"
+
+
+def fit(
+    settings: Settings,
+    prepared: Prepared,
+    run: Run,
+    on_epoch: OnEpoch | None = None,
+    on_validation: OnValidation | None = None,
+) -> tuple[System, State]:
     """Fits the system that `settings` name; its curves and what it took are logged.
 
     Args:
         on_epoch: Called with (epoch from 0, its named values) after they are logged; what it raises ends the training.
+        on_validation: Called after each epoch with the probabilities of the validation clips (n_clips, k); what it
+            returns is logged among the values of the epoch.
 
     Returns:
         The system with its best weights, and the state of the training at its end.
@@ -40,13 +57,12 @@ def fit(settings: Settings, prepared: Prepared, run: Run, on_epoch: OnEpoch | No
         if on_epoch:
             on_epoch(epoch, logs)
 
-    checkpoint = cache_root() / "checkpoints" / f"{run.run_id}.npz"
-    run.when_finished(lambda: checkpoint.unlink(missing_ok=True))
-    hooks = Hooks(
-        validate=lambda proba: evaluation.validation_scores(prepared.clips["val"], proba),
-        on_epoch=after_epoch,
-        checkpoint=checkpoint,
-    )
+    def validate(proba: np.ndarray) -> dict[str, float]:
+        scores = evaluation.validation_scores(prepared.clips["val"], proba, settings["pooling"])
+        return scores | dict(on_validation(proba) if on_validation else {})
+
+    run.when_finished(lambda: checkpoint(run).unlink(missing_ok=True))
+    hooks = Hooks(validate=validate, on_epoch=after_epoch, checkpoint=checkpoint(run))
     cls = find(settings["model"])
     system = cls(**{name: settings[name] for name in cls.option_names()})
     began = time.perf_counter()

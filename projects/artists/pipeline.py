@@ -89,6 +89,7 @@ def prepare(
         InputError: Too much of the corpus is unreadable, or a side would be empty.
     """
     label = options.label
+    seed = seed if options.split_seed is None else options.split_seed
     classes = list(classes) if classes else sorted({track.label(label) for track in corpus.tracks})
     corpus = Corpus(corpus.name, tuple(track for track in corpus.tracks if track.label(label) in classes))
     # Before unreadable files are dropped: one bad file must not move the others.
@@ -104,7 +105,8 @@ def prepare(
     for side in SIDES:
         tracks[side] = split.tracks(kept, side)
         entries = [features.entries[track.track_id] for track in tracks[side]]
-        clips[side], too_short = make_clips(entries, [number[t.label(label)] for t in tracks[side]], length)
+        overlap = options.overlap if side == "train" else 0.0
+        clips[side], too_short = make_clips(entries, [number[t.label(label)] for t in tracks[side]], length, overlap)
         short += [tracks[side][i].track_id for i in too_short]
     empty = [side for side in required if not len(clips[side])]
     if empty:
@@ -166,6 +168,15 @@ def _some(groups: Sequence[Sequence[Track]]) -> str:
     for tracks in groups[:3]:
         shown.append(" = ".join(t.track_id for t in tracks[:3]) + (" = ..." if len(tracks) > 3 else ""))
     return "; ".join(shown) + ("; ..." if len(groups) > 3 else "")
+
+
+def with_overlap(prepared: Prepared, overlap: float) -> Prepared:
+    """The same tracks with their training clips cut anew; nothing is read."""
+    train, number = prepared.clips["train"], {name: i for i, name in enumerate(prepared.classes)}
+    y = [number[track.label(prepared.label)] for track in prepared.tracks["train"]]
+    cut, _ = make_clips(train.entries, y, train.length, overlap=overlap)
+    clips = dataclasses.replace(train, songs=cut.songs, starts=cut.starts, y=cut.y)
+    return dataclasses.replace(prepared, clips={**prepared.clips, "train": clips})
 
 
 def split_table(prepared: Prepared) -> pd.DataFrame:

@@ -19,12 +19,16 @@ from .learn.training import RECIPES, Training
 from .systems import find
 
 T = TypeVar("T")
-FIXED_BY_MODEL = ("label", "clip")
+FIXED_BY_MODEL = ("label", "clip", "overlap")
 
 
 @dataclasses.dataclass(frozen=True)
 class DataOptions:
-    """What is learned from: corpus, label, split, length of a clip in seconds; processes that compute features."""
+    """What is learned from: corpus, label, split, length of a clip in seconds; processes that compute features.
+
+    split_seed: seed of the split, where that is not to change with `seed`; overlap: share of a training clip that is in
+    the next one too (validation and test clips are disjoint).
+    """
 
     data: str = "demo"
     label: str = "artist"
@@ -33,8 +37,14 @@ class DataOptions:
     fold: int = 0
     clip: float = 5.0
     workers: int | None = None
+    split_seed: int | None = None
+    overlap: float = 0.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.overlap < 1:
+            raise InputError(f"overlap={self.overlap:g} must be at least 0 and below 1, for example overlap=0.5.")
+        if self.split_seed is not None and not 0 <= self.split_seed < 2**32:
+            raise InputError(f"split_seed={self.split_seed} must be from 0 to 4294967295.")
         if not self.clip > 0:
             raise InputError(f"clip={self.clip:g} must be a positive number of seconds, for example clip=3.")
         if self.workers is not None and self.workers < 1:
@@ -43,10 +53,14 @@ class DataOptions:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationOptions:
-    """log_audio: log playable clips of the worst songs; tsne_split: side of the map, `all` as in the paper's figure."""
+    """log_audio: log playable clips of the worst songs; tsne_split: side of the map, `all` as in the paper's figure.
+
+    pooling: from a song's clips to its probabilities, which all metrics of songs but `_vote` and `_vote50` see.
+    """
 
     log_audio: bool = True
     tsne_split: typing.Literal["train", "val", "test", "all"] = "test"
+    pooling: typing.Literal["mean", "vote", "vote50"] = "mean"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,8 +107,12 @@ def parse_flags(argv: Sequence[str]) -> dict[str, str]:
     return flags
 
 
-def train_settings(flags: Mapping[str, Any]) -> Settings:
+def train_settings(flags: Mapping[str, Any], more: Sequence[type] = ()) -> Settings:
     """Settings of a training.
+
+    Args:
+        flags: Text, or values of a field's type.
+        more: Dataclasses of a verb whose options stand beside those of a training.
 
     Raises:
         InputError: An unknown name or a value that is not of its type or makes no sense.
@@ -109,7 +127,7 @@ def train_settings(flags: Mapping[str, Any]) -> Settings:
         raise InputError(f"recipe={sources.recipe} is unknown; choose one of {', '.join(RECIPES)}.")
     given = {**RECIPES[sources.recipe], **given}
     defaults = {**system.features, **system.training}
-    groups = (Sources, DataOptions, FeatureConfig, Training, EvaluationOptions, system.Config)
+    groups = (Sources, DataOptions, FeatureConfig, Training, EvaluationOptions, system.Config, *more)
     return resolve(groups, given, defaults)
 
 

@@ -16,7 +16,7 @@ from ..errors import InputError
 from .batches import Batches, shuffled
 from .checkpoints import State, restore, save
 from .progress import EpochBar
-from .training import Training
+from .training import Training, learning_rate
 
 # Keras clips probabilities here before taking the logarithm.
 EPSILON = 1e-7
@@ -47,16 +47,18 @@ def fit(model: keras.Model, train: ClipSet, val: ClipSet, training: Training, ho
     """
     if not len(train) or not len(val):
         raise InputError("No song of the training or the validation side is as long as one clip; take a shorter clip.")
+    decay_kernels(model.optimizer, training.weight_decay)
     state = restore(hooks.checkpoint, model) or State()
     for epoch, logs in enumerate(state.history):
         hooks.on_epoch(epoch, logs)
     order = _batch_order(state.epoch, -(-len(train) // training.batch_size))
     while state.epoch < training.epochs and state.wait < training.patience:
+        rate = _set_learning_rate(model, training, state)
         began = time.perf_counter()
         loss = _train_epoch(model, train, training, state, order)
         trained = time.perf_counter()
         logs = {"loss": loss, **_validate(model, val, hooks)}
-        logs |= {"clips_per_second": len(train) / (trained - began), "seconds": time.perf_counter() - began}
+        logs |= {"clips_per_second": len(train) / (trained - began), "seconds": time.perf_counter() - began, **rate}
         state = state.after(logs, model)
         if hooks.checkpoint:
             save(hooks.checkpoint, model, state)
@@ -74,6 +76,22 @@ def _batch_order(epochs_done: int, batches: int) -> random.Random:
     return order
 
 
+def decay_kernels(optimizer: keras.optimizers.Optimizer, weight_decay: float) -> None:
+    """Decoupled weight decay (Loshchilov and Hutter 2019); biases and normalisations are left alone."""
+    if weight_decay:
+        optimizer.weight_decay = weight_decay
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+
+
+def _set_learning_rate(model: keras.Model, training: Training, state: State) -> dict[str, float]:
+    """Sets the rate of the next epoch where it has a schedule; what is to be logged of it."""
+    if training.schedule == "constant":
+        return {}
+    rate = learning_rate(training, [logs["val_loss"] for logs in state.history])
+    model.optimizer.learning_rate = rate
+    return {"learning_rate": rate}
+
+
 def _train_epoch(
     model: keras.Model, train: ClipSet, training: Training, state: State, order: random.Random
 ) -> float:
@@ -84,6 +102,8 @@ def _train_epoch(
         seed=training.seed,
         epoch=state.epoch,
         order=order,
+        label_smoothing=training.label_smoothing,
+        augment=training.augment,
     )
     with EpochBar(state, training, len(train), len(batches)) as bar:
         loss = model.fit(batches, shuffle=False, verbose=0, callbacks=[bar]).history["loss"][0]

@@ -7,7 +7,7 @@ import pkgutil
 
 from ..errors import InputError
 
-_SHARED = {"protocol", "keras_system", "layers"}
+_SHARED = {"protocol", "keras_system", "layers", "space"}
 
 
 def names() -> list[str]:

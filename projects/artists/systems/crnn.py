@@ -8,12 +8,14 @@ early stopping after 10 epochs without a lower validation loss.
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import keras
 from keras import layers
 
 from ..errors import InputError
 from .keras_system import KerasSystem
+from .space import TRAINING_SPACE
 
 FILTERS = (64, 128, 128, 128)
 # (time, frequency): 128 bands become one, time a sixteenth.
@@ -41,6 +43,12 @@ class System(KerasSystem):
     # What the four poolings leave one of.
     min_frames = 16
     min_mels = 128
+    space: ClassVar[dict[str, object]] = {
+        **TRAINING_SPACE,
+        "gru_units": [16, 32, 64, 128],
+        "conv_dropout": {"low": 0.0, "high": 0.4},
+        "dropout": {"low": 0.0, "high": 0.6},
+    }
 
     def build(self, frames: int, n_mels: int, num_classes: int) -> keras.Model:
         """(frames, n_mels) in dB -> (num_classes,) probabilities."""

@@ -15,6 +15,7 @@ from ..audio.clips import clip_frames
 from ..audio.features import FeatureConfig
 from ..data.clipset import ClipSet
 from ..errors import InputError
+from .space import TRAINING_SPACE, Searchable
 
 if TYPE_CHECKING:
     from ..learn.checkpoints import State
@@ -24,12 +25,13 @@ if TYPE_CHECKING:
 NETWORK = "network.keras"
 
 
-class KerasSystem(abc.ABC):
+class KerasSystem(Searchable, abc.ABC):
     """Subclasses define Config and build(frames, n_mels, num_classes); the last layer is the softmax."""
 
     Config: ClassVar[type]
     features: ClassVar[dict[str, object]] = {}
     training: ClassVar[dict[str, object]] = {}
+    space: ClassVar[dict[str, object]] = TRAINING_SPACE
     min_frames: ClassVar[int] = 1
     min_mels: ClassVar[int] = 1
     custom_objects: ClassVar[dict[str, type]] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -18,12 +18,17 @@ class System(Protocol):
     Config: frozen dataclass; its fields are flags of train, raising InputError on values that make no sense.
     features: fields of FeatureConfig that differ from the default.
     training: fields of Training that differ from the default.
+    space, suggest: what a search may try, and the values of one trial of it; see `space.Searchable`.
     check_input: raises InputError for a length of clip or a number of bands that it cannot take.
     """
 
     Config: ClassVar[type]
     features: ClassVar[dict[str, object]]
     training: ClassVar[dict[str, object]]
+    space: ClassVar[dict[str, object]]
+
+    @classmethod
+    def suggest(cls, trial: object, space: Mapping[str, object] | None = None) -> dict[str, object]: ...
 
     @classmethod
     def option_names(cls) -> list[str]: ...

@@ -285,6 +285,13 @@ def child(parent: Run, name: str, tags: Mapping[str, str] | None = None) -> Iter
         run.end(status)
 
 
+@contextlib.contextmanager
+def active(run: Run) -> Iterator[None]:
+    """Makes a child MLflow's active run for a while: models are logged to the active run."""
+    with mlflow.start_run(run_id=run.run_id, nested=True):
+        yield
+
+
 def _leave(status: str, delivered: bool) -> None:
     """Takes the run from MLflow's stack of active runs, whose end asks the server once more: in vain if it is away."""
     name, vain = "MLFLOW_HTTP_REQUEST_TIMEOUT", "2"
