@@ -99,9 +99,15 @@ def trivial_metrics(prepared: Prepared, *, seed: int) -> dict[str, float]:
 
 
 def write_report(
-    folder: Path, prepared: Prepared, sides: Mapping[str, SideScores], options: EvaluationOptions, *, seed: int
+    folder: Path,
+    prepared: Prepared,
+    sides: Mapping[str, SideScores],
+    options: EvaluationOptions,
+    *,
+    seed: int,
+    drawn: bool = True,
 ) -> None:
-    """Tables and figures of the test side, and the map, into a folder."""
+    """Tables of the test side and the map into a folder; where `drawn`, figures and pages of them too."""
     folder.mkdir(parents=True, exist_ok=True)
     test = sides["test"]
     metrics.per_class(test.song_y, test.song_proba, prepared.classes).to_csv(folder / "per_artist.csv", index=False)
@@ -109,10 +115,15 @@ def write_report(
         matrix = metrics.confusion(y, proba.argmax(1), len(prepared.classes))
         table = pd.DataFrame(matrix, index=pd.Index(prepared.classes, name="true"), columns=prepared.classes)
         table.to_csv(folder / f"confusion_{level}.csv")
+        if not drawn:
+            continue
         figure = figures.confusion_figure(matrix, prepared.classes, f"Test, {level} level")
         (folder / f"confusion_{level}.png").write_bytes(figures.figure_bytes(figure))
     songs = song_table(prepared, test)
     songs.to_csv(folder / "test_songs.csv", index=False)
+    if not drawn:
+        _write_map(folder, prepared, sides, options, seed, drawn=False)
+        return
     _write_worst(folder, prepared, test, songs, options)
     _write_map(folder, prepared, sides, options, seed)
     _write_spectrograms(folder, prepared)
@@ -185,7 +196,13 @@ def _worst_clip(prepared: Prepared, test: SideScores, position: int) -> bytes:
 
 
 def _write_map(
-    folder: Path, prepared: Prepared, sides: Mapping[str, SideScores], options: EvaluationOptions, seed: int
+    folder: Path,
+    prepared: Prepared,
+    sides: Mapping[str, SideScores],
+    options: EvaluationOptions,
+    seed: int,
+    *,
+    drawn: bool = True,
 ) -> None:
     chosen = sides if options.tsne_split == "all" else {options.tsne_split: sides[options.tsne_split]}
     table = pd.concat([_clip_table(prepared, scores, side) for side, scores in chosen.items()], ignore_index=True)
@@ -196,6 +213,8 @@ def _write_map(
     table.insert(0, "x", xy[:, 0])
     table.insert(1, "y", xy[:, 1])
     table.to_csv(folder / "tsne.csv", index=False)
+    if not drawn:
+        return
     title = f"t-SNE of the embedding before the softmax, {options.tsne_split} clips"
     (folder / "tsne.png").write_bytes(figures.figure_bytes(figures.tsne_figure(xy, table["label"].tolist(), title)))
     colours = list(dict.fromkeys(["label", "artist", "album", *sorted(_extra_labels(prepared)), "side"]))

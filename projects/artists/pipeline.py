@@ -14,6 +14,7 @@ from .data import corpora
 from .data.clipset import ClipSet, make_clips
 from .data.duplicates import FingerprintStore, duplicate_groups
 from .data.featurize import Features, featurize, surviving
+from .data.selection import first_values
 from .data.splits import SIDES, Split, check_sides, make_split
 from .data.tracks import Corpus, Progress, Track
 from .errors import InputError
@@ -67,6 +68,7 @@ def read_features(
 ) -> tuple[Corpus, Features]:
     """The labelled tracks of a corpus and their features, computed where the cache has none."""
     corpus = corpora.load(options.data, progress).labelled(options.label)
+    corpus = first_values(corpus, options.label, options.artists)
     return corpus, featurize(corpus, config, workers=options.workers, progress=progress)
 
 

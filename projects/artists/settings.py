@@ -32,6 +32,8 @@ class DataOptions:
 
     data: str = "demo"
     label: str = "artist"
+    # So many values of the label alone (Park et al.: 500 to 10,000 artists).
+    artists: int | None = None
     split: typing.Literal["song", "album", "manifest", "kfold", "all"] = "album"
     folds: int = 5
     fold: int = 0
@@ -139,11 +141,14 @@ def evaluate_settings(flags: Mapping[str, Any], trained: Mapping[str, Any]) -> S
     """
     free = [name for name in field_names(DataOptions) if name not in FIXED_BY_MODEL]
     free += ["seed", *field_names(EvaluationOptions), "model"]
+    # A model says itself whom it knows.
+    free.remove("artists")
     fixed = sorted(set(flags) - set(free))
     if fixed:
         raise InputError(f"evaluate does not take {', '.join(fixed)}: it takes {', '.join(sorted(free))}.")
     known = field_names(DataOptions, EvaluationOptions)
     values = {name: trained[name] for name in known if name in trained} | dict(flags)
+    values.pop("artists", None)
     seed = _cast("seed", values.pop("seed", trained["seed"]), int)
     model = values.pop("model")
     settings = resolve((DataOptions, EvaluationOptions), values)

@@ -75,6 +75,20 @@ class Run:
         if fresh:
             self._open()
 
+    @classmethod
+    def reopened(cls, run_id: str) -> Run:
+        """A run that was left without an end, to go on with; what it had said before is not repeated.
+
+        Raises:
+            InputError: There is no such run, or somebody writes it.
+        """
+        run = cls(run_id)
+        run._courier, _, run._before = _caught_up(run_id)
+        run._put("run", uri=server.address())
+        running = RunStatus.to_string(RunStatus.RUNNING)
+        server.patient(lambda: MlflowClient().update_run(run_id, status=running), "going on with a run")
+        return run
+
     @_timed
     def params(self, values: Mapping[str, Any]) -> None:
         """Logs parameters; those that `mlflow run` logged before, as text, stay as they are."""
@@ -89,14 +103,8 @@ class Run:
         Raises:
             InputError: There is no such run, it is finished or deleted, it resumes another, or somebody writes it.
         """
-        client = MlflowClient()
-        _check_resumable(_existing(client, run_id))
-        courier = Courier(Outbox(run_id))
-        if not courier.flush(server.PATIENCE):
-            raise InputError(f"resume={run_id}: {server.address()} does not take what that run still has to log.")
-        # After the flush: its parameters may have waited in the outbox.
-        old = _existing(client, run_id)
-        before = _history(client, run_id, old.data.metrics)
+        _check_resumable(_existing(MlflowClient(), run_id))
+        courier, old, before = _caught_up(run_id)
         self.tags({"resumes": run_id})
         delivered = self.end("FINISHED")
         self.run_id, self._courier, self._before, self._own = run_id, courier, before, {}
@@ -261,19 +269,17 @@ def _last_word(run_id: str) -> subprocess.Popen:
 
 
 @contextlib.contextmanager
-def child(parent: Run, name: str, tags: Mapping[str, str] | None = None) -> Iterator[Run]:
+def child(
+    parent: Run, name: str, tags: Mapping[str, str] | None = None, *, run_id: str | None = None
+) -> Iterator[Run]:
     """A run below `parent`, for one of the trainings that it consists of; it ends as `start`'s does.
 
     It is not MLflow's active run: several may be open in threads.
+
+    Args:
+        run_id: A child that has not finished, to go on with; None for a new one.
     """
-    client = MlflowClient()
-    above = server.patient(lambda: client.get_run(parent.run_id), "starting a child run")
-    names = (MLFLOW_USER, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE)
-    tags = {**(tags or {}), MLFLOW_PARENT_RUN_ID: parent.run_id, **_some(above.data.tags, names)}
-    made = server.patient(
-        lambda: client.create_run(above.info.experiment_id, run_name=name, tags=tags), "starting a child run"
-    )
-    run = Run(made.info.run_id, fresh=True)
+    run = Run.reopened(run_id) if run_id else Run(new_child(parent, name, tags or {}), fresh=True)
     status = "FAILED"
     try:
         yield run
@@ -283,6 +289,16 @@ def child(parent: Run, name: str, tags: Mapping[str, str] | None = None) -> Iter
         raise
     finally:
         run.end(status)
+
+
+def new_child(parent: Run, name: str, tags: Mapping[str, str]) -> str:
+    """Makes a run below `parent`, started by whom and what started that; returns its id."""
+    client, doing = MlflowClient(), "starting a child run"
+    above = server.patient(lambda: client.get_run(parent.run_id), doing)
+    names = (MLFLOW_USER, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE)
+    tags = {**tags, MLFLOW_PARENT_RUN_ID: parent.run_id, **_some(above.data.tags, names)}
+    made = server.patient(lambda: client.create_run(above.info.experiment_id, run_name=name, tags=tags), doing)
+    return made.info.run_id
 
 
 @contextlib.contextmanager
@@ -312,6 +328,16 @@ def _existing(client: MlflowClient, run_id: str):
         return server.patient(lambda: client.get_run(run_id), f"reading run {run_id}")
     except MlflowException as error:
         raise InputError(f"resume={run_id}: no such run; copy the run id from the MLflow UI.") from error
+
+
+def _caught_up(run_id: str):
+    """The outbox of a run once the server has all of it, the run as it then stands, and the metrics that it has."""
+    client, courier = MlflowClient(), Courier(Outbox(run_id))
+    if not courier.flush(server.PATIENCE):
+        raise InputError(f"resume={run_id}: {server.address()} does not take what that run still has to log.")
+    # After the flush: its parameters may have waited in the outbox.
+    old = _existing(client, run_id)
+    return courier, old, _history(client, run_id, old.data.metrics)
 
 
 def _check_resumable(old) -> None:
