@@ -11,6 +11,7 @@ import pandas as pd
 from .audio.clips import clip_frames
 from .audio.features import FeatureConfig
 from .data import corpora
+from .data.balance import balanced
 from .data.clipset import ClipSet, make_clips
 from .data.featurize import Features, featurize, surviving
 from .data.splits import SIDES, Split, check_sides, make_split
@@ -88,10 +89,22 @@ def prepare(
         InputError: Too much of the corpus is unreadable, or a side would be empty.
     """
     label = options.label
+    fresh = not classes
     classes = list(classes) if classes else sorted({track.label(label) for track in corpus.tracks})
     corpus = Corpus(corpus.name, tuple(track for track in corpus.tracks if track.label(label) in classes))
     # Before unreadable files are dropped: one bad file must not move the others.
-    split = make_split(corpus, options.split, label=label, seed=seed, folds=options.folds, fold=options.fold)
+    if options.songs_per_artist:
+        corpus = balanced(corpus, label, options.songs_per_artist, seed)
+        classes = sorted({track.label(label) for track in corpus.tracks}) if fresh else classes
+    split = make_split(
+        corpus,
+        options.split,
+        label=label,
+        seed=seed,
+        folds=options.folds,
+        fold=options.fold,
+        balanced=bool(options.songs_per_artist),
+    )
     kept = surviving(corpus, features, label)
     check_sides(split, kept, options.split, label, required)
     number = {name: i for i, name in enumerate(classes)}
@@ -100,7 +113,7 @@ def prepare(
     for side in SIDES:
         tracks[side] = split.tracks(kept, side)
         entries = [features.entries[track.track_id] for track in tracks[side]]
-        clips[side], too_short = make_clips(entries, [number[t.label(label)] for t in tracks[side]], length)
+        clips[side], too_short = make_clips(entries, [number[t.label(label)] for t in tracks[side]], length, classes)
         short += [tracks[side][i].track_id for i in too_short]
     empty = [side for side in required if not len(clips[side])]
     if empty:

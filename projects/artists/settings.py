@@ -24,7 +24,10 @@ FIXED_BY_MODEL = ("label", "clip")
 
 @dataclasses.dataclass(frozen=True)
 class DataOptions:
-    """What is learned from: corpus, label, split, length of a clip in seconds; processes that compute features."""
+    """What is learned from: corpus, label, split, length of a clip in seconds; processes that compute features.
+
+    songs_per_artist: keep so many songs of each value of the label, and no value with fewer (Park et al.: 20).
+    """
 
     data: str = "demo"
     label: str = "artist"
@@ -32,11 +35,14 @@ class DataOptions:
     folds: int = 5
     fold: int = 0
     clip: float = 5.0
+    songs_per_artist: int | None = None
     workers: int | None = None
 
     def __post_init__(self) -> None:
         if not self.clip > 0:
             raise InputError(f"clip={self.clip:g} must be a positive number of seconds, for example clip=3.")
+        if self.songs_per_artist is not None and self.songs_per_artist < 1:
+            raise InputError(f"songs_per_artist={self.songs_per_artist} must be at least 1; leave it out for all.")
         if self.workers is not None and self.workers < 1:
             raise InputError(f"workers={self.workers} must be at least 1; leave it out for one a core.")
 
@@ -108,9 +114,16 @@ def train_settings(flags: Mapping[str, Any]) -> Settings:
     if sources.recipe not in RECIPES:
         raise InputError(f"recipe={sources.recipe} is unknown; choose one of {', '.join(RECIPES)}.")
     given = {**RECIPES[sources.recipe], **given}
-    defaults = {**system.features, **system.training}
+    defaults = {**system.features, **system.data, **system.training}
     groups = (Sources, DataOptions, FeatureConfig, Training, EvaluationOptions, system.Config)
-    return resolve(groups, given, defaults)
+    settings = resolve(groups, given, defaults)
+    usual = Training()
+    idle = [name for name in system.unused if settings[name] != getattr(usual, name)]
+    if idle:
+        raise InputError(
+            f"{idle[0]}={settings[idle[0]]} means nothing to {sources.model}, which is fitted at once. Leave it out."
+        )
+    return settings
 
 
 def evaluate_settings(flags: Mapping[str, Any], trained: Mapping[str, Any]) -> Settings:

@@ -11,7 +11,7 @@ from ..data.clipset import ClipSet
 
 
 class Batches(keras.utils.PyDataset):
-    """One epoch of (batch, frames, n_mels) and one-hot (batch, num_classes).
+    """One epoch of (batch, frames, n_mels) and one-hot (batch, num_classes), or the rows of `targets` by class.
 
     Clips are dealt to batches by `default_rng([seed, epoch])`, and `order` shuffles the batches, so that a training
     which starts again at an epoch sees what an uninterrupted one does. Fit with shuffle=False: Keras would shuffle by
@@ -20,11 +20,19 @@ class Batches(keras.utils.PyDataset):
     """
 
     def __init__(
-        self, clips: ClipSet, *, batch_size: int, num_classes: int, seed: int, epoch: int, order: random.Random
+        self,
+        clips: ClipSet,
+        *,
+        batch_size: int,
+        num_classes: int,
+        seed: int,
+        epoch: int,
+        order: random.Random,
+        targets: np.ndarray | None = None,
     ) -> None:
         super().__init__(workers=1)
         self._clips, self._batch_size = clips, batch_size
-        self._one_hot = np.eye(num_classes, dtype=np.float32)
+        self._targets = np.eye(num_classes, dtype=np.float32) if targets is None else targets
         self._order = np.random.default_rng([seed, epoch]).permutation(len(clips))
         self._batches = shuffled(len(self), order)
 
@@ -34,7 +42,7 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray]:
         start = self._batches[i] * self._batch_size
         index = self._order[start : start + self._batch_size]
-        return self._clips.read(index), self._one_hot[self._clips.y[index]]
+        return self._clips.read(index), self._targets[self._clips.y[index]]
 
 
 def shuffled(n: int, order: random.Random) -> list[int]:

@@ -36,7 +36,24 @@ class Hooks:
     checkpoint: Path | None = None
 
 
-def fit(model: keras.Model, train: ClipSet, val: ClipSet, training: Training, hooks: Hooks) -> State:
+@dataclasses.dataclass(frozen=True)
+class Own:
+    """What a system does in its own way; None as usual.
+
+    batches: (epoch from 0, order of its batches) -> what the model is fed.
+    validate: () -> `val_loss` and other values after an epoch.
+    rate: (validation losses so far, steps so far) -> learning rate of the next epoch.
+    """
+
+    batches: Callable[[int, random.Random], keras.utils.PyDataset] | None = None
+    validate: Callable[[], dict[str, float]] | None = None
+    rate: Callable[[list[float], int], float] | None = None
+
+
+USUAL = Own()
+
+
+def fit(model: keras.Model, train: ClipSet, val: ClipSet, training: Training, hooks: Hooks, own: Own = USUAL) -> State:
     """Trains a compiled model whose output is (n_clips, num_classes) probabilities, in place.
 
     Returns:
@@ -45,17 +62,19 @@ def fit(model: keras.Model, train: ClipSet, val: ClipSet, training: Training, ho
     Raises:
         InputError: There is nothing to train on, or the loss stopped being a number.
     """
-    if not len(train) or not len(val):
-        raise InputError("No song of the training or the validation side is as long as one clip; take a shorter clip.")
+    check_clips(train, val)
     state = restore(hooks.checkpoint, model) or State()
     for epoch, logs in enumerate(state.history):
         hooks.on_epoch(epoch, logs)
     order = _batch_order(state.epoch, -(-len(train) // training.batch_size))
     while state.epoch < training.epochs and state.wait < training.patience:
         began = time.perf_counter()
-        loss = _train_epoch(model, train, training, state, order)
+        if own.rate:
+            losses = [logs["val_loss"] for logs in state.history]
+            model.optimizer.learning_rate = own.rate(losses, int(model.optimizer.iterations))
+        loss = _train_epoch(model, train, training, state, order, own)
         trained = time.perf_counter()
-        logs = {"loss": loss, **_validate(model, val, hooks)}
+        logs = {"loss": loss, **(own.validate() if own.validate else _validate(model, val, hooks))}
         logs |= {"clips_per_second": len(train) / (trained - began), "seconds": time.perf_counter() - began}
         state = state.after(logs, model)
         if hooks.checkpoint:
@@ -63,6 +82,12 @@ def fit(model: keras.Model, train: ClipSet, val: ClipSet, training: Training, ho
         hooks.on_epoch(state.epoch - 1, logs)
     model.set_weights(state.best_weights)
     return state
+
+
+def check_clips(train: ClipSet, val: ClipSet) -> None:
+    """Raises InputError where there is nothing to train on."""
+    if not len(train) or not len(val):
+        raise InputError("No song of the training or the validation side is as long as one clip; take a shorter clip.")
 
 
 def _batch_order(epochs_done: int, batches: int) -> random.Random:
@@ -75,15 +100,19 @@ def _batch_order(epochs_done: int, batches: int) -> random.Random:
 
 
 def _train_epoch(
-    model: keras.Model, train: ClipSet, training: Training, state: State, order: random.Random
+    model: keras.Model, train: ClipSet, training: Training, state: State, order: random.Random, own: Own = USUAL
 ) -> float:
-    batches = Batches(
-        train,
-        batch_size=training.batch_size,
-        num_classes=model.output_shape[-1],
-        seed=training.seed,
-        epoch=state.epoch,
-        order=order,
+    batches = (
+        own.batches(state.epoch, order)
+        if own.batches
+        else Batches(
+            train,
+            batch_size=training.batch_size,
+            num_classes=model.output_shape[-1],
+            seed=training.seed,
+            epoch=state.epoch,
+            order=order,
+        )
     )
     with EpochBar(state, training, len(train), len(batches)) as bar:
         loss = model.fit(batches, shuffle=False, verbose=0, callbacks=[bar]).history["loss"][0]

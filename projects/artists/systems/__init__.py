@@ -7,7 +7,7 @@ import pkgutil
 
 from ..errors import InputError
 
-_SHARED = {"protocol", "keras_system", "layers"}
+_SHARED = {"protocol", "base", "options", "keras_system", "layers", "park", "pretrained", "array_system", "arrays"}
 
 
 def names() -> list[str]:

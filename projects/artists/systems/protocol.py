@@ -16,14 +16,22 @@ class System(Protocol):
     """A classifier of clips; a module of this folder defines one as `System` and its options as `Config`.
 
     Config: frozen dataclass; its fields are flags of train, raising InputError on values that make no sense.
-    features: fields of FeatureConfig that differ from the default.
-    training: fields of Training that differ from the default.
-    check_input: raises InputError for a length of clip or a number of bands that it cannot take.
+    unit: what it learns and judges. clip; frame: its frames, of which a clip's probabilities are made; song: each batch
+        that `scores` is given must hold all clips of one song, and each of them gets the song's probabilities
+        (ClipSet.batches_of). Embeddings are a clip's in any case; their mean is the song's.
+    features, data, training: fields of FeatureConfig, DataOptions, Training that differ from the default.
+    unused: fields of Training that mean nothing to it; train refuses other values of them than the default.
+    option_names: what its constructor takes: the fields of Config and, where it must know how to read the features'
+        columns, the field of FeatureConfig that says so.
+    check_input: raises InputError for features and lengths of clip that it cannot take.
     """
 
     Config: ClassVar[type]
+    unit: ClassVar[str]
     features: ClassVar[dict[str, object]]
+    data: ClassVar[dict[str, object]]
     training: ClassVar[dict[str, object]]
+    unused: ClassVar[tuple[str, ...]]
 
     @classmethod
     def option_names(cls) -> list[str]: ...
@@ -35,7 +43,7 @@ class System(Protocol):
         """Learns; the result has best_epoch and history."""
 
     def scores(self, batches: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Batches (b, frames, n_mels) -> probabilities (n, num_classes), embeddings before the softmax (n, d)."""
+        """Batches (b, frames, columns) -> probabilities (n, num_classes), embeddings before the softmax (n, d)."""
 
     def count_params(self) -> int: ...
 
