@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from projects.artists import pipeline
+from projects.artists.audio.features import FeatureConfig
 from projects.artists.data.balance import balanced
+from projects.artists.data.featurize import featurize
 from projects.artists.data.splits import make_split
 from projects.artists.data.tracks import Corpus, Track
 from projects.artists.errors import InputError
+from projects.artists.settings import DataOptions
 
 
 def corpus(**songs: int) -> Corpus:
@@ -55,3 +59,21 @@ def test_training_keeps_a_song(n):
 
 def test_the_usual_split_is_as_it_was():
     assert Counter(make_split(corpus(a=20), "song").sides.values()) == {"train": 16, "val": 2, "test": 2}
+
+
+def test_prepared_sides_are_balanced_and_an_evaluation_finds_the_same_songs(cached):
+    """Six songs an artist in the corpus; five are kept."""
+    options = DataOptions(split="song", clip=1.0, songs_per_artist=5)
+    features = featurize(cached, FeatureConfig())
+    prepared = pipeline.prepare(cached, features, options, seed=3)
+    counts = {side: Counter(track.artist for track in tracks) for side, tracks in prepared.tracks.items()}
+    assert {side: set(count.values()) for side, count in counts.items()} == {"train": {3}, "val": {1}, "test": {1}}
+    again = pipeline.prepare(cached, features, options, seed=3, classes=prepared.classes, required=("test",))
+    assert again.tracks == prepared.tracks and list(again.clips["test"].classes) == prepared.classes
+    with pytest.raises(InputError, match="songs_per_artist=7"):
+        pipeline.prepare(cached, features, DataOptions(clip=1.0, songs_per_artist=7), seed=3)
+
+
+def test_no_songs_are_too_few():
+    with pytest.raises(InputError, match="songs_per_artist=0 must be at least 1"):
+        DataOptions(songs_per_artist=0)
