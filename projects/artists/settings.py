@@ -117,13 +117,19 @@ def train_settings(flags: Mapping[str, Any]) -> Settings:
     defaults = {**system.features, **system.data, **system.training}
     groups = (Sources, DataOptions, FeatureConfig, Training, EvaluationOptions, system.Config)
     settings = resolve(groups, given, defaults)
-    usual = Training()
-    idle = [name for name in system.unused if settings[name] != getattr(usual, name)]
-    if idle:
-        raise InputError(
-            f"{idle[0]}={settings[idle[0]]} means nothing to {sources.model}, which is fitted at once. Leave it out."
-        )
+    if not system.in_epochs:
+        _check_untrained(settings)
     return settings
+
+
+def _check_untrained(settings: Settings) -> None:
+    """Raises InputError where a system that is fitted at once is told how to train; defaults are no such word."""
+    for field in dataclasses.fields(Training):
+        if field.name != "seed" and settings[field.name] != field.default:
+            raise InputError(
+                f"{field.name}={settings[field.name]} means nothing to {settings['model']}, which is fitted at once. "
+                "Leave it out."
+            )
 
 
 def evaluate_settings(flags: Mapping[str, Any], trained: Mapping[str, Any]) -> Settings:

@@ -34,7 +34,7 @@ class ArraySystem(BaseSystem, abc.ABC):
     the validation clips the lowest log loss.
     """
 
-    unused = ("epochs", "patience", "batch_size", "learning_rate")
+    in_epochs = False
     min_frames = 2
 
     num_classes: int

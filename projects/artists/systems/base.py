@@ -18,7 +18,7 @@ class BaseSystem:
     features: ClassVar[dict[str, object]] = {}
     data: ClassVar[dict[str, object]] = {}
     training: ClassVar[dict[str, object]] = {}
-    unused: ClassVar[tuple[str, ...]] = ()
+    in_epochs: ClassVar[bool] = True
     min_frames: ClassVar[int] = 1
     min_mels: ClassVar[int] = 1
     takes_chroma: ClassVar[bool] = False

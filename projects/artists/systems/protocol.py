@@ -20,7 +20,7 @@ class System(Protocol):
         that `scores` is given must hold all clips of one song, and each of them gets the song's probabilities
         (ClipSet.batches_of). Embeddings are a clip's in any case; their mean is the song's.
     features, data, training: fields of FeatureConfig, DataOptions, Training that differ from the default.
-    unused: fields of Training that mean nothing to it; train refuses other values of them than the default.
+    in_epochs: whether it is trained in epochs; where not, train refuses all of Training but its seed.
     option_names: what its constructor takes: the fields of Config and, where it must know how to read the features'
         columns, the field of FeatureConfig that says so.
     check_input: raises InputError for features and lengths of clip that it cannot take.
@@ -31,7 +31,7 @@ class System(Protocol):
     features: ClassVar[dict[str, object]]
     data: ClassVar[dict[str, object]]
     training: ClassVar[dict[str, object]]
-    unused: ClassVar[tuple[str, ...]]
+    in_epochs: ClassVar[bool]
 
     @classmethod
     def option_names(cls) -> list[str]: ...
