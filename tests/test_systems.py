@@ -62,8 +62,17 @@ class Fitted:
         return (system or self.system).scores(clips.batches_of(self.system.unit))
 
 
+@pytest.fixture(scope="module")
+def eager():
+    """Compiling the large networks would take minutes; one step of them takes seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (("run_eagerly", True), ("jit_compile", False)):
+            patch.setattr(keras.Model, name, property(lambda self, value=value: value, lambda self, given: None))
+        yield
+
+
 @pytest.fixture(scope="module", params=systems.names())
-def fitted(request, tmp_path_factory):
+def fitted(request, tmp_path_factory, eager):
     folder, cls = tmp_path_factory.mktemp(request.param), systems.find(request.param)
 
     class Watched(cls):
