@@ -10,7 +10,7 @@ from . import cli
 
 USAGE = """mlflow run . -e featurize [-P data=demo] [-P crop=60] [-P workers=2]
 Computes what the cache (ARTISTS_CACHE, default ~/.cache/artists) does not hold yet.
-Parameters: data label crop sr n_fft hop_length n_mels mel_scale workers"""
+Parameters: data label crop sr n_fft hop_length n_mels mel_scale compression chroma workers"""
 
 
 def run(flags: Mapping[str, str], run) -> None:

@@ -208,9 +208,11 @@ def test_the_digest_changes_with_every_field_and_is_the_same_in_every_version():
     assert DEFAULT.digest == "d1abf2acfe45041a"
     changed = [
         FeatureConfig(**{field.name: value})
-        for field, value in zip(dataclasses.fields(FeatureConfig), (8000, 1024, 256, 64, "htk", 60.0), strict=True)
+        for field, value in zip(
+            dataclasses.fields(FeatureConfig), (8000, 1024, 256, 64, "htk", 60.0, "log10", True), strict=True
+        )
     ]
-    assert len({config.digest for config in [DEFAULT, *changed]}) == 7
+    assert len({config.digest for config in [DEFAULT, *changed]}) == 9
 
 
 def test_equal_configurations_have_equal_digests():
@@ -226,3 +228,48 @@ def test_equal_configurations_have_equal_digests():
 def test_values_that_make_no_sense_are_named(name, value):
     with pytest.raises(InputError, match=f"{name}={value} must be a positive"):
         FeatureConfig(**{name: value})
+
+
+PARK = FeatureConfig(sr=22050, n_fft=1024, compression="log10")
+
+
+def test_park_features_are_the_logarithm_of_the_mel_magnitude(tone):
+    y = tone(seconds=2, sr=22050)[:, 0]
+    magnitude = librosa.feature.melspectrogram(y=y, sr=22050, n_fft=1024, hop_length=512, n_mels=128, power=1.0)
+    result = log_mel(y, PARK)
+    assert result.shape == (1 + len(y) // 512, 128) and result.dtype == np.float32
+    np.testing.assert_allclose(result, np.log10(1 + 10 * magnitude).T, atol=1e-4)
+    assert (log_mel(np.zeros(5000, np.float32), PARK) == 0).all()
+
+
+def test_three_seconds_of_park_are_129_frames():
+    from projects.artists.audio.clips import clip_frames
+
+    assert clip_frames(3, PARK) == 129
+
+
+@pytest.mark.parametrize("compression", ["db", "log10"])
+def test_chroma_stands_beside_the_bands_and_equals_librosa(tone, compression):
+    y = tone(seconds=2)[:, 0]
+    y[:4096] = 0
+    config = FeatureConfig(chroma=True, compression=compression)
+    result = log_mel(y, config)
+    expected = librosa.feature.chroma_stft(y=y, sr=16000, n_fft=2048, hop_length=512, tuning=0.0).T
+    assert result.shape == (63, 140)
+    np.testing.assert_allclose(result[:, 128:], expected, atol=1e-4)
+    np.testing.assert_allclose(result[:, :128], log_mel(y, dataclasses.replace(config, chroma=False)), atol=1e-4)
+    assert (result[0, 128:] == 0).all() and result[20, 128:].max() == 1
+
+
+def test_decibels_come_back_from_any_compression(tone):
+    y = tone(seconds=1)[:, 0]
+    with_chroma = FeatureConfig(chroma=True)
+    np.testing.assert_array_equal(features.to_db(log_mel(y, with_chroma), with_chroma), log_mel(y, DEFAULT))
+    config = FeatureConfig(compression="log10")
+    expected = librosa.amplitude_to_db(mel_power(y, config), amin=1e-5, top_db=80)
+    np.testing.assert_allclose(features.to_db(log_mel(y, config), config), expected, atol=0.05)
+
+
+def test_mfcc_equal_librosa(tone):
+    db = log_mel(tone(seconds=1)[:, 0], DEFAULT)
+    np.testing.assert_allclose(features.mfcc(db, 20), librosa.feature.mfcc(S=db.T, n_mfcc=20).T, atol=1e-3)

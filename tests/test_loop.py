@@ -13,7 +13,7 @@ from projects.artists.data.featurize import Entry
 from projects.artists.errors import InputError
 from projects.artists.learn import checkpoints
 from projects.artists.learn.batches import Batches
-from projects.artists.learn.loop import Hooks, fit
+from projects.artists.learn.loop import Hooks, Own, fit
 from projects.artists.learn.training import Training
 
 FRAMES, MELS = 8, 6
@@ -145,3 +145,41 @@ def test_sides_without_clips_are_refused(sides):
     empty, _ = make_clips(val.entries, [0, 1], 100)
     with pytest.raises(InputError, match="shorter clip"):
         fit(network(), train, empty, Training(), Hooks())
+
+
+def test_a_rate_of_its_own_follows_the_losses_and_the_steps_also_when_resumed(sides, tmp_path):
+    """What is asked before each epoch is what the history and the optimizer say, interrupted or not."""
+
+    def trained(epochs, checkpoint=None):
+        model, asked = network(), []
+        model.compile(keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True), "categorical_crossentropy")
+
+        def rate(losses, steps):
+            asked.append((len(losses), steps, float(model.optimizer.learning_rate)))
+            return 0.1 / (1 + len(losses))
+
+        training = Training(epochs=epochs, batch_size=5)
+        fit(model, *sides, training, Hooks(checkpoint=checkpoint), Own(rate=rate))
+        return model, asked
+
+    whole, asked = trained(4)
+    assert [(epoch, steps) for epoch, steps, _ in asked] == [(0, 0), (1, 3), (2, 6), (3, 9)]
+    assert [rate for *_, rate in asked] == pytest.approx([0.01, 0.1, 0.05, 0.1 / 3])
+    trained(2, tmp_path / "c.npz")
+    resumed, rest = trained(4, tmp_path / "c.npz")
+    assert rest == [pytest.approx(each) for each in asked[2:]]
+    for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_batches_and_validation_of_its_own_are_used(sides):
+    train, val = sides
+    fed, losses = [], iter([2.0, 1.0, 3.0])
+
+    def batches(epoch, order):
+        fed.append(epoch)
+        return Batches(train, batch_size=4, num_classes=2, seed=9, epoch=epoch, order=order)
+
+    own = Own(batches, lambda: {"val_loss": next(losses), "other": 5.0})
+    state = fit(network(), train, val, Training(epochs=3), Hooks(), own)
+    assert fed == [0, 1, 2] and state.best_epoch == 2 and state.history[2]["other"] == 5.0

@@ -12,10 +12,11 @@ import pandas as pd
 import soundfile
 
 from .audio.decode import read_audio
-from .audio.features import mel_frequencies
+from .audio.features import mel_frequencies, to_db
 from .data.clipset import ClipSet
 from .data.splits import SIDES
-from .judge import baselines, embeddings, intervals, metrics, pooling
+from .data.tags import SEPARATOR
+from .judge import baselines, embeddings, intervals, metrics, pooling, tags
 from .pipeline import Prepared
 from .settings import EvaluationOptions
 from .show import figures, tsne_page, worst_songs
@@ -45,7 +46,7 @@ class SideScores:
     @classmethod
     def of(cls, system: System, clips: ClipSet, method: str = "mean") -> SideScores:
         """`method`: one of `pooling.POOLINGS`."""
-        proba, embedding = system.scores(clips.batches())
+        proba, embedding = system.scores(clips.batches_of(system.unit))
         return dataclasses.replace(cls.of_proba(clips, proba, method), embedding=embedding)
 
     @classmethod
@@ -61,6 +62,9 @@ class SideScores:
         for suffix, threshold in (("_vote", None), ("_vote50", pooling.CONFIDENT)):
             _, predicted = pooling.vote(self.proba, self.clips.songs, threshold)
             named |= _prefixed(f"{side}_song_", metrics.label_scores(self.song_y, predicted), suffix)
+        if any(SEPARATOR in name for name in self.clips.classes):
+            named |= _prefixed(f"{side}_clip_", tags.scores(self.clips.y, self.proba, self.clips.classes))
+            named |= _prefixed(f"{side}_song_", tags.scores(self.song_y, self.song_proba, self.clips.classes))
         bounds = intervals.song_intervals(self.song_y, self.song_proba, seed=seed)
         for name, (low, high) in bounds.items():
             named |= {f"{side}_song_{name}_low": low, f"{side}_song_{name}_high": high}
@@ -86,7 +90,8 @@ def trivial_metrics(prepared: Prepared, *, seed: int) -> dict[str, float]:
     """Test scores by song of the majority class, of loudness alone and of MFCC with logistic regression."""
     vectors, y = {}, {}
     for side in ("train", "test"):
-        logs = [np.load(prepared.features.entries[t.track_id].path, mmap_mode="r") for t in prepared.tracks[side]]
+        entries = [prepared.features.entries[track.track_id] for track in prepared.tracks[side]]
+        logs = [to_db(np.load(entry.path, mmap_mode="r"), prepared.features.config) for entry in entries]
         vectors[side] = {
             "loudness": np.stack([baselines.loudness_vector(log) for log in logs]),
             "mfcc": np.stack([baselines.mfcc_vector(log) for log in logs]),
@@ -119,6 +124,8 @@ def write_report(
             continue
         figure = figures.confusion_figure(matrix, prepared.classes, f"Test, {level} level")
         (folder / f"confusion_{level}.png").write_bytes(figures.figure_bytes(figure))
+    if any(SEPARATOR in name for name in prepared.classes):
+        tags.per_tag(test.song_y, test.song_proba, prepared.classes).to_csv(folder / "per_tag.csv", index=False)
     songs = song_table(prepared, test)
     songs.to_csv(folder / "test_songs.csv", index=False)
     if not drawn:
@@ -246,7 +253,7 @@ def _write_spectrograms(folder: Path, prepared: Prepared) -> None:
         if name not in excerpts:
             features = np.load(prepared.features.entries[track.track_id].path, mmap_mode="r")
             middle = max(0, (len(features) - frames) // 2)
-            excerpts[name] = np.array(features[middle : middle + frames])
+            excerpts[name] = to_db(np.array(features[middle : middle + frames]), config)
     figure = figures.spectrogram_grid(
         dict(sorted(excerpts.items())),
         sr=config.sr,

@@ -11,6 +11,7 @@ import pandas as pd
 from .audio.clips import clip_frames
 from .audio.features import FeatureConfig
 from .data import corpora
+from .data.balance import balanced
 from .data.clipset import ClipSet, make_clips
 from .data.duplicates import FingerprintStore, duplicate_groups
 from .data.featurize import Features, featurize, surviving
@@ -92,12 +93,23 @@ def prepare(
     """
     label = options.label
     seed = seed if options.split_seed is None else options.split_seed
+    fresh = not classes
     classes = list(classes) if classes else sorted({track.label(label) for track in corpus.tracks})
     corpus = Corpus(corpus.name, tuple(track for track in corpus.tracks if track.label(label) in classes))
     # Before unreadable files are dropped: one bad file must not move the others.
+    if options.songs_per_artist:
+        corpus = balanced(corpus, label, options.songs_per_artist, seed)
+        classes = sorted({track.label(label) for track in corpus.tracks}) if fresh else classes
     groups = find_groups(corpus, features)
     split = make_split(
-        corpus, options.split, label=label, seed=seed, folds=options.folds, fold=options.fold, groups=groups
+        corpus,
+        options.split,
+        label=label,
+        seed=seed,
+        folds=options.folds,
+        fold=options.fold,
+        balanced=bool(options.songs_per_artist),
+        groups=groups,
     )
     kept = surviving(corpus, features, label)
     check_sides(split, kept, options.split, label, required)
@@ -108,7 +120,9 @@ def prepare(
         tracks[side] = split.tracks(kept, side)
         entries = [features.entries[track.track_id] for track in tracks[side]]
         overlap = options.overlap if side == "train" else 0.0
-        clips[side], too_short = make_clips(entries, [number[t.label(label)] for t in tracks[side]], length, overlap)
+        clips[side], too_short = make_clips(
+            entries, [number[t.label(label)] for t in tracks[side]], length, overlap=overlap, classes=classes
+        )
         short += [tracks[side][i].track_id for i in too_short]
     empty = [side for side in required if not len(clips[side])]
     if empty:

@@ -40,10 +40,14 @@ def score(source: Path | BinaryIO, system: System, card: Card) -> Scored:
     padded = len(features) < card.clip_frames
     if padded:
         missing = card.clip_frames - len(features)
-        features = np.pad(features, ((0, missing), (0, 0)), constant_values=features.min())
+        silence = np.full((missing, features.shape[1]), features[:, : config.n_mels].min(), features.dtype)
+        silence[:, config.n_mels :] = 0
+        features = np.concatenate([features, silence])
     starts = clip_starts(len(features), card.clip_frames)
     clips = np.stack([features[start : start + card.clip_frames] for start in starts])
-    proba, embedding = system.scores(clips[i : i + BATCH] for i in range(0, len(clips), BATCH))
+    # A system that judges songs wants all clips of one at once.
+    size = len(clips) if system.unit == "song" else BATCH
+    proba, embedding = system.scores(clips[i : i + size] for i in range(0, len(clips), size))
     return Scored(proba, embedding, len(y) / config.sr, padded)
 
 

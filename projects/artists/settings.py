@@ -28,6 +28,7 @@ class DataOptions:
 
     split_seed: seed of the split, where that is not to change with `seed`; overlap: share of a training clip that is in
     the next one too (validation and test clips are disjoint).
+    songs_per_artist: keep so many songs of each value of the label, and no value with fewer (Park et al.: 20).
     """
 
     data: str = "demo"
@@ -38,6 +39,7 @@ class DataOptions:
     folds: int = 5
     fold: int = 0
     clip: float = 5.0
+    songs_per_artist: int | None = None
     workers: int | None = None
     split_seed: int | None = None
     overlap: float = 0.0
@@ -49,6 +51,8 @@ class DataOptions:
             raise InputError(f"split_seed={self.split_seed} must be from 0 to 4294967295.")
         if not self.clip > 0:
             raise InputError(f"clip={self.clip:g} must be a positive number of seconds, for example clip=3.")
+        if self.songs_per_artist is not None and self.songs_per_artist < 1:
+            raise InputError(f"songs_per_artist={self.songs_per_artist} must be at least 1; leave it out for all.")
         if self.workers is not None and self.workers < 1:
             raise InputError(f"workers={self.workers} must be at least 1; leave it out for one a core.")
 
@@ -128,9 +132,22 @@ def train_settings(flags: Mapping[str, Any], more: Sequence[type] = ()) -> Setti
     if sources.recipe not in RECIPES:
         raise InputError(f"recipe={sources.recipe} is unknown; choose one of {', '.join(RECIPES)}.")
     given = {**RECIPES[sources.recipe], **given}
-    defaults = {**system.features, **system.training}
+    defaults = {**system.features, **system.data, **system.training}
     groups = (Sources, DataOptions, FeatureConfig, Training, EvaluationOptions, system.Config, *more)
-    return resolve(groups, given, defaults)
+    settings = resolve(groups, given, defaults)
+    if not system.in_epochs:
+        _check_untrained(settings)
+    return settings
+
+
+def _check_untrained(settings: Settings) -> None:
+    """Raises InputError where a system that is fitted at once is told how to train; defaults are no such word."""
+    for field in dataclasses.fields(Training):
+        if field.name != "seed" and settings[field.name] != field.default:
+            raise InputError(
+                f"{field.name}={settings[field.name]} means nothing to {settings['model']}, which is fitted at once. "
+                "Leave it out."
+            )
 
 
 def evaluate_settings(flags: Mapping[str, Any], trained: Mapping[str, Any]) -> Settings:

@@ -1,4 +1,4 @@
-"""Log-mel spectrograms equal to librosa's `power_to_db(melspectrogram(y), ref=1.0)`, and their configuration."""
+"""Log-mel spectrograms equal to librosa's `power_to_db(melspectrogram(y), ref=1.0)`, chroma, MFCC; configuration."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ TOP_DB = 80.0
 BLOCK_FRAMES = 128
 # Neighbouring bands weighted at once: filters are narrow, and most of a full matrix of them is zeros.
 BAND_GROUP = 16
+CHROMA = 12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +31,8 @@ class FeatureConfig:
 
     sr in Hz, n_fft and hop_length in samples, n_mels bands on the `slaney` (librosa's default, which the published
     tables come from) or `htk` scale (the paper's equation 2). crop: seconds kept around the centre of the track.
+    compression: `db` of the power, or Park et al.'s `log10`, log10(1 + 10 * mel) of the magnitude. chroma: twelve more
+    columns after the bands, the pitch classes.
     """
 
     sr: int = 16000
@@ -38,6 +41,8 @@ class FeatureConfig:
     n_mels: int = 128
     mel_scale: Literal["slaney", "htk"] = "slaney"
     crop: float | None = None
+    compression: Literal["db", "log10"] = "db"
+    chroma: bool = False
 
     def __post_init__(self) -> None:
         for name in ("sr", "n_fft", "hop_length", "n_mels"):
@@ -51,8 +56,12 @@ class FeatureConfig:
         """Sixteen hex digits that change with any field."""
         # 60 and 60.0 are one configuration.
         crop = None if self.crop is None else float(self.crop)
-        text = json.dumps({**dataclasses.asdict(self), "crop": crop, "version": VERSION}, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        fields = {**dataclasses.asdict(self), "crop": crop, "version": VERSION}
+        for name, usual in (("compression", "db"), ("chroma", False)):
+            # Younger than the caches of many: the usual values leave the digest as it was.
+            if fields[name] == usual:
+                del fields[name]
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @functools.lru_cache(maxsize=8)
@@ -99,34 +108,60 @@ def _filter_groups(config: FeatureConfig) -> list[tuple[slice, slice, np.ndarray
     return groups
 
 
+@functools.lru_cache(maxsize=8)
+def chroma_filters(config: FeatureConfig) -> np.ndarray:
+    """Weights of the pitch classes C to B, without a tuning of their own, shape (12, 1 + n_fft // 2), float32."""
+    import librosa.filters
+
+    return librosa.filters.chroma(sr=config.sr, n_fft=config.n_fft, n_chroma=CHROMA).astype(np.float32)
+
+
 def mel_frequencies(config: FeatureConfig) -> np.ndarray:
     """Centre of each band in Hz, shape (n_mels,)."""
     return _mel_edges(config)[1:-1]
 
 
 def log_mel(y: np.ndarray, config: FeatureConfig) -> np.ndarray:
-    """Power mel spectrogram in dB re 1.0, floored 80 dB below its own peak.
+    """The spectrogram that `config` asks for: `db` re 1.0, floored 80 dB below its own peak, or `log10`.
 
     Args:
         y: Mono samples at `config.sr`, shape (n,).
 
     Returns:
-        float32, shape (1 + n // hop_length, n_mels), time first.
+        float32, shape (1 + n // hop_length, n_mels), or n_mels + 12 with chroma; time first.
     """
     mel = mel_power(y, config)
-    db = 10.0 * np.log10(np.maximum(AMIN, mel, out=mel), out=mel)
-    return np.maximum(db, db.max() - TOP_DB, out=db)
+    bands, chroma = mel[:, : config.n_mels], mel[:, config.n_mels :]
+    if config.compression == "log10":
+        np.log10(1 + 10 * bands, out=bands)
+    else:
+        np.log10(np.maximum(AMIN, bands, out=bands), out=bands)
+        np.multiply(bands, 10.0, out=bands)
+        np.maximum(bands, bands.max() - TOP_DB, out=bands)
+    # As librosa's chroma_stft: the loudest pitch class of a frame is 1, a silent frame is 0.
+    peak = chroma.max(1, keepdims=True, initial=0)
+    np.divide(chroma, peak, out=chroma, where=peak > np.finfo(np.float32).tiny)
+    return mel
 
 
 def mel_power(y: np.ndarray, config: FeatureConfig) -> np.ndarray:
-    """Mel-weighted power of centred, zero-padded Hann frames, shape (1 + n // hop_length, n_mels), float32."""
+    """Mel-weighted power (magnitude for `log10`) of centred, zero-padded Hann frames, (1 + n // hop_length, n_mels).
+
+    With chroma, the power of the pitch classes in twelve more columns. float32.
+    """
     y = y.astype(np.float32, copy=False)
     window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(config.n_fft) / config.n_fft)).astype(np.float32)
-    mel = np.empty((1 + len(y) // config.hop_length, config.n_mels), np.float32)
+    pitches = chroma_filters(config).T if config.chroma else None
+    columns = config.n_mels + (CHROMA if config.chroma else 0)
+    mel = np.empty((1 + len(y) // config.hop_length, columns), np.float32)
     for start in range(0, len(mel), BLOCK_FRAMES):
         out = mel[start : start + BLOCK_FRAMES]
         spectrum = scipy.fft.rfft(_frames(y, config, start, len(out)) * window, axis=1)
         power = np.square(spectrum.real) + np.square(spectrum.imag)
+        if pitches is not None:
+            out[:, config.n_mels :] = power @ pitches
+        if config.compression == "log10":
+            np.sqrt(power, out=power)
         for bands, bins, weights in _filter_groups(config):
             out[:, bands] = power[:, bins] @ weights
     return mel
@@ -141,3 +176,18 @@ def _frames(y: np.ndarray, config: FeatureConfig, start: int, count: int) -> np.
         before = max(0, -first)
         part = np.pad(part, (before, end - first - before - len(part)))
     return np.lib.stride_tricks.sliding_window_view(part, config.n_fft)[:: config.hop_length]
+
+
+def to_db(features: np.ndarray, config: FeatureConfig) -> np.ndarray:
+    """The bands (n_frames, n_mels) of stored features in dB, whatever their compression: for figures and baselines."""
+    bands = np.asarray(features[:, : config.n_mels])
+    if config.compression == "db":
+        return bands
+    magnitude = (np.power(10.0, bands) - 1) / 10
+    db = 20 * np.log10(np.maximum(np.sqrt(AMIN), magnitude))
+    return np.maximum(db, db.max() - TOP_DB).astype(np.float32)
+
+
+def mfcc(log_mel: np.ndarray, n_mfcc: int) -> np.ndarray:
+    """Orthonormal DCT-II over the bands of dB (..., n_mels): (..., n_mfcc), as `librosa.feature.mfcc(S=log_mel.T)`."""
+    return scipy.fft.dct(log_mel, type=2, norm="ortho", axis=-1)[..., :n_mfcc]

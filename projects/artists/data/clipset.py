@@ -20,7 +20,8 @@ OPEN_MAPS = 256
 class ClipSet:
     """Clips in the order of tracks and time.
 
-    songs: (n_clips,) index into `entries`; starts: (n_clips,) first frame; y: (n_clips,) class; length: frames a clip.
+    songs: (n_clips,) index into `entries`; starts: (n_clips,) first frame; y: (n_clips,) class; length: frames a clip;
+    classes: label values in the order of classes.
     """
 
     entries: Sequence[Entry]
@@ -28,6 +29,7 @@ class ClipSet:
     starts: np.ndarray
     y: np.ndarray
     length: int
+    classes: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.y)
@@ -41,13 +43,36 @@ class ClipSet:
         for start in range(0, len(self), size):
             yield self.read(slice(start, start + size))
 
+    def batches_of(self, unit: str) -> Iterator[np.ndarray]:
+        """Batches as a system of this unit wants them: whole songs for `song`."""
+        return self.song_batches() if unit == "song" else self.batches()
+
+    def song_batches(self) -> Iterator[np.ndarray]:
+        """All clips in order, those of one song at a time, (clips of the song, length, n_mels)."""
+        for first, last in _runs(self.songs):
+            yield self.read(slice(first, last))
+
     def read(self, index: np.ndarray | slice) -> np.ndarray:
         """The clips at `index`, float32, shape (n, length, n_mels), in dB."""
-        songs, starts = self.songs[index], self.starts[index]
+        return self.crops(self.songs[index], self.starts[index])
+
+    def random_starts(self, songs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """A first frame of a clip anywhere in each of `songs`, in the shape of `songs`."""
+        frames = np.array([entry.n_frames for entry in self.entries])
+        return rng.integers(0, frames[songs] - self.length + 1)
+
+    def crops(self, songs: np.ndarray, starts: np.ndarray) -> np.ndarray:
+        """The clips of `songs` (n,) from `starts` (n,) on, float32, shape (n, length, n_mels)."""
         out = np.empty((len(songs), self.length, self.n_mels), np.float32)
         for i, (song, start) in enumerate(zip(songs, starts, strict=True)):
             out[i] = _mapped(self.entries[song].path)[start : start + self.length]
         return out
+
+
+def _runs(songs: np.ndarray) -> Iterator[tuple[int, int]]:
+    """First and last + 1 position of each song in clips that are in the order of songs."""
+    edges = np.flatnonzero(np.diff(songs, prepend=-1, append=-1))
+    return zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
 
 
 @functools.lru_cache(OPEN_MAPS)
@@ -56,7 +81,12 @@ def _mapped(path: Path) -> np.ndarray:
 
 
 def make_clips(
-    entries: Sequence[Entry], y: Sequence[int], length: int, overlap: float = 0.0
+    entries: Sequence[Entry],
+    y: Sequence[int],
+    length: int,
+    *,
+    overlap: float = 0.0,
+    classes: Sequence[str] = (),
 ) -> tuple[ClipSet, list[int]]:
     """Clips over whole tracks, disjoint where `overlap` is 0.
 
@@ -65,6 +95,7 @@ def make_clips(
         y: Class of each track.
         length: Frames a clip.
         overlap: Share of a clip that is in the next one too.
+        classes: Label values in the order of classes.
 
     Returns:
         The clips, and the positions of tracks shorter than one clip, which have none.
@@ -78,5 +109,6 @@ def make_clips(
         np.concatenate(starts) if starts else np.empty(0, int),
         np.asarray(y, int)[songs],
         length,
+        classes,
     )
     return clips, np.flatnonzero(counts == 0).tolist()

@@ -52,6 +52,7 @@ def make_split(
     seed: int = 0,
     folds: int = 5,
     fold: int = 0,
+    balanced: bool = False,
     groups: Mapping[str, str] | None = None,
 ) -> Split:
     """Deals the tracks of a corpus to train, val and test.
@@ -60,6 +61,7 @@ def make_split(
         split: `song` (stratified by `label`), `album` (by artist), `kfold` (albums of an artist dealt to `folds`
             folds, `fold` tested, the next one validated), `manifest` (its fold column), or `all` (every track is
             tested: nothing is left to train on).
+        balanced: All values of `label` have equally many songs: the song split is Park et al.'s, 15/3/2 of 20.
         groups: Group of the track ids that are the same recording as another.
 
     Raises:
@@ -67,7 +69,8 @@ def make_split(
     """
     groups = groups or {}
     if split == "song":
-        sides = _dealt(corpus, lambda t: t.label(label), lambda t: t.track_id, seed, _tenths, groups)
+        deal = _twentieths if balanced else _tenths
+        sides = _dealt(corpus, lambda t: t.label(label), lambda t: t.track_id, seed, deal, groups)
     elif split == "album":
         sides = _dealt(corpus, lambda t: t.artist, _album, seed, _one_each, groups)
     elif split == "kfold":
@@ -145,6 +148,13 @@ def _tenths(n: int) -> list[str]:
     """A tenth to test, a tenth of the rest to validation, at least one each while training keeps one."""
     test = max(1, round(0.1 * n)) if n > 1 else 0
     val = max(1, round(0.1 * (n - test))) if n > 2 else 0
+    return ["test"] * test + ["val"] * val + ["train"] * (n - test - val)
+
+
+def _twentieths(n: int) -> list[str]:
+    """Two of twenty to test, three to validation, at least one each while training keeps one."""
+    test = max(1, round(0.1 * n)) if n > 1 else 0
+    val = max(1, round(0.15 * n)) if n > 2 else 0
     return ["test"] * test + ["val"] * val + ["train"] * (n - test - val)
 
 

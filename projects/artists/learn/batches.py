@@ -12,7 +12,7 @@ from ..data.clipset import ClipSet
 
 
 class Batches(keras.utils.PyDataset):
-    """One epoch of (batch, frames, n_mels) and one-hot (batch, num_classes).
+    """One epoch of (batch, frames, n_mels) and one-hot (batch, num_classes), or the rows of `targets` by class.
 
     Clips are dealt to batches by `default_rng([seed, epoch])`, and `order` shuffles the batches, so that a training
     which starts again at an epoch sees what an uninterrupted one does. Fit with shuffle=False: Keras would shuffle by
@@ -29,14 +29,15 @@ class Batches(keras.utils.PyDataset):
         seed: int,
         epoch: int,
         order: random.Random,
+        targets: np.ndarray | None = None,
         label_smoothing: float = 0.0,
         augment: float = 0.0,
     ) -> None:
         super().__init__(workers=1)
         self._clips, self._batch_size = clips, batch_size
-        self._one_hot = np.eye(num_classes, dtype=np.float32)
+        self._targets = np.eye(num_classes, dtype=np.float32) if targets is None else targets
         if label_smoothing:
-            self._one_hot = self._one_hot * np.float32(1 - label_smoothing) + np.float32(label_smoothing / num_classes)
+            self._targets = self._targets * np.float32(1 - label_smoothing) + np.float32(label_smoothing / num_classes)
         self._augment, self._draw = augment, (seed, epoch)
         self._order = np.random.default_rng([seed, epoch]).permutation(len(clips))
         self._batches = shuffled(len(self), order)
@@ -50,7 +51,7 @@ class Batches(keras.utils.PyDataset):
         x = self._clips.read(index)
         if self._augment:
             x = masked(x, self._augment, np.random.default_rng([*self._draw, self._batches[i]]))
-        return x, self._one_hot[self._clips.y[index]]
+        return x, self._targets[self._clips.y[index]]
 
 
 def shuffled(n: int, order: random.Random) -> list[int]:

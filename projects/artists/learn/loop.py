@@ -36,7 +36,24 @@ class Hooks:
     checkpoint: Path | None = None
 
 
-def fit(model: keras.Model, train: ClipSet, val: ClipSet, training: Training, hooks: Hooks) -> State:
+@dataclasses.dataclass(frozen=True)
+class Own:
+    """What a system does in its own way; None as usual.
+
+    batches: (epoch from 0, order of its batches) -> what the model is fed.
+    validate: () -> `val_loss` and other values after an epoch.
+    rate: (validation losses so far, steps so far) -> learning rate of the next epoch.
+    """
+
+    batches: Callable[[int, random.Random], keras.utils.PyDataset] | None = None
+    validate: Callable[[], dict[str, float]] | None = None
+    rate: Callable[[list[float], int], float] | None = None
+
+
+USUAL = Own()
+
+
+def fit(model: keras.Model, train: ClipSet, val: ClipSet, training: Training, hooks: Hooks, own: Own = USUAL) -> State:
     """Trains a compiled model whose output is (n_clips, num_classes) probabilities, in place.
 
     Returns:
@@ -45,8 +62,8 @@ def fit(model: keras.Model, train: ClipSet, val: ClipSet, training: Training, ho
     Raises:
         InputError: There is nothing to train on, or the loss stopped being a number.
     """
-    if not len(train) or not len(val):
-        raise InputError("No song of the training or the validation side is as long as one clip; take a shorter clip.")
+    check_clips(train, val)
+    _check_own(own, training)
     decay_kernels(model.optimizer, training.weight_decay)
     state = restore(hooks.checkpoint, model) or State()
     for epoch, logs in enumerate(state.history):
@@ -55,9 +72,12 @@ def fit(model: keras.Model, train: ClipSet, val: ClipSet, training: Training, ho
     while state.epoch < training.epochs and state.wait < training.patience:
         rate = _set_learning_rate(model, training, state)
         began = time.perf_counter()
-        loss = _train_epoch(model, train, training, state, order)
+        if own.rate:
+            losses = [logs["val_loss"] for logs in state.history]
+            model.optimizer.learning_rate = own.rate(losses, int(model.optimizer.iterations))
+        loss = _train_epoch(model, train, training, state, order, own)
         trained = time.perf_counter()
-        logs = {"loss": loss, **_validate(model, val, hooks)}
+        logs = {"loss": loss, **(own.validate() if own.validate else _validate(model, val, hooks))}
         logs |= {"clips_per_second": len(train) / (trained - began), "seconds": time.perf_counter() - began, **rate}
         state = state.after(logs, model)
         if hooks.checkpoint:
@@ -65,6 +85,20 @@ def fit(model: keras.Model, train: ClipSet, val: ClipSet, training: Training, ho
         hooks.on_epoch(state.epoch - 1, logs)
     model.set_weights(state.best_weights)
     return state
+
+
+def check_clips(train: ClipSet, val: ClipSet) -> None:
+    """Raises InputError where there is nothing to train on."""
+    if not len(train) or not len(val):
+        raise InputError("No song of the training or the validation side is as long as one clip; take a shorter clip.")
+
+
+def _check_own(own: Own, training: Training) -> None:
+    """Raises InputError where a system that does something in its own way is told how to do it."""
+    told = {"label_smoothing": own.batches and training.label_smoothing, "augment": own.batches and training.augment}
+    told["schedule"] = own.rate and training.schedule != "constant"
+    for name in (name for name, value in told.items() if value):
+        raise InputError(f"{name}={getattr(training, name)}: this model has its own way here. Leave it out.")
 
 
 def _batch_order(epochs_done: int, batches: int) -> random.Random:
@@ -93,17 +127,21 @@ def _set_learning_rate(model: keras.Model, training: Training, state: State) -> 
 
 
 def _train_epoch(
-    model: keras.Model, train: ClipSet, training: Training, state: State, order: random.Random
+    model: keras.Model, train: ClipSet, training: Training, state: State, order: random.Random, own: Own = USUAL
 ) -> float:
-    batches = Batches(
-        train,
-        batch_size=training.batch_size,
-        num_classes=model.output_shape[-1],
-        seed=training.seed,
-        epoch=state.epoch,
-        order=order,
-        label_smoothing=training.label_smoothing,
-        augment=training.augment,
+    batches = (
+        own.batches(state.epoch, order)
+        if own.batches
+        else Batches(
+            train,
+            batch_size=training.batch_size,
+            num_classes=model.output_shape[-1],
+            seed=training.seed,
+            epoch=state.epoch,
+            order=order,
+            label_smoothing=training.label_smoothing,
+            augment=training.augment,
+        )
     )
     with EpochBar(state, training, len(train), len(batches)) as bar:
         loss = model.fit(batches, shuffle=False, verbose=0, callbacks=[bar]).history["loss"][0]

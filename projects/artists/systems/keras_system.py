@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -11,51 +10,32 @@ from typing import TYPE_CHECKING, ClassVar
 import keras
 import numpy as np
 
-from ..audio.clips import clip_frames
-from ..audio.features import FeatureConfig
 from ..data.clipset import ClipSet
-from ..errors import InputError
-from .space import TRAINING_SPACE, Searchable
+from .base import BaseSystem
+from .layers import CUSTOM_OBJECTS
+from .space import TRAINING_SPACE
 
 if TYPE_CHECKING:
     from ..learn.checkpoints import State
-    from ..learn.loop import Hooks
+    from ..learn.loop import Hooks, Own
     from ..learn.training import Training
 
 NETWORK = "network.keras"
 
 
-class KerasSystem(Searchable, abc.ABC):
-    """Subclasses define Config and build(frames, n_mels, num_classes); the last layer is the softmax."""
+class KerasSystem(BaseSystem, abc.ABC):
+    """Subclasses define Config and build(frames, n_mels, num_classes).
 
-    Config: ClassVar[type]
-    features: ClassVar[dict[str, object]] = {}
-    training: ClassVar[dict[str, object]] = {}
+    The layer named `embedding` gives what the softmax is computed from.
+    """
+
+    custom_objects: ClassVar[dict[str, object]] = CUSTOM_OBJECTS
     space: ClassVar[dict[str, object]] = TRAINING_SPACE
-    min_frames: ClassVar[int] = 1
-    min_mels: ClassVar[int] = 1
-    custom_objects: ClassVar[dict[str, type]] = {}
 
     def __init__(self, **options: object) -> None:
-        """Raises TypeError for an option that Config does not have."""
-        self.config = self.Config(**options)
+        super().__init__(**options)
         self.model: keras.Model | None = None
-
-    @classmethod
-    def option_names(cls) -> list[str]:
-        """Fields of Config."""
-        return [field.name for field in dataclasses.fields(cls.Config)]
-
-    @classmethod
-    def check_input(cls, clip: float, config: FeatureConfig) -> None:
-        """Raises InputError where the network cannot take clips of `clip` seconds, or that few bands."""
-        name = cls.__module__.rsplit(".", 1)[-1]
-        frames = clip_frames(clip, config)
-        if frames < cls.min_frames:
-            least = cls.min_frames * config.hop_length / config.sr
-            raise InputError(f"clip={clip:g} is {frames} frames; {name} needs {least:g} s or more.")
-        if config.n_mels < cls.min_mels:
-            raise InputError(f"n_mels={config.n_mels} is too few; {name} needs {cls.min_mels} or more.")
+        self._both: keras.Model | None = None
 
     @abc.abstractmethod
     def build(self, frames: int, n_mels: int, num_classes: int) -> keras.Model:
@@ -64,19 +44,35 @@ class KerasSystem(Searchable, abc.ABC):
     def optimizer(self, training: Training) -> keras.optimizers.Optimizer:
         return keras.optimizers.Adam(training.learning_rate)
 
+    def own(self, train: ClipSet, training: Training) -> Own:
+        """What this system does in its own way while it is fitted."""
+        from ..learn.loop import Own
+
+        return Own()
+
     def fit(self, train: ClipSet, val: ClipSet, num_classes: int, training: Training, hooks: Hooks) -> State:
         from ..learn import device, loop
 
         device.prepare(training.seed)
-        self.model = self.build(train.length, train.n_mels, num_classes)
-        _settle_within_an_epoch(self.model, steps=-(-len(train) // training.batch_size))
+        self.model = self.started(self.build(train.length, train.n_mels, num_classes))
+        self.settle(train, training)
         self.model.compile(self.optimizer(training), "categorical_crossentropy")
-        return loop.fit(self.model, train, val, training, hooks)
+        return loop.fit(self.model, train, val, training, hooks, self.own(train, training))
+
+    def started(self, model: keras.Model) -> keras.Model:
+        """The untrained model as this system starts from it."""
+        return model
+
+    def settle(self, train: ClipSet, training: Training) -> None:
+        settle_within_an_epoch(self.model, steps=-(-len(train) // training.batch_size))
 
     def scores(self, batches: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Batches of clips (b, frames, n_mels) -> probabilities (n, num_classes), input of the softmax (n, d)."""
-        both = keras.Model(self.model.input, [self.model.output, self.model.layers[-1].input])
-        outputs = [both.predict_on_batch(clips) for clips in batches]
+        """Batches of clips (b, frames, n_mels) -> probabilities (n, num_classes), embeddings (n, d)."""
+        if self._both is None or self._both.input is not self.model.input:
+            # Kept, since each new model is traced anew.
+            embedding = self.model.get_layer("embedding").output
+            self._both = keras.Model(self.model.input, [self.model.output, embedding])
+        outputs = [self._both.predict_on_batch(clips) for clips in batches]
         return tuple(np.concatenate([np.asarray(part) for part in parts]) for parts in zip(*outputs, strict=True))
 
     def count_params(self) -> int:
@@ -92,7 +88,7 @@ class KerasSystem(Searchable, abc.ABC):
         )
 
 
-def _settle_within_an_epoch(model: keras.Model, steps: int) -> None:
+def settle_within_an_epoch(model: keras.Model, steps: int) -> None:
     """Lets moving statistics follow small corpora.
 
     Keras' momentum of 0.99 averages over a hundred steps, about one epoch of the corpora it was chosen on. A corpus of

@@ -16,15 +16,23 @@ class System(Protocol):
     """A classifier of clips; a module of this folder defines one as `System` and its options as `Config`.
 
     Config: frozen dataclass; its fields are flags of train, raising InputError on values that make no sense.
-    features: fields of FeatureConfig that differ from the default.
-    training: fields of Training that differ from the default.
+    unit: what it learns and judges. clip; frame: its frames, of which a clip's probabilities are made; song: each batch
+        that `scores` is given must hold all clips of one song, and each of them gets the song's probabilities
+        (ClipSet.batches_of). Embeddings are a clip's in any case; their mean is the song's.
+    features, data, training: fields of FeatureConfig, DataOptions, Training that differ from the default.
+    in_epochs: whether it is trained in epochs; where not, train refuses all of Training but its seed.
+    option_names: what its constructor takes: the fields of Config and, where it must know how to read the features'
+        columns, the field of FeatureConfig that says so.
+    check_input: raises InputError for features and lengths of clip that it cannot take.
     space, suggest: what a search may try, and the values of one trial of it; see `space.Searchable`.
-    check_input: raises InputError for a length of clip or a number of bands that it cannot take.
     """
 
     Config: ClassVar[type]
+    unit: ClassVar[str]
     features: ClassVar[dict[str, object]]
+    data: ClassVar[dict[str, object]]
     training: ClassVar[dict[str, object]]
+    in_epochs: ClassVar[bool]
     space: ClassVar[dict[str, object]]
 
     @classmethod
@@ -40,7 +48,7 @@ class System(Protocol):
         """Learns; the result has best_epoch and history."""
 
     def scores(self, batches: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Batches (b, frames, n_mels) -> probabilities (n, num_classes), embeddings before the softmax (n, d)."""
+        """Batches (b, frames, columns) -> probabilities (n, num_classes), embeddings before the softmax (n, d)."""
 
     def count_params(self) -> int: ...
 

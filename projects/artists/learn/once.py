@@ -1,0 +1,45 @@
+"""Fitting what has no epochs: it is timed and judged on validation, and told as a training of one epoch."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from ..data.clipset import ClipSet
+from .checkpoints import State
+from .loop import EPSILON, Hooks, check_clips
+
+Scores = Callable[[Iterable[np.ndarray]], tuple[np.ndarray, np.ndarray]]
+# Of the training side its loss is taken over about this many clips.
+MOST_CLIPS = 5000
+
+
+def fit(learn: Callable[[], None], scores: Scores, train: ClipSet, val: ClipSet, unit: str, hooks: Hooks) -> State:
+    """Calls `learn`, then `scores` on some of the training side and all of validation.
+
+    Raises:
+        InputError: There is nothing to learn from.
+    """
+    check_clips(train, val)
+    began = time.perf_counter()
+    learn()
+    learned = time.perf_counter()
+    proba, _ = scores(val.batches_of(unit))
+    step = -(-len(train) // MOST_CLIPS)
+    some = dataclasses.replace(train, songs=train.songs[::step], starts=train.starts[::step], y=train.y[::step])
+    logs = {
+        "loss": log_loss(scores(some.batches_of(unit))[0], some.y),
+        "val_loss": log_loss(proba, val.y),
+        **hooks.validate(proba),
+    }
+    logs |= {"clips_per_second": len(train) / (learned - began), "seconds": time.perf_counter() - began}
+    hooks.on_epoch(0, logs)
+    return State(epoch=1, best_loss=logs["val_loss"], history=[logs])
+
+
+def log_loss(proba: np.ndarray, y: np.ndarray) -> float:
+    """Mean of minus the logarithm of the true class's probability."""
+    return float(-np.log(np.clip(proba[np.arange(len(y)), y], EPSILON, 1)).mean())

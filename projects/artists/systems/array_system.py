@@ -1,0 +1,131 @@
+"""A system that scikit-learn fits to MFCC at once, without epochs, and that is saved as plain arrays."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy.optimize
+import scipy.special
+from sklearn.base import BaseEstimator
+
+from ..audio.features import mfcc
+from ..data.clipset import ClipSet
+from ..errors import InputError
+from . import arrays
+from .base import BaseSystem
+
+if TYPE_CHECKING:
+    from ..learn.checkpoints import State
+    from ..learn.loop import Hooks
+    from ..learn.training import Training
+
+# Natural logarithms of the temperatures that are tried.
+LEAST, MOST = -7.0, 9.0
+
+
+class ArraySystem(BaseSystem, abc.ABC):
+    """Subclasses define Config with n_mfcc, `learn`, `values`, `estimators` and `restore`.
+
+    Their values, decision values or log likelihoods, become probabilities by a softmax at the temperature that gives
+    the validation clips the lowest log loss.
+    """
+
+    in_epochs = False
+    min_frames = 2
+
+    num_classes: int
+    temperature: float = 1.0
+
+    @abc.abstractmethod
+    def learn(self, train: ClipSet, seed: int) -> None:
+        """Fits the estimators."""
+
+    @abc.abstractmethod
+    def values(self, clips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """A batch of clips -> values (n, num_classes), higher for likelier, -inf for the unseen; embeddings (n, d)."""
+
+    @abc.abstractmethod
+    def estimators(self) -> dict[str, BaseEstimator]:
+        """Those fitted, by name."""
+
+    @abc.abstractmethod
+    def restore(self, stored: dict[str, dict[str, np.ndarray]], numbers: dict[str, np.ndarray]) -> None:
+        """Sets what `estimators` and `numbers` gave."""
+
+    def numbers(self) -> dict[str, object]:
+        """Arrays to be saved that belong to no estimator."""
+        return {}
+
+    def fit(self, train: ClipSet, val: ClipSet, num_classes: int, training: Training, hooks: Hooks) -> State:
+        from ..learn import once
+
+        self.num_classes = num_classes
+
+        def learn() -> None:
+            if len(np.unique(train.y)) < 2:
+                raise InputError("The training side holds one class; a classifier needs at least two.")
+            self.learn(train, training.seed)
+            values = np.concatenate([self.values(clips)[0] for clips in val.batches_of(self.unit)])
+            self.temperature = temperature(values, val.y)
+
+        return once.fit(learn, self.scores, train, val, self.unit, hooks)
+
+    def scores(self, batches: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Batches of clips (b, frames, n_mels) -> probabilities (n, num_classes), embeddings (n, d)."""
+        values, embeddings = zip(*(self.values(clips) for clips in batches), strict=True)
+        proba = scipy.special.softmax(np.concatenate(values) / self.temperature, axis=1)
+        return proba.astype(np.float32), np.concatenate(embeddings)
+
+    def coefficients(self, clips: np.ndarray) -> np.ndarray:
+        """Clips in dB (n, frames, n_mels) -> MFCC (n, frames, n_mfcc), float64."""
+        return mfcc(clips.astype(float), self.config.n_mfcc)
+
+    def placed(self, values: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        """Values (n, classes seen) in the columns of all classes."""
+        placed = np.full((len(values), self.num_classes), -np.inf)
+        placed[:, classes] = values
+        return placed
+
+    def count_params(self) -> int:
+        """Numbers that are stored."""
+        parts = [arrays.fitted(estimator) for estimator in self.estimators().values()]
+        stored = [value for part in parts for value in part.values()] + list(self.numbers().values())
+        return int(sum(np.size(value) for value in stored))
+
+    def save(self, folder: Path) -> None:
+        common = {"num_classes": self.num_classes, "temperature": self.temperature}
+        arrays.save(folder, self.estimators(), **common, **self.numbers())
+
+    def load(self, folder: Path) -> None:
+        stored, numbers = arrays.load(folder)
+        self.num_classes, self.temperature = int(numbers["num_classes"]), float(numbers["temperature"])
+        self.restore(stored, numbers)
+
+
+def temperature(values: np.ndarray, y: np.ndarray) -> float:
+    """Divisor of values (n, k) whose softmax has the lowest log loss for classes (n,)."""
+
+    def loss(logarithm: float) -> float:
+        logs = scipy.special.log_softmax(values / np.exp(logarithm), axis=1)[np.arange(len(y)), y]
+        return float(-np.maximum(logs, np.log(1e-7)).mean())
+
+    return float(np.exp(scipy.optimize.minimize_scalar(loss, bounds=(LEAST, MOST), method="bounded").x))
+
+
+def decision_values(svc: BaseEstimator, x: np.ndarray) -> np.ndarray:
+    """(n, classes seen) of a support vector classifier, also of one that has two."""
+    values = svc.decision_function(x)
+    return np.column_stack([-values, values]) if values.ndim == 1 else values
+
+
+def frames_by_class(clips: ClipSet, most: int, seed: int) -> Iterator[tuple[int, np.ndarray]]:
+    """(class, frames (n, columns)) of each class that has clips; clips drawn at random, of about `most` frames."""
+    rng = np.random.default_rng(seed)
+    for label in np.unique(clips.y):
+        own = rng.permutation(np.flatnonzero(clips.y == label))
+        chosen = np.sort(own[: max(1, most // clips.length)])
+        yield int(label), clips.read(chosen).reshape(-1, clips.n_mels)

@@ -1,0 +1,47 @@
+"""What every system is made of, before it is a network or a scikit-learn model."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from ..audio.clips import clip_frames
+from ..audio.features import FeatureConfig
+from ..errors import InputError
+from .space import Searchable
+
+
+class BaseSystem(Searchable):
+    """Defaults of the protocol; subclasses define Config."""
+
+    Config: ClassVar[type]
+    unit: ClassVar[str] = "clip"
+    features: ClassVar[dict[str, object]] = {}
+    data: ClassVar[dict[str, object]] = {}
+    training: ClassVar[dict[str, object]] = {}
+    in_epochs: ClassVar[bool] = True
+    min_frames: ClassVar[int] = 1
+    min_mels: ClassVar[int] = 1
+    takes_chroma: ClassVar[bool] = False
+
+    def __init__(self, **options: object) -> None:
+        """Raises TypeError for an option that Config does not have."""
+        self.config = self.Config(**options)
+
+    @classmethod
+    def option_names(cls) -> list[str]:
+        """Fields of Config."""
+        return [field.name for field in dataclasses.fields(cls.Config)]
+
+    @classmethod
+    def check_input(cls, clip: float, config: FeatureConfig) -> None:
+        """Raises InputError where the system cannot take clips of `clip` seconds, that few bands, or chroma."""
+        name = cls.__module__.rsplit(".", 1)[-1]
+        frames = clip_frames(clip, config)
+        if frames < cls.min_frames:
+            least = cls.min_frames * config.hop_length / config.sr
+            raise InputError(f"clip={clip:g} is {frames} frames; {name} needs {least:g} s or more.")
+        if config.n_mels < cls.min_mels:
+            raise InputError(f"n_mels={config.n_mels} is too few; {name} needs {cls.min_mels} or more.")
+        if config.chroma and not cls.takes_chroma:
+            raise InputError(f"chroma=true is for mfcc_gaussian; {name} has no use for it. Leave it out.")

@@ -1,0 +1,50 @@
+"""One full-covariance Gaussian an artist on MFCC frames (Ellis 2007, timbral and chroma features).
+
+Card: scikit-learn's GaussianMixture of one component; a clip goes to the artist that gives its frames the highest mean
+log likelihood. With chroma=true the twelve pitch classes of each frame stand beside its MFCC in the same Gaussian;
+Ellis' follow the beat and are rotated to a common key, these are not. Published on artist20, album split: .56 accuracy
+by clip, .59 with chroma.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from ..audio.features import CHROMA
+from . import mfcc_gmm
+from .options import check_positive
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """n_mfcc coefficients, max_frames an artist to learn from, of clips drawn at random."""
+
+    n_mfcc: int = 20
+    max_frames: int = 1_000_000
+
+    def __post_init__(self) -> None:
+        check_positive(self, "n_mfcc", "max_frames")
+
+
+class System(mfcc_gmm.System):
+    Config = Config
+    covariance_type = "full"
+    components = 1
+    takes_chroma = True
+
+    def __init__(self, *, chroma: bool = False, **options: object) -> None:
+        """chroma: whether the last twelve columns of the features are pitch classes, as FeatureConfig says."""
+        super().__init__(**options)
+        self.chroma = chroma
+
+    @classmethod
+    def option_names(cls) -> list[str]:
+        """Fields of Config, and that of the features which says how to read their columns."""
+        return [*super().option_names(), "chroma"]
+
+    def frame_vectors(self, frames: np.ndarray) -> np.ndarray:
+        if not self.chroma:
+            return self.coefficients(frames)
+        return np.concatenate([self.coefficients(frames[..., :-CHROMA]), frames[..., -CHROMA:]], axis=-1)

@@ -1,0 +1,75 @@
+"""A Gaussian mixture an artist on MFCC frames (Mandel and Ellis 2005, song-level features).
+
+Card: scikit-learn's GaussianMixture; a clip goes to the artist that gives its frames the highest mean log likelihood.
+The number of components and their diagonal covariances are ours. Published on 18 artists, album split: .541 accuracy by
+clip.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.mixture import GaussianMixture
+
+from ..data.clipset import ClipSet
+from . import arrays
+from .array_system import ArraySystem, frames_by_class
+from .options import check_positive
+
+# Added to variances, in dB squared: a silent frame is no certainty.
+FLOOR = 1e-2
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """n_mfcc coefficients, components a mixture, max_frames an artist to learn from, of clips drawn at random."""
+
+    n_mfcc: int = 20
+    components: int = 20
+    max_frames: int = 100_000
+
+    def __post_init__(self) -> None:
+        check_positive(self, "n_mfcc", "components", "max_frames")
+
+
+class System(ArraySystem):
+    Config = Config
+    unit = "frame"
+    covariance_type = "diag"
+
+    def learn(self, train: ClipSet, seed: int) -> None:
+        self.mixtures = {}
+        for label, frames in frames_by_class(train, self.config.max_frames, seed):
+            vectors = self.frame_vectors(frames)
+            self.mixtures[label] = self.new_mixture(min(self.components, len(vectors)), seed).fit(vectors)
+
+    @property
+    def components(self) -> int:
+        return self.config.components
+
+    def new_mixture(self, components: int, seed: int = 0) -> GaussianMixture:
+        return GaussianMixture(
+            components, covariance_type=self.covariance_type, reg_covar=FLOOR, random_state=seed, max_iter=200
+        )
+
+    def frame_vectors(self, frames: np.ndarray) -> np.ndarray:
+        """Frames (..., columns) -> (..., d)."""
+        return self.coefficients(frames)
+
+    def values(self, clips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean log likelihoods of the frames; they are the embedding as well, 0 for classes never seen."""
+        vectors = self.frame_vectors(clips)
+        flat = vectors.reshape(-1, vectors.shape[-1])
+        frames = np.stack([mixture.score_samples(flat) for mixture in self.mixtures.values()], axis=1)
+        values = self.placed(frames.reshape(len(clips), -1, frames.shape[1]).mean(1), np.array(list(self.mixtures)))
+        return values, np.where(np.isfinite(values), values, 0).astype(np.float32)
+
+    def estimators(self) -> dict[str, BaseEstimator]:
+        return {str(label): mixture for label, mixture in self.mixtures.items()}
+
+    def restore(self, stored: dict[str, dict[str, np.ndarray]], numbers: dict[str, np.ndarray]) -> None:
+        self.mixtures = {
+            int(label): arrays.restored(self.new_mixture(len(part["weights_"])), part) for label, part in stored.items()
+        }

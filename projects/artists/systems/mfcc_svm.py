@@ -1,0 +1,68 @@
+"""Support vector machine on one second of MFCC (Whitman, Flake and Lawrence 2001, "Artist detection in music").
+
+Card: a clip is the mean and deviation of its MFCC, standardised; Gaussian kernel, one machine a pair of classes
+(scikit-learn's SVC). The kernel and its C are ours. 1 s clips by default, any length from two frames on. Published on
+21 artists, song split: .50 accuracy by clip.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from ..data.clipset import ClipSet
+from ..errors import InputError
+from . import arrays
+from .array_system import ArraySystem, decision_values
+from .options import check_positive
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """n_mfcc coefficients; svm_c: penalty of the machine; max_clips to learn from, drawn at random from more."""
+
+    n_mfcc: int = 20
+    svm_c: float = 10.0
+    max_clips: int = 20_000
+
+    def __post_init__(self) -> None:
+        check_positive(self, "n_mfcc", "max_clips")
+        if not 0 < self.svm_c < float("inf"):
+            raise InputError(f"svm_c={self.svm_c} must be above 0.")
+
+
+class System(ArraySystem):
+    Config = Config
+    data: ClassVar = {"clip": 1.0}
+
+    def learn(self, train: ClipSet, seed: int) -> None:
+        order = np.random.default_rng(seed).permutation(len(train))[: self.config.max_clips]
+        chosen = np.sort(order)
+        batches = [chosen[start : start + 1000] for start in range(0, len(chosen), 1000)]
+        vectors = np.concatenate([self.vectors(train.read(batch)) for batch in batches])
+        self.machine = self.new_machine().fit(vectors, train.y[chosen])
+
+    def new_machine(self) -> BaseEstimator:
+        return make_pipeline(StandardScaler(), SVC(C=self.config.svm_c))
+
+    def vectors(self, clips: np.ndarray) -> np.ndarray:
+        """Clips -> mean and deviation of their MFCC, (n, 2 * n_mfcc)."""
+        coefficients = self.coefficients(clips)
+        return np.concatenate([coefficients.mean(1), coefficients.std(1)], axis=1)
+
+    def values(self, clips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        vectors = self.vectors(clips)
+        values = decision_values(self.machine, vectors)
+        return self.placed(values, self.machine.classes_), self.machine[0].transform(vectors)
+
+    def estimators(self) -> dict[str, BaseEstimator]:
+        return {"machine": self.machine}
+
+    def restore(self, stored: dict[str, dict[str, np.ndarray]], numbers: dict[str, np.ndarray]) -> None:
+        self.machine = arrays.restored(self.new_machine(), stored["machine"])
