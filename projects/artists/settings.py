@@ -19,7 +19,7 @@ from .learn.training import RECIPES, Training
 from .systems import find
 
 T = TypeVar("T")
-FIXED_BY_MODEL = ("label", "clip")
+FIXED_BY_MODEL = ("label", "clip", "leave_out")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +27,7 @@ class DataOptions:
     """What is learned from: corpus, label, split, length of a clip in seconds; processes that compute features.
 
     songs_per_artist: keep so many songs of each value of the label, and no value with fewer (Park et al.: 20).
+    leave_out: so many values of the label, drawn by the seed, are no part of the training: to be enrolled later.
     """
 
     data: str = "demo"
@@ -36,9 +37,12 @@ class DataOptions:
     fold: int = 0
     clip: float = 5.0
     songs_per_artist: int | None = None
+    leave_out: int = 0
     workers: int | None = None
 
     def __post_init__(self) -> None:
+        if self.leave_out < 0:
+            raise InputError(f"leave_out={self.leave_out} must be 0 or more.")
         if not self.clip > 0:
             raise InputError(f"clip={self.clip:g} must be a positive number of seconds, for example clip=3.")
         if self.songs_per_artist is not None and self.songs_per_artist < 1:

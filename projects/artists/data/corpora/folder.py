@@ -17,7 +17,7 @@ def matches(data: str) -> bool:
 def load(data: str) -> Corpus:
     """Raises InputError where a file does not stand under an artist and an album, or there is no audio at all."""
     root = Path(data).expanduser().resolve()
-    found = sorted(_audio_files(root))
+    found = sorted(audio_files(root))
     if not found:
         known = " ".join(sorted(s.lstrip(".") for s in SUFFIXES))
         raise InputError(
@@ -33,7 +33,8 @@ def load(data: str) -> Corpus:
     return Corpus(root.name, tuple(_track(path, root) for path in found))
 
 
-def _audio_files(root: Path) -> list[Path]:
+def audio_files(root: Path) -> list[Path]:
+    """All audio below `root`, hidden files and folders left out, links followed."""
     paths = []
     for folder, folders, files in os.walk(root, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".") and not _is_loop(Path(folder), name)]
