@@ -375,3 +375,39 @@ def test_the_entry_points_run_as_a_user_starts_them(place, tmp_path, entry_point
     wanted = {"enrol": "enrolment.csv", "transfer": "transfer.csv", "similar": "similar.csv"}[entry_point]
     assert last.info.status == "FINISHED" and len(table(last, wanted))
     assert last.data.tags["mlflow.project.entryPoint"] == entry_point
+
+
+# The published weights
+
+
+@pytest.fixture
+def weights() -> Path:
+    file = PROJECT.parent / "shared" / "weights" / "siamese_msd_10000_artists.h5"
+    if not file.is_file():
+        pytest.skip(f"the published weights are not there: {file}")
+    return file
+
+
+def test_published_weights_are_a_model_of_their_own_features(place, weights, tmp_path):
+    embedder = embedding.open_embedder(str(weights), tmp_path)
+    config = embedder.config
+    assert (config.sr, config.n_fft, config.hop_length, config.n_mels) == (22050, 1024, 512, 128)
+    assert config.compression == "log10" and embedder.clip_frames == 129 and not embedder.trained_on
+    found = embedder.embed(songs.query(str(place.corpus / "artist0" / "album0")), workers=1)
+    assert found.vectors.shape == (2, 256) and found.vectors.min() >= 0 and found.vectors.any(1).all()
+
+
+@pytest.mark.slow
+def test_frozen_published_weights_know_the_artists_of_real_music(place, weights, shared_corpus):
+    done = run(transfer, model=weights, data=shared_corpus / "tracks.csv", split="manifest")
+    scores = done.data.metrics
+    assert scores["linear_f1"] >= 0.5 and scores["retrieval_map"] > 0.5
+    assert (scores["train_songs"], scores["val_songs"], scores["test_songs"]) == (70, 32, 33)
+    assert done.data.tags["linear_c_chosen_on"] == "32 validation songs"
+
+
+@pytest.mark.slow
+def test_three_enrolled_songs_are_far_above_chance_on_real_music(place, weights, shared_corpus):
+    report = table(run(enrol, model=weights, songs=shared_corpus / "tracks.csv"), "enrolment.csv").set_index("enrolled")
+    assert report.loc[3, "low"] > 3 * report.loc[3, "chance"] and report.loc[10, "accuracy"] > report.loc[1, "accuracy"]
+    assert report.loc[3, "unknown_auroc"] > 0.6
