@@ -58,7 +58,7 @@ def _log(run, made, embedder, options) -> None:
         f"\nVersion {made.version}, {made.digest}: {len(made)} songs of {len(made.artists)} {options.label}s. "
         f"Next: mlflow run . -e score -P reference={run.run_id} -P model={embedder.source} ..."
     )
-    curve = enrolling.curve(made, embedder.classes, options.seed)
+    curve = enrolling.curve(made, embedder, options.seed)
     if curve.empty:
         print(f"No report: it needs two {options.label}s with two songs each that the model was not trained on.")
         return

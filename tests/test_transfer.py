@@ -315,6 +315,21 @@ def test_enrolled_artists_answer_without_a_training_and_are_reported_against_son
     assert answer.artist in place.left_out and answer.similarity > 0.9 and 0 <= answer.none_of_these <= 1
 
 
+def test_artists_that_the_network_has_heard_under_any_label_are_no_part_of_the_report():
+    made = reference.make(
+        [f"{i}" for i in range(12)], [*"aaaabbbbcccc"], [f"{i}" for i in range(12)], np.eye(12),
+        model="", model_name="", model_source="", label="artist",
+    )  # fmt: skip
+
+    def artists(trained_on: set[str], classes: tuple[str, ...]) -> list[int]:
+        heard = embedding.Embedder("", "", "", None, "clip", FeatureConfig(), 1, frozenset(trained_on), classes)
+        report = enrolling.curve(made, heard, seed=0)
+        return [] if report.empty else report["artists"].tolist()
+
+    assert artists(set(), ()) == [3, 3] and artists({"5"}, ("rock",)) == [2, 2] and artists(set(), ("a",)) == [2, 2]
+    assert artists({"5"}, ("a",)) == []
+
+
 def test_a_reference_grows_in_versions_of_its_own(place, tmp_path):
     for name in ("artist0", "artist1"):
         (tmp_path / name / name).mkdir(parents=True)

@@ -98,10 +98,14 @@ def neighbours(index: Reference, songs: SongVectors, k: int) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def curve(made: Reference, learned: tuple[str, ...], seed: int) -> pd.DataFrame:
-    """Accuracy against songs enrolled, of the artists of a reference that the network was not trained on."""
+def curve(made: Reference, embedder: Embedder, seed: int) -> pd.DataFrame:
+    """Accuracy against songs enrolled, of the artists of a reference that the network was not trained on.
+
+    An artist of whom it has learned any song, under whatever label, takes no part.
+    """
     labels = np.array(made.labels)
-    left_out = ~np.isin(labels, learned)
+    heard = labels[np.isin(made.audio_sha256, sorted(embedder.trained_on))]
+    left_out = ~np.isin(labels, [*embedder.classes, *heard])
     if len(np.unique(labels[left_out])) < 2:
         return pd.DataFrame()
     return pd.DataFrame(enrolment.enrolment_curve(made.vectors[left_out], labels[left_out], seed=seed))
