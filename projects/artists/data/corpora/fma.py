@@ -35,7 +35,7 @@ def matches(data: str) -> bool:
     return _metadata(Path(data).expanduser()) is not None
 
 
-def load(data: str) -> Corpus:
+def load(data: str, progress: object = None) -> Corpus:
     """The tracks of a subset; they may be missing on disk, which featurizing says.
 
     Raises:

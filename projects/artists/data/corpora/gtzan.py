@@ -27,7 +27,7 @@ def matches(data: str) -> bool:
     return _folder(Path(data).expanduser()) is not None
 
 
-def load(data: str) -> Corpus:
+def load(data: str, progress: object = None) -> Corpus:
     """Raises InputError where some of the three lists are missing, or one names what is not there or stands twice."""
     root = Path(data).expanduser().resolve()
     folder = _folder(root)
