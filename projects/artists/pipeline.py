@@ -94,7 +94,7 @@ def prepare(
     label = options.label
     seed = seed if options.split_seed is None else options.split_seed
     fresh = not classes
-    classes = list(classes) if classes else sorted({track.label(label) for track in corpus.tracks})
+    classes = list(classes) if classes else _learned(corpus, options, seed)
     corpus = Corpus(corpus.name, tuple(track for track in corpus.tracks if track.label(label) in classes))
     # Before unreadable files are dropped: one bad file must not move the others.
     if options.songs_per_artist:
@@ -193,6 +193,17 @@ def with_overlap(prepared: Prepared, overlap: float) -> Prepared:
     cut, _ = make_clips(train.entries, y, train.length, overlap=overlap)
     clips = dataclasses.replace(train, songs=cut.songs, starts=cut.starts, y=cut.y)
     return dataclasses.replace(prepared, clips={**prepared.clips, "train": clips})
+
+
+def _learned(corpus: Corpus, options: DataOptions, seed: int) -> list[str]:
+    """Sorted label values but the first `leave_out` of them in the order of their digests."""
+    values = sorted({track.label(options.label) for track in corpus.tracks})
+    if options.leave_out and options.leave_out > len(values) - 2:
+        raise InputError(
+            f"leave_out={options.leave_out} leaves fewer than two of {len(values)} {options.label}s to learn."
+        )
+    order = sorted(values, key=lambda value: hashlib.sha256(f"{seed}\n{value}".encode()).digest())
+    return sorted(order[options.leave_out :])
 
 
 def split_table(prepared: Prepared) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from .learn.training import RECIPES, Training
 from .systems import find
 
 T = TypeVar("T")
-FIXED_BY_MODEL = ("label", "clip", "overlap")
+FIXED_BY_MODEL = ("label", "clip", "overlap", "leave_out")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +29,7 @@ class DataOptions:
     split_seed: seed of the split, where that is not to change with `seed`; overlap: share of a training clip that is in
     the next one too (validation and test clips are disjoint).
     songs_per_artist: keep so many songs of each value of the label, and no value with fewer (Park et al.: 20).
+    leave_out: so many values of the label, drawn by the seed, are no part of the training: to be enrolled later.
     """
 
     data: str = "demo"
@@ -40,6 +41,7 @@ class DataOptions:
     fold: int = 0
     clip: float = 5.0
     songs_per_artist: int | None = None
+    leave_out: int = 0
     workers: int | None = None
     split_seed: int | None = None
     overlap: float = 0.0
@@ -49,6 +51,8 @@ class DataOptions:
             raise InputError(f"overlap={self.overlap:g} must be at least 0 and below 1, for example overlap=0.5.")
         if self.split_seed is not None and not 0 <= self.split_seed < 2**32:
             raise InputError(f"split_seed={self.split_seed} must be from 0 to 4294967295.")
+        if self.leave_out < 0:
+            raise InputError(f"leave_out={self.leave_out} must be 0 or more.")
         if not self.clip > 0:
             raise InputError(f"clip={self.clip:g} must be a positive number of seconds, for example clip=3.")
         if self.songs_per_artist is not None and self.songs_per_artist < 1:

@@ -68,7 +68,8 @@ class Corpus:
         if len(values) < 2:
             raise InputError(
                 f"{self.name} holds {len(values)} {label}{' (' + values.pop() + ')' if values else 's'}; "
-                f"a classifier needs at least two. Add music of another {label}."
+                f"a classifier needs at least two. Add music of another {label}, or choose another label: "
+                f"{', '.join(self.label_columns)}."
             )
         return Corpus(self.name, kept)
 

@@ -18,7 +18,7 @@ def matches(data: str) -> bool:
 def load(data: str, progress: Progress | None = None) -> Corpus:
     """Raises InputError where a file does not stand under an artist and an album, or there is no audio at all."""
     root = Path(data).expanduser().resolve()
-    return corpus_of(root.name, {path.relative_to(root): path for path in _audio_files(root)}, data)
+    return corpus_of(root.name, {path.relative_to(root): path for path in audio_files(root)}, data)
 
 
 def corpus_of(name: str, files: Mapping[PurePath, Path], data: str) -> Corpus:
@@ -47,7 +47,8 @@ def is_audio(relative: PurePath) -> bool:
     return relative.suffix.lower() in SUFFIXES | AV_SUFFIXES and not any(p.startswith(".") for p in relative.parts)
 
 
-def _audio_files(root: Path) -> list[Path]:
+def audio_files(root: Path) -> list[Path]:
+    """All audio below `root`, hidden files and folders left out, links followed."""
     paths = []
     for folder, folders, files in os.walk(root, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".") and not _is_loop(Path(folder), name)]
