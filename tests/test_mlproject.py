@@ -103,6 +103,8 @@ def test_train_logs_every_metric_once_and_curves_apart(place, trained):
     assert len(client.get_metric_history(run.info.run_id, "test_song_f1")) == 1
     for curve in ("epoch_loss", "epoch_val_loss", "epoch_val_clip_f1", "epoch_val_song_f1"):
         assert [row.step for row in client.get_metric_history(run.info.run_id, curve)] == [0, 1]
+    for name in ("temperature_clip", "temperature_song", "val_song_ece_calibrated", "test_clip_ece_calibrated"):
+        assert trained.run.data.metrics[name] >= 0
     assert {"clips_per_second", "train_seconds", "peak_private_mb"} <= run.data.metrics.keys()
     low, value, high = (run.data.metrics[f"test_song_f1{end}"] for end in ("_low", "", "_high"))
     assert 0 <= low <= value <= high <= 1
@@ -168,7 +170,7 @@ def test_the_logged_model_predicts_a_file_in_a_process_without_the_project(place
         "print(json.dumps([answer.to_dict('records'), data.to_dict('records')]))\n"
     )
     song = corpus / "Artist 0" / "Album 0" / "Song 0.flac"
-    environment = environment | {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
+    environment = environment | {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false", "ARTISTS_AUDIO_ROOT": str(corpus)}
     done = subprocess.run(
         [sys.executable, "-c", code, trained.run.data.tags["model_uri"], str(song)],
         cwd=folder, env=environment, capture_output=True, text=True,

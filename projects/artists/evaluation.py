@@ -15,7 +15,7 @@ from .audio.decode import read_audio
 from .audio.features import mel_frequencies
 from .data.clipset import ClipSet
 from .data.splits import SIDES
-from .judge import baselines, embeddings, intervals, metrics, pooling
+from .judge import baselines, calibration, embeddings, intervals, metrics, pooling
 from .pipeline import Prepared
 from .settings import EvaluationOptions
 from .show import figures, tsne_page, worst_songs
@@ -59,6 +59,29 @@ class SideScores:
         for name, (low, high) in bounds.items():
             named |= {f"{side}_song_{name}_low": low, f"{side}_song_{name}_high": high}
         return named
+
+
+def calibrate(sides: Mapping[str, SideScores]) -> tuple[dict[str, float], dict[str, float]]:
+    """Temperatures of clips and of songs, fitted on validation, and the calibration errors that they leave.
+
+    A temperature changes no order of classes: all scores of `SideScores.metrics` are those of the probabilities as
+    the network gives them, `_ece` and `_log_loss` too; the errors after calibration are named `_ece_calibrated`.
+
+    Returns:
+        Temperatures by `clip` and `song`, and metrics.
+    """
+    levels = {
+        "clip": lambda scores: (scores.clips.y, scores.proba),
+        "song": lambda scores: (scores.song_y, scores.song_proba),
+    }
+    temperatures = {level: calibration.fit_temperature(*of(sides["val"])) for level, of in levels.items()}
+    named = {f"temperature_{level}": value for level, value in temperatures.items()}
+    for side in ("val", "test"):
+        for level, of in levels.items():
+            y, proba = of(sides[side])
+            after = calibration.tempered(proba, temperatures[level])
+            named[f"{side}_{level}_ece_calibrated"] = metrics.METRICS["ece"](y, after)
+    return temperatures, named
 
 
 def _song_truth(clips: ClipSet) -> np.ndarray:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from . import evaluation, pipeline, saved
+from . import evaluation, golden, pipeline, saved
 from .evaluation import SideScores
 from .pipeline import Prepared
 from .saved import Card
@@ -51,6 +51,8 @@ def log_results(run: Run, system: System, prepared: Prepared, settings: Settings
     """Evaluates the best weights, once; logs metrics, report and model; prints the summary."""
     sides = score_sides(system, prepared, settings.make(EvaluationOptions))
     metrics = log_evaluation(run, prepared, sides, settings, work)
+    temperatures, calibrated = evaluation.calibrate(sides)
+    run.metrics(calibrated)
     card = Card(
         model=settings["model"],
         options={name: settings[name] for name in type(system).option_names()},
@@ -63,13 +65,21 @@ def log_results(run: Run, system: System, prepared: Prepared, settings: Settings
             side: sorted(prepared.features.entries[t.track_id].audio_digest for t in tracks)
             for side, tracks in prepared.tracks.items()
         },
+        groups=duplicate_groups(prepared),
+        temperatures=temperatures,
     )
     saved.save(work / "system", system, card)
     # The model takes over the parameters that the server knows by then.
     run.flush()
-    uri = log_model(work / "system", work)
+    uri = log_model(work / "system", golden.write(work / "golden", system, card), work)
     run.tags({"model_uri": uri})
     _tell(run, settings["model"], uri, prepared, settings, metrics)
+
+
+def duplicate_groups(prepared: Prepared) -> dict[str, str]:
+    """Audio digest -> duplicate group of the tracks that stand in one."""
+    groups = getattr(prepared, "groups", None) or {}
+    return {prepared.features.entries[t].audio_digest: group for t, group in groups.items() if t in prepared.features.entries}
 
 
 def log_again(run: Run, system: System, card: Card, prepared: Prepared, settings: Settings, work: Path) -> None:

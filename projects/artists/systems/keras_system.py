@@ -38,6 +38,7 @@ class KerasSystem(abc.ABC):
         """Raises TypeError for an option that Config does not have."""
         self.config = self.Config(**options)
         self.model: keras.Model | None = None
+        self._both: tuple[keras.Model, keras.Model] | None = None
 
     @classmethod
     def option_names(cls) -> list[str]:
@@ -73,8 +74,10 @@ class KerasSystem(abc.ABC):
 
     def scores(self, batches: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Batches of clips (b, frames, n_mels) -> probabilities (n, num_classes), input of the softmax (n, d)."""
-        both = keras.Model(self.model.input, [self.model.output, self.model.layers[-1].input])
-        outputs = [both.predict_on_batch(clips) for clips in batches]
+        if self._both is None or self._both[0] is not self.model:
+            # Kept: a new one would be compiled again for every track.
+            self._both = self.model, keras.Model(self.model.input, [self.model.output, self.model.layers[-1].input])
+        outputs = [self._both[1].predict_on_batch(clips) for clips in batches]
         return tuple(np.concatenate([np.asarray(part) for part in parts]) for parts in zip(*outputs, strict=True))
 
     def count_params(self) -> int:

@@ -25,7 +25,13 @@ REQUIREMENTS = (
 PATIENCE = 120.0
 SIGNATURE = ModelSignature(
     inputs=Schema(
-        [ColSpec(DataType.string, "path", required=False), ColSpec(DataType.binary, "audio", required=False)]
+        [
+            ColSpec(DataType.string, "path", required=False),
+            ColSpec(DataType.binary, "audio", required=False),
+            ColSpec(DataType.string, "base64", required=False),
+            ColSpec(DataType.double, "start", required=False),
+            ColSpec(DataType.double, "seconds", required=False),
+        ]
     ),
     outputs=Schema(
         [
@@ -35,19 +41,28 @@ SIGNATURE = ModelSignature(
             ColSpec(Array(DataType.double), "top_probabilities"),
             ColSpec(DataType.long, "clips"),
             ColSpec(DataType.double, "seconds"),
+            ColSpec(Array(DataType.double), "embedding"),
             ColSpec(DataType.string, "status"),
             ColSpec(DataType.string, "reason"),
         ]
     ),
-    params=ParamSchema([ParamSpec("pooling", DataType.string, "mean"), ParamSpec("top_k", DataType.long, 3)]),
+    params=ParamSchema(
+        [
+            ParamSpec("pooling", DataType.string, "mean"),
+            ParamSpec("top_k", DataType.long, 3),
+            ParamSpec("threshold", DataType.double, 0.0),
+            ParamSpec("embedding", DataType.boolean, False),
+        ]
+    ),
 )
 
 
-def log_model(system_folder: Path, work: Path) -> str:
+def log_model(system_folder: Path, golden: Path, work: Path) -> str:
     """Logs the model of the active run.
 
     Args:
         system_folder: What `saved.save` wrote.
+        golden: What `golden.write` wrote.
         work: An empty folder to build the copy of the package in.
 
     Returns:
@@ -58,6 +73,7 @@ def log_model(system_folder: Path, work: Path) -> str:
     with warnings.catch_warnings():
         # An input example would store audio and load the network again; the signature stands without one.
         warnings.filterwarnings("ignore", message=".*input example was not provided")
+<<<<<<< HEAD
         info = server.patient(
             lambda: mlflow.pyfunc.log_model(
                 name="model",
@@ -68,15 +84,29 @@ def log_model(system_folder: Path, work: Path) -> str:
             ),
             f"logging the model (what was learned is kept: later, go on with resume={mlflow.active_run().info.run_id})",
             seconds=PATIENCE,
+=======
+        info = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(PACKAGE / "scorer.py"),
+            artifacts={"package": str(package), "system": str(system_folder), "golden": str(golden)},
+            signature=SIGNATURE,
+            pip_requirements=[f"{name}=={metadata.version(name)}" for name in REQUIREMENTS],
+>>>>>>> d1bdd74 (The model takes base64, parts of a file and thresholds within limits; calibrated on validation; golden clips)
         )
     return info.model_uri
 
 
 def download_system(model: str, work: Path) -> Path:
-    """The folder that `saved.load` reads, of a logged model.
+    """The folder that `saved.load` reads, of a logged model; Args, Raises: as `download_model`."""
+    return download_model(model, work) / "artifacts" / "system"
+
+
+def download_model(model: str, work: Path) -> Path:
+    """A logged model as a local folder, which `mlflow.pyfunc` loads and predicts with.
 
     Args:
         model: A run id, or a URI (runs:/, models:/).
+        work: An empty folder to put it in, where it is not local already.
 
     Raises:
         InputError: No such run or model.
@@ -84,18 +114,18 @@ def download_system(model: str, work: Path) -> Path:
     if not model:
         raise InputError("model= is missing; give the id of a training run, or a URI such as models:/name@alias.")
     try:
-        uri = model if ":" in model else _model_of_run(model)
+        uri = model if ":" in model else model_of_run(model)
         local = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(work / "model")))
     except MlflowException as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"model={model} cannot be loaded: {reason} Copy a run id from the MLflow UI.") from error
-    folder = local / "artifacts" / "system"
-    if not folder.is_dir():
+    if not (local / "artifacts" / "system").is_dir():
         raise InputError(f"model={model} is not a model of this project.")
-    return folder
+    return local
 
 
-def _model_of_run(run_id: str) -> str:
+def model_of_run(run_id: str) -> str:
+    """URI of the model that a run has logged; raises InputError where it has none, MlflowException without the run."""
     uri = mlflow.get_run(run_id).data.tags.get("model_uri")
     if not uri:
         raise InputError(f"model={run_id}: that run logged no model; did its training finish?")
