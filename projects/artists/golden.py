@@ -46,7 +46,9 @@ def write(folder: Path, system: System, card: Card) -> Path:
     """Scores the golden clips with a fitted system; returns the file."""
     config = card.feature_config
     clip = card.clip_frames * config.hop_length / config.sr
-    audio = [_music(seed, min(clips * clip, LONGEST), sr, channels) for seed, (clips, sr, channels) in enumerate(SHAPES)]
+    audio = [
+        _music(seed, min(clips * clip, LONGEST), sr, channels) for seed, (clips, sr, channels) in enumerate(SHAPES)
+    ]
     scored = [scoring.score(io.BytesIO(data), system, card) for data in audio]
     arrays = {f"audio_{i}": np.frombuffer(data, np.uint8) for i, data in enumerate(audio)}
     arrays["proba"] = np.stack([scoring.pooled(each.proba, "mean", card)[0] for each in scored])

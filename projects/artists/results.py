@@ -78,8 +78,8 @@ def log_results(run: Run, system: System, prepared: Prepared, settings: Settings
 
 def duplicate_groups(prepared: Prepared) -> dict[str, str]:
     """Audio digest -> duplicate group of the tracks that stand in one."""
-    groups = getattr(prepared, "groups", None) or {}
-    return {prepared.features.entries[t].audio_digest: group for t, group in groups.items() if t in prepared.features.entries}
+    entries, groups = prepared.features.entries, getattr(prepared, "groups", None) or {}
+    return {entries[track].audio_digest: group for track, group in groups.items() if track in entries}
 
 
 def log_again(run: Run, system: System, card: Card, prepared: Prepared, settings: Settings, work: Path) -> None:

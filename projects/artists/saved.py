@@ -37,10 +37,6 @@ class Card:
     groups: Mapping[str, str] = dataclasses.field(default_factory=dict)
     temperatures: Mapping[str, float] = dataclasses.field(default_factory=lambda: {"clip": 1.0, "song": 1.0})
 
-    def units(self, *sides: str) -> set[str]:
-        """What stands for the songs of some sides: their duplicate groups, or the audio itself."""
-        return {self.groups.get(digest, digest) for side in sides for digest in self.songs[side]}
-
     def side_digest(self, side: str) -> str:
         """Sixteen hex digits that change with any song of a side."""
         return hashlib.sha256("\n".join(sorted(self.songs[side])).encode()).hexdigest()[:16]

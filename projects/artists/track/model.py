@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 import warnings
 from importlib import metadata
 from pathlib import Path
 
 import mlflow
+import numpy as np
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ParamSchema, ParamSpec, Schema
@@ -16,6 +20,8 @@ from mlflow.types.schema import Array, ColSpec, DataType
 from ..errors import InputError
 from . import server
 
+# A model that has not answered by then is broken.
+FRESH_SECONDS = 600
 PACKAGE = Path(__file__).resolve().parents[1]
 REQUIREMENTS = (
     "mlflow", "keras", "tensorflow", "librosa", "numpy", "scipy", "scikit-learn", "pandas", "soundfile", "soxr",
@@ -130,3 +136,34 @@ def model_of_run(run_id: str) -> str:
     if not uri:
         raise InputError(f"model={run_id}: that run logged no model; did its training finish?")
     return uri
+
+
+def load(folder: str) -> mlflow.pyfunc.PyFuncModel:
+    """The model of a folder that `download_model` gave, ready to predict."""
+    return mlflow.pyfunc.load_model(folder)
+
+
+def facts(folder: Path) -> tuple[dict[str, object], float]:
+    """Signature of a packaged model, and the size of its files in MB."""
+    signature = mlflow.models.Model.load(str(folder)).signature.to_dict()
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return signature, size / 1e6
+
+
+def repeat_golden(folder: Path, golden: Path, work: Path) -> dict[str, np.ndarray]:
+    """What a packaged model says of its golden clips in a fresh process that knows nothing of this checkout.
+
+    Returns:
+        proba (n, k), embedding (n, d), and seconds_taken for all of them, once the network is compiled.
+
+    Raises:
+        InputError: The model cannot be loaded there; the end of what it said is in the message.
+    """
+    out = work / "repeated.npz"
+    environment = {**os.environ, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
+    command = [sys.executable, "-I", str(Path(__file__).with_name("fresh.py")), str(folder), str(golden), str(out)]
+    done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, timeout=FRESH_SECONDS)
+    if done.returncode:
+        raise InputError(f"the packaged model fails in a fresh process: {done.stderr.strip()[-500:]}")
+    with np.load(out, allow_pickle=False) as arrays:
+        return dict(arrays)
