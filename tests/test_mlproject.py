@@ -214,13 +214,23 @@ def test_a_killed_training_goes_on_in_its_own_run_without_logging_an_epoch_twice
         assert finished.data.metrics[name] == pytest.approx(whole.run.data.metrics[name], abs=1e-4), name
 
 
-def test_main_runs_featurize_train_and_evaluate_below_it(place):
+def test_main_runs_everything_from_featurize_to_score_below_it(place):
     done = mlflow_run(place, "main", data=place[1], clip=1, epochs=1, split="song")
     assert done.returncode == 0, done.stdout + done.stderr
     parent = next(run for run in runs(place) if run.data.tags["mlflow.project.entryPoint"] == "main")
     below = [run for run in runs(place) if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
     points = sorted(run.data.tags["mlflow.project.entryPoint"] for run in below)
-    assert points == ["evaluate", "featurize", "train"] and all(r.info.status == "FINISHED" for r in [parent, *below])
+    assert points == ["evaluate", "featurize", "promote", "score", "train"]
+    assert all(run.info.status == "FINISHED" for run in [parent, *below])
+    tagged = {run.data.tags["mlflow.project.entryPoint"]: run for run in below}
+    assert tagged["promote"].data.tags["role"] in ("champion", "refused")
+    (version,) = place[3].search_model_versions("name='artist-classifier'")
+    assert version.run_id == tagged["train"].info.run_id and version.tags["decision_by"]
+    assert tagged["score"].data.metrics["tracks"] == 18 and tagged["score"].data.metrics["tracks_failed"] == 0
+    table = pd.read_parquet(artifacts(place, tagged["score"]) / f"{version.run_id}.parquet")
+    assert len(table) == 18 and table["run_id"].eq(version.run_id).all() and table["label"].notna().all()
+    accuracy = (table["artist"] == table["label"]).mean()
+    assert tagged["score"].data.metrics["score_song_accuracy"] == pytest.approx(accuracy)
 
 
 @pytest.mark.parametrize(

@@ -237,7 +237,7 @@ def test_a_model_becomes_champion_a_better_one_follows_and_a_rollback_brings_it_
     text, _ = promoted(action="history")
     assert text.count("promote of version") == 4 and "Champion of artist-classifier: 3" in text
     text, _ = promoted(action="rollback")
-    assert "Version 2 is the champion again" in text
+    assert "Version 2 of artist-classifier is the champion again" in text
     with pytest.raises(InputError, match="champion already"):
         promoted(run_id=poor)
     others = models.card_of(**{**card.__dict__, "classes": ["artist0", "artist1", "someone"]})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import shutil
 from pathlib import Path
 
 import mlflow
@@ -21,18 +20,6 @@ from projects.artists.audio.features import log_mel
 from projects.artists.judge import pooling
 
 SR = 16000
-
-
-@pytest.fixture(scope="module")
-def packaged(tmp_path_factory, tracking_template) -> Path:
-    """The folder of a packaged model."""
-    folder = tmp_path_factory.mktemp("packaged")
-    shutil.copy(tracking_template, folder / "mlflow.db")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
-        patch.setenv("_MLFLOW_SERVER_ARTIFACT_ROOT", str(folder / "mlruns"))
-        _, uri = models.log(folder / "work")
-        return Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder / "model")))
 
 
 @pytest.fixture(scope="module")

@@ -57,7 +57,7 @@ def own_evidence(candidate: Candidate, work: Path) -> dict[str, float]:
     return {
         **candidate.metrics,
         "golden_difference": kept.difference(said["proba"][:, columns], said["embedding"]),
-        "audio_seconds_per_second": float(kept.seconds.sum() / said["seconds_taken"]),
+        "audio_seconds_per_second": float(said["speed"]),
         "model_mb": size,
     }
 

@@ -161,9 +161,12 @@ def promote(options: PromoteOptions, candidate: Candidate, work: Path) -> Outcom
         InputError: The policy or the model cannot be used, or it is the champion already.
     """
     registry = Registry(options.name)
+    state, known = history.state_of(steps_of(registry)), registry.version_of(candidate.model_uri, candidate.run_id)
+    if known and known == state.champion:
+        raise InputError(f"version {known} of {options.name} is the champion already; nothing is to be decided.")
     judge = Judge(registry, read_policy(options.policy), candidate, options, work)
     # What is wrong with the evidence is told before anything is written.
-    outcome = judge.outcome("", history.state_of(steps_of(registry)).champion)
+    outcome = judge.outcome("", state.champion)
     if options.dry_run:
         return outcome
     follow(registry)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import concurrent.futures as futures
 import multiprocessing
+import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
@@ -49,7 +51,7 @@ def _until_crash(
     """Returns whether tasks may be left: a process has died, and those then in flight are in `crashed`."""
     running: dict[futures.Future[Result], Task] = {}
     context = multiprocessing.get_context("spawn")
-    with futures.ProcessPoolExecutor(workers, context, setup, arguments) as pool:
+    with futures.ProcessPoolExecutor(workers, context, _start, (setup, arguments)) as pool:
         while True:
             while not crashed and len(running) < 2 * workers:
                 task = next(tasks, None)
@@ -67,3 +69,14 @@ def _until_crash(
                     yield task, future.result()
                 except BrokenProcessPool:
                     crashed.append(task)
+
+
+def _start(setup: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    """Of a new process: it ends with the one that started it, even where that is killed."""
+    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
+    setup(*arguments)
+
+
+def _end_with(parent: Any) -> None:
+    parent.join()
+    os._exit(1)

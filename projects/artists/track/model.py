@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
+from mlflow.tracking import MlflowClient
 from mlflow.types import ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import Array, ColSpec, DataType
 
@@ -119,15 +124,22 @@ def download_model(model: str, work: Path) -> Path:
     """
     if not model:
         raise InputError("model= is missing; give the id of a training run, or a URI such as models:/name@alias.")
-    try:
+    with _told(model):
         uri = model if ":" in model else model_of_run(model)
         local = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(work / "model")))
-    except MlflowException as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"model={model} cannot be loaded: {reason} Copy a run id from the MLflow UI.") from error
     if not (local / "artifacts" / "system").is_dir():
         raise InputError(f"model={model} is not a model of this project.")
     return local
+
+
+@contextlib.contextmanager
+def _told(model: str) -> Iterator[None]:
+    """Turns MLflow's exceptions into a sentence."""
+    try:
+        yield
+    except MlflowException as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"model={model} cannot be loaded: {reason} Copy a run id from the MLflow UI.") from error
 
 
 def model_of_run(run_id: str) -> str:
@@ -154,7 +166,7 @@ def repeat_golden(folder: Path, golden: Path, work: Path) -> dict[str, np.ndarra
     """What a packaged model says of its golden clips in a fresh process that knows nothing of this checkout.
 
     Returns:
-        proba (n, k), embedding (n, d), and seconds_taken for all of them, once the network is compiled.
+        labels (k,), proba (n, k), embedding (n, d), and speed, seconds of audio scored in a second.
 
     Raises:
         InputError: The model cannot be loaded there; the end of what it said is in the message.
@@ -167,3 +179,28 @@ def repeat_golden(folder: Path, golden: Path, work: Path) -> dict[str, np.ndarra
         raise InputError(f"the packaged model fails in a fresh process: {done.stderr.strip()[-500:]}")
     with np.load(out, allow_pickle=False) as arrays:
         return dict(arrays)
+
+
+def spark_udf(session: Any, folder: Path, params: Mapping[str, Any]) -> Callable[..., Any]:
+    """A function of the column `path` for Spark's tables, whose result is the model's row."""
+    return mlflow.pyfunc.spark_udf(session, str(folder), params=dict(params), env_manager="local")
+
+
+def named(uri: str) -> tuple[str, str]:
+    """What a model is called and the run that trained it: aliases are resolved to a version, once.
+
+    Args:
+        uri: A run id, or a URI (runs:/, models:/).
+
+    Raises:
+        InputError: No such run or model.
+    """
+    match = re.fullmatch(r"models:/([^@/]+)(?:@([^/]+)|/(\d+))", uri)
+    with _told(uri):
+        if not match:
+            uri = uri if ":" in uri else model_of_run(uri)
+            return uri, mlflow.models.get_model_info(uri).run_id or ""
+        name, alias, version = match.groups()
+        client = MlflowClient()
+        found = client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, version)
+        return f"models:/{name}/{found.version}", found.run_id or ""

@@ -34,9 +34,9 @@ class Registry:
 
     def register(self, model_uri: str, run_id: str) -> str:
         """The version of a model: an existing one when it is registered already."""
-        for version in self._versions(self.name):
-            if version.run_id == run_id and version.source == model_uri:
-                return str(version.version)
+        known = self.version_of(model_uri, run_id)
+        if known:
+            return known
         self._ensure(self.name, "Recognises who made a piece of music. Use the alias champion.")
         model_id = model_uri.removeprefix("models:/")
         made = _retried(
@@ -45,6 +45,11 @@ class Registry:
             )
         )
         return str(made.version)
+
+    def version_of(self, model_uri: str, run_id: str) -> str:
+        """The version that a model is registered as; empty for none."""
+        found = [v for v in self._versions(self.name) if v.run_id == run_id and v.source == model_uri]
+        return str(found[0].version) if found else ""
 
     def uri(self, version: str) -> str:
         return f"models:/{self.name}/{version}"
