@@ -72,7 +72,8 @@ def calibrate(sides: Mapping[str, SideScores]) -> tuple[dict[str, float], dict[s
     """
     levels = {
         "clip": lambda scores: (scores.clips.y, scores.proba),
-        "song": lambda scores: (scores.song_y, scores.song_proba),
+        # What the packaged model says of a song, whatever the pooling of this run.
+        "song": lambda scores: (scores.song_y, pooling.mean_probability(scores.proba, scores.clips.songs)[1]),
     }
     temperatures = {level: calibration.fit_temperature(*of(sides["val"])) for level, of in levels.items()}
     named = {f"temperature_{level}": value for level, value in temperatures.items()}
