@@ -211,7 +211,9 @@ def test_a_model_becomes_champion_a_better_one_follows_and_a_rollback_brings_it_
 
     def promoted(**flags: str) -> tuple[str, object]:
         with mlflow.start_run() as active:
-            promote.run(said | flags, Run(active.info.run_id))
+            run = Run(active.info.run_id)
+            promote.run(said | flags, run)
+            assert run.flush()
         return capsys.readouterr().out, MlflowClient().get_run(active.info.run_id)
 
     poor, _ = models.log(tmp_path / "poor", card, metrics=SCORES)

@@ -84,25 +84,16 @@ def log_model(system_folder: Path, golden: Path, work: Path) -> str:
     with warnings.catch_warnings():
         # An input example would store audio and load the network again; the signature stands without one.
         warnings.filterwarnings("ignore", message=".*input example was not provided")
-<<<<<<< HEAD
         info = server.patient(
             lambda: mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(PACKAGE / "scorer.py"),
-                artifacts={"package": str(package), "system": str(system_folder)},
+                artifacts={"package": str(package), "system": str(system_folder), "golden": str(golden)},
                 signature=SIGNATURE,
                 pip_requirements=[f"{name}=={metadata.version(name)}" for name in REQUIREMENTS],
             ),
             f"logging the model (what was learned is kept: later, go on with resume={mlflow.active_run().info.run_id})",
             seconds=PATIENCE,
-=======
-        info = mlflow.pyfunc.log_model(
-            name="model",
-            python_model=str(PACKAGE / "scorer.py"),
-            artifacts={"package": str(package), "system": str(system_folder), "golden": str(golden)},
-            signature=SIGNATURE,
-            pip_requirements=[f"{name}=={metadata.version(name)}" for name in REQUIREMENTS],
->>>>>>> d1bdd74 (The model takes base64, parts of a file and thresholds within limits; calibrated on validation; golden clips)
         )
     return info.model_uri
 
