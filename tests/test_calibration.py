@@ -13,7 +13,7 @@ from projects.artists.judge.calibration import RANGE, fit_temperature, tempered
 def drawn(n: int = 20_000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities of four classes, and classes drawn from just these."""
     rng = np.random.default_rng(seed)
-    proba = rng.dirichlet([0.5] * 4, n).clip(1e-5)
+    proba = rng.dirichlet([0.5] * 4, n).clip(0.01)
     proba /= proba.sum(1, keepdims=True)
     return (proba.cumsum(1) < rng.random((n, 1))).sum(1).clip(max=3), proba
 

@@ -71,4 +71,5 @@ def _answer(song: Song) -> dict[str, Any]:
         except OSError as error:
             return failed(error.strerror or str(error))
     table = _loaded["model"].predict(pd.DataFrame([row]), params=_loaded["params"])
-    return table.to_dict("records")[0]
+    # A float column knows no null.
+    return {name: None if intake.is_missing(value) else value for name, value in table.to_dict("records")[0].items()}
