@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import getpass
+import json
 import math
 import os
 import uuid
@@ -259,7 +260,8 @@ def version_tags(candidate: Candidate) -> dict[str, str]:
 def decision_tags(decision: Decision) -> dict[str, str]:
     told = ("action", "role", "reason", "by", "at", "policy_digest")
     tags = {f"decision_{name}": str(getattr(decision, name)) for name in told}
-    return {**tags, "decision_from": decision.against or "none", "decision_to": decision.role}
+    tags |= {"decision_from": decision.against or "none", "decision_to": decision.role}
+    return {**tags, "decision_numbers": json.dumps(dict(decision.numbers), sort_keys=True)}
 
 
 def description(candidate: Candidate, decision: Decision | None = None) -> str:

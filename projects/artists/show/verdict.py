@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,7 +43,7 @@ def history_table(steps: Sequence[Any]) -> pd.DataFrame:
                 "number": number, "at": d.at, "by": d.by, "action": d.action, "version": d.version,
                 "against": d.against, "role": d.role if step.valid else "void", "champion": step.state.champion,
                 "challenger": step.state.challenger, "policy_digest": d.policy_digest, "run_id": d.run_id,
-                "reason": d.reason,
+                "reason": d.reason, "numbers": json.dumps(dict(d.numbers), sort_keys=True),
             }
         )  # fmt: skip
     return pd.DataFrame(rows)
@@ -55,6 +56,7 @@ def history_text(steps: Sequence[Any], name: str) -> str:
     for row in history_table(steps).itertuples():
         lines.append(
             f"{row.number:>3}  {row.at}  {row.by}: {row.action} of version {row.version} against "
-            f"{row.against or 'none'} -> {row.role}; champion {row.champion or 'none'}\n     {row.reason}"
+            f"{row.against or 'none'} -> {row.role}; champion {row.champion or 'none'}, policy {row.policy_digest}"
+            f"\n     {row.reason}"
         )
     return "\n".join([*lines, f"Champion of {name}: {steps[-1].state.champion or 'none'}."])
