@@ -1,4 +1,4 @@
-"""Entry point main: check, featurize, train and evaluate, each a run of its own below this one."""
+"""Entry point main: check, featurize, train, evaluate, promote and score, each a run of its own below this one."""
 
 from __future__ import annotations
 
@@ -15,16 +15,22 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 def run(flags: Mapping[str, str], run) -> None:
     from .artists.audio.features import FeatureConfig
+    from .artists.data.cache import cache_root
     from .artists.settings import DataOptions, field_names, train_settings
 
     settings = train_settings(flags)
     run.params(settings.values)
+    options = settings.make(DataOptions)
     known = field_names(DataOptions, FeatureConfig)
     _step("check", settings.given([*known, "seed"]))
     _step("featurize", settings.given(known))
     trained = _step("train", dict(flags))
     evaluated = _step("evaluate", {"model": trained})
+    promoted = _step("promote", {"run_id": trained})
+    output = cache_root() / "scores" / f"{trained}.parquet"
+    scored = _step("score", {"model": trained, "audio": options.data, "label": options.label, "output": output})
     run.tags({"train_run_id": trained, "evaluate_run_id": evaluated})
+    run.tags({"promote_run_id": promoted, "score_run_id": scored})
 
 
 def _step(entry_point: str, parameters: Mapping[str, object]) -> str:

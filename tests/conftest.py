@@ -89,6 +89,21 @@ def _write_corpus() -> Callable[..., Path]:
     return write_corpus
 
 
+@pytest.fixture(scope="session")
+def packaged(tmp_path_factory: pytest.TempPathFactory, tracking_template: Path) -> Path:
+    """The folder of a packaged model of three artists that has not been trained: read only."""
+    import mlflow
+    import models
+
+    folder = tmp_path_factory.mktemp("packaged")
+    shutil.copy(tracking_template, folder / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+        patch.setenv("_MLFLOW_SERVER_ARTIFACT_ROOT", str(folder / "mlruns"))
+        _, uri = models.log(folder / "work")
+        return Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder / "model")))
+
+
 @pytest.fixture
 def small_corpus(tmp_path: Path, common_corpus: Path) -> Path:
     """Three artists, three albums each, two songs an album, 4 s a song; a copy that a test may spoil."""

@@ -103,6 +103,8 @@ def test_train_logs_every_metric_once_and_curves_apart(place, trained):
     assert len(client.get_metric_history(run.info.run_id, "test_song_f1")) == 1
     for curve in ("epoch_loss", "epoch_val_loss", "epoch_val_clip_f1", "epoch_val_song_f1"):
         assert [row.step for row in client.get_metric_history(run.info.run_id, curve)] == [0, 1]
+    for name in ("temperature_clip", "temperature_song", "val_song_ece_calibrated", "test_clip_ece_calibrated"):
+        assert trained.run.data.metrics[name] >= 0
     assert {"clips_per_second", "train_seconds", "peak_private_mb"} <= run.data.metrics.keys()
     low, value, high = (run.data.metrics[f"test_song_f1{end}"] for end in ("_low", "", "_high"))
     assert 0 <= low <= value <= high <= 1
@@ -168,7 +170,7 @@ def test_the_logged_model_predicts_a_file_in_a_process_without_the_project(place
         "print(json.dumps([answer.to_dict('records'), data.to_dict('records')]))\n"
     )
     song = corpus / "Artist 0" / "Album 0" / "Song 0.flac"
-    environment = environment | {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
+    environment = environment | {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false", "ARTISTS_AUDIO_ROOT": str(corpus)}
     done = subprocess.run(
         [sys.executable, "-c", code, trained.run.data.tags["model_uri"], str(song)],
         cwd=folder, env=environment, capture_output=True, text=True,
@@ -212,14 +214,23 @@ def test_a_killed_training_goes_on_in_its_own_run_without_logging_an_epoch_twice
         assert finished.data.metrics[name] == pytest.approx(whole.run.data.metrics[name], abs=1e-4), name
 
 
-def test_main_runs_check_featurize_train_and_evaluate_below_it(place):
+def test_main_runs_everything_from_check_to_score_below_it(place):
     done = mlflow_run(place, "main", data=place[1], clip=1, epochs=1, split="song")
     assert done.returncode == 0, done.stdout + done.stderr
     parent = next(run for run in runs(place) if run.data.tags["mlflow.project.entryPoint"] == "main")
     below = [run for run in runs(place) if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
     points = sorted(run.data.tags["mlflow.project.entryPoint"] for run in below)
-    assert points == ["check", "evaluate", "featurize", "train"]
+    assert points == ["check", "evaluate", "featurize", "promote", "score", "train"]
     assert all(run.info.status == "FINISHED" for run in [parent, *below])
+    tagged = {run.data.tags["mlflow.project.entryPoint"]: run for run in below}
+    assert tagged["promote"].data.tags["role"] in ("champion", "refused")
+    (version,) = place[3].search_model_versions("name='artist-classifier'")
+    assert version.run_id == tagged["train"].info.run_id and version.tags["decision_by"]
+    assert tagged["score"].data.metrics["tracks"] == 18 and tagged["score"].data.metrics["tracks_failed"] == 0
+    table = pd.read_parquet(artifacts(place, tagged["score"]) / f"{version.run_id}.parquet")
+    assert len(table) == 18 and table["run_id"].eq(version.run_id).all() and table["label"].notna().all()
+    accuracy = (table["artist"] == table["label"]).mean()
+    assert tagged["score"].data.metrics["score_song_accuracy"] == pytest.approx(accuracy)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from .audio.features import mel_frequencies, to_db
 from .data.clipset import ClipSet
 from .data.splits import SIDES
 from .data.tags import SEPARATOR
-from .judge import baselines, embeddings, intervals, metrics, pooling, tags
+from .judge import baselines, calibration, embeddings, intervals, metrics, pooling, tags
 from .pipeline import Prepared
 from .settings import EvaluationOptions
 from .show import figures, tsne_page, worst_songs
@@ -69,6 +69,30 @@ class SideScores:
         for name, (low, high) in bounds.items():
             named |= {f"{side}_song_{name}_low": low, f"{side}_song_{name}_high": high}
         return named
+
+
+def calibrate(sides: Mapping[str, SideScores]) -> tuple[dict[str, float], dict[str, float]]:
+    """Temperatures of clips and of songs, fitted on validation, and the calibration errors that they leave.
+
+    A temperature changes no order of classes: all scores of `SideScores.metrics` are those of the probabilities as
+    the network gives them, `_ece` and `_log_loss` too; the errors after calibration are named `_ece_calibrated`.
+
+    Returns:
+        Temperatures by `clip` and `song`, and metrics.
+    """
+    levels = {
+        "clip": lambda scores: (scores.clips.y, scores.proba),
+        # What the packaged model says of a song, whatever the pooling of this run.
+        "song": lambda scores: (scores.song_y, pooling.mean_probability(scores.proba, scores.clips.songs)[1]),
+    }
+    temperatures = {level: calibration.fit_temperature(*of(sides["val"])) for level, of in levels.items()}
+    named = {f"temperature_{level}": value for level, value in temperatures.items()}
+    for side in ("val", "test"):
+        for level, of in levels.items():
+            y, proba = of(sides[side])
+            after = calibration.tempered(proba, temperatures[level])
+            named[f"{side}_{level}_ece_calibrated"] = metrics.METRICS["ece"](y, after)
+    return temperatures, named
 
 
 def _song_truth(clips: ClipSet) -> np.ndarray:

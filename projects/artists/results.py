@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from . import evaluation, pipeline, saved
+from . import evaluation, golden, pipeline, saved
 from .data.duplicates import FingerprintStore, same_recordings
 from .evaluation import SideScores
 from .pipeline import Prepared
@@ -58,6 +58,8 @@ def log_results(
     """
     sides = score_sides(system, prepared, settings.make(EvaluationOptions))
     metrics = log_evaluation(run, prepared, sides, settings, work)
+    temperatures, calibrated = evaluation.calibrate(sides)
+    run.metrics(calibrated)
     card = Card(
         model=settings["model"],
         options={name: settings[name] for name in type(system).option_names()},
@@ -70,14 +72,22 @@ def log_results(
             side: sorted(prepared.features.entries[t.track_id].audio_digest for t in tracks)
             for side, tracks in prepared.tracks.items()
         },
+        groups=duplicate_groups(prepared),
+        temperatures=temperatures,
     )
     saved.save(work / "system", system, card)
     # The model takes over the parameters that the server knows by then.
     run.flush()
-    uri = log_model(work / "system", work)
+    uri = log_model(work / "system", golden.write(work / "golden", system, card), work)
     run.tags({"model_uri": uri})
     _tell(run, settings["model"], uri, prepared, settings, metrics, say=say)
     return metrics
+
+
+def duplicate_groups(prepared: Prepared) -> dict[str, str]:
+    """Audio digest -> duplicate group of the tracks that stand in one."""
+    entries, groups = prepared.features.entries, getattr(prepared, "groups", None) or {}
+    return {entries[track].audio_digest: group for track, group in groups.items() if track in entries}
 
 
 def log_again(run: Run, system: System, card: Card, prepared: Prepared, settings: Settings, work: Path) -> None:

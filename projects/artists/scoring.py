@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from .audio.clips import clip_starts
-from .audio.decode import read_audio
+from .audio.decode import DecodeError, Excerpt, read_audio
 from .audio.features import log_mel
-from .judge import pooling
+from .judge import calibration, pooling
 from .saved import Card
 from .systems.protocol import System
 
 BATCH = 64
+# The last batch of a track is filled up to a multiple of this: a network is compiled for each number of clips it meets.
+STEP = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,15 +31,21 @@ class Scored:
     padded: bool
 
 
-def score(source: Path | BinaryIO, system: System, card: Card) -> Scored:
+def score(source: Path | BinaryIO, system: System, card: Card, excerpt: Excerpt | None = None) -> Scored:
     """Scores all disjoint clips of a track, or the whole of it, padded with silence, when it is shorter than one.
 
+    Args:
+        excerpt: What is read of it; None for what the system was trained on, the centre or all.
+
     Raises:
-        DecodeError: It is not audio that can be read.
+        DecodeError: It is not audio that can be read, or too long.
     """
     config = card.feature_config
-    y = read_audio(source, config.sr, crop=config.crop)
-    features = log_mel(y, config)
+    y = read_audio(source, config.sr, excerpt or Excerpt(config.crop))
+    with np.errstate(over="ignore", invalid="ignore"):
+        features = log_mel(y, config)
+    if not np.isfinite(features).all():
+        raise DecodeError("its samples are too large: the power of the spectrum overflows")
     padded = len(features) < card.clip_frames
     if padded:
         missing = card.clip_frames - len(features)
@@ -45,14 +54,33 @@ def score(source: Path | BinaryIO, system: System, card: Card) -> Scored:
         features = np.concatenate([features, silence])
     starts = clip_starts(len(features), card.clip_frames)
     clips = np.stack([features[start : start + card.clip_frames] for start in starts])
-    # A system that judges songs wants all clips of one at once.
-    size = len(clips) if system.unit == "song" else BATCH
-    proba, embedding = system.scores(clips[i : i + size] for i in range(0, len(clips), size))
-    return Scored(proba, embedding, len(y) / config.sr, padded)
+    proba, embedding = system.scores([clips] if system.unit == "song" else _batches(clips))
+    return Scored(proba[: len(clips)], embedding[: len(clips)], len(y) / config.sr, padded)
 
 
-def pooled(proba: np.ndarray, method: str) -> np.ndarray:
-    """Probabilities (n_clips, k) of one track to (k,): `mean`, or the shares of votes of `vote` and `vote50`."""
+def _batches(clips: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(clips), BATCH):
+        batch = clips[start : start + BATCH]
+        yield np.pad(batch, ((0, -len(batch) % STEP), (0, 0), (0, 0)), mode="edge")
+
+
+def pooled(proba: np.ndarray, method: str, card: Card) -> tuple[np.ndarray, np.ndarray]:
+    """One track's clips to one answer, as evaluate's.
+
+    Args:
+        proba: Probabilities (n_clips, k) as the network gives them.
+        method: `mean`, or the shares of votes of `vote` and `vote50`.
+
+    Returns:
+        (k,) calibrated mean probabilities or shares of votes, and (k,) class indices, the answer first.
+    """
     if method == "mean":
-        return proba.mean(0)
-    return pooling.vote_shares(proba, pooling.CONFIDENT if method == "vote50" else None)
+        temperature = card.temperatures["clip" if len(proba) == 1 else "song"]
+        mean = calibration.tempered(proba.mean(0, dtype=float)[None], temperature)[0]
+        return mean, (-mean).argsort(kind="stable")
+    threshold = pooling.CONFIDENT if method == "vote50" else None
+    shares = pooling.vote_shares(proba, threshold)
+    order = (-shares).argsort(kind="stable")
+    # Of classes with as many votes the vote itself says which has won.
+    _, (winner,) = pooling.vote(proba, np.zeros(len(proba), int), threshold)
+    return shares, np.concatenate([[winner], order[order != winner]])

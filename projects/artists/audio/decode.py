@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -18,6 +19,9 @@ Observer = Callable[[np.ndarray, int], None]
 
 # Read at once: soundfile seeks after each read, which costs as much as decoding a while of mp3.
 BLOCK_SECONDS = 10.0
+# A header may claim any number of channels: what is read at once is bounded whatever it says.
+BLOCK_VALUES = 8_000_000
+UNKNOWN_LENGTH = 2**62
 # Resampled at once: what stays in the cache of a core.
 PIECE = 1 << 16
 # Longer than any music; a stream of unknown length claims 2**63 - 1 frames.
@@ -30,17 +34,61 @@ AV_SUFFIXES = frozenset({".m4a", ".mp4", ".aac", ".wma", ".webm", ".mka"})
 
 
 class DecodeError(InputError):
-    """The bytes are not audio that can be read; the message is the reason."""
+    """The bytes are not audio that can be read; the message is the reason. decoded: seconds that it took to tell."""
+
+    decoded: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Excerpt:
+    """What is read of a file, in seconds.
+
+    crop: kept around the centre; start, seconds: or from here on, that long; limit: more than that is refused, early.
+    """
+
+    crop: float | None = None
+    start: float | None = None
+    seconds: float | None = None
+    limit: float = math.inf
+
+    def span(self, frames: int, rate: int) -> tuple[int, int]:
+        """(first frame, number of frames) of a file of `frames` frames.
+
+        Raises:
+            DecodeError: It is empty or longer than the limit.
+        """
+        if self.start is None and self.seconds is None:
+            first, keep = (0, frames) if self.crop is None else centre_span(frames, rate, self.crop)
+        else:
+            begin, length = self.start or 0.0, math.inf if self.seconds is None else self.seconds
+            if not (0 <= begin < math.inf and length > 0):
+                raise DecodeError(f"start={begin:g} and seconds={length:g} must be no less than 0 and more than 0")
+            if begin * rate >= frames:
+                raise DecodeError(f"start={begin:g} lies behind the end, {frames / rate:.1f} s")
+            first = int(begin * rate)
+            keep = frames - first if length * rate >= frames - first else max(1, round(length * rate))
+        if frames < UNKNOWN_LENGTH and keep > self.limit * rate:
+            raise self.too_long()
+        return first, keep
+
+    def too_long(self) -> DecodeError:
+        return DecodeError(f"longer than the limit of {self.limit:g} s")
 
 
 def read_audio(
-    source: Path | BinaryIO, sr: int, *, crop: float | None = None, observe: Observer | None = None
+    source: Path | BinaryIO,
+    sr: int,
+    excerpt: Excerpt | None = None,
+    *,
+    crop: float | None = None,
+    observe: Observer | None = None,
 ) -> np.ndarray:
-    """Decodes a whole file, or its centre.
+    """Decodes a whole file, or a part of it.
 
     Args:
         source: A path or a seekable binary file.
         sr: Rate of the result in Hz.
+        excerpt: The part; None for `Excerpt(crop)`.
         crop: Seconds to keep around the centre; None or more than the file has keeps all.
         observe: Called with every block that is decoded, float32 of shape (n, channels), and the rate of the file; the
             block is only there during the call.
@@ -49,17 +97,19 @@ def read_audio(
         Mono samples, float32, shape (n,), n = ceil(frames * sr / native rate) as librosa.load.
 
     Raises:
-        DecodeError: Not decodable, empty, or with NaN or infinite samples.
+        DecodeError: Not decodable, empty, too long, or with NaN or infinite samples.
     """
+    excerpt = excerpt or Excerpt(crop)
     if isinstance(source, Path) and source.suffix.lower() in AV_SUFFIXES:
         y, native = _read_with_av(source, observe)
         _check_rate(native)
-        return soxr.resample(_centre(y, native, crop), native, sr, quality="HQ")
+        start, frames = excerpt.span(len(y), native)
+        return soxr.resample(y[start : start + frames], native, sr, quality="HQ")
     # Names of old collections are not always UTF-8, which soundfile insists on for str.
     opened = os.fsencode(source) if isinstance(source, Path) and os.name == "posix" else source
     try:
         with soundfile.SoundFile(opened) as file:
-            return _resampled(file, sr, crop, observe)
+            return _resampled(file, sr, excerpt, observe)
     except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
         raise DecodeError(f"not readable as audio: {_reason(source, error)}") from error
 
@@ -71,24 +121,27 @@ def observe_audio(source: Path, observe: Observer) -> None:
         return
     try:
         with soundfile.SoundFile(os.fsencode(source) if os.name == "posix" else source) as file:
+            _check_rate(file.samplerate)
             for block in _blocks(file, file.frames):
                 observe(block, file.samplerate)
     except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
         raise DecodeError(f"not readable as audio: {_reason(source, error)}") from error
 
 
-def _resampled(file: soundfile.SoundFile, sr: int, crop: float | None, observe: Observer | None) -> np.ndarray:
-    _check_rate(file.samplerate)
-    frames = file.frames
-    if crop is not None and frames > 0:
-        start, frames = centre_span(file.frames, file.samplerate, crop)
-        if start:
-            file.seek(start)
+def _resampled(file: soundfile.SoundFile, sr: int, excerpt: Excerpt, observe: Observer | None) -> np.ndarray:
     rate = file.samplerate
+    _check_rate(rate)
+    start, frames = excerpt.span(file.frames, rate) if file.frames > 0 else (0, file.frames)
+    if start:
+        file.seek(start)
     y, decoded = _Growing(math.ceil(min(frames, LONGEST_CLAIM_SECONDS * rate) * sr / rate)), 0
     stream = None if rate == sr else soxr.ResampleStream(rate, sr, 1, dtype="float32", quality="HQ")
     for block in _blocks(file, frames):
         decoded += len(block)
+        if decoded > excerpt.limit * rate:
+            error = excerpt.too_long()
+            error.decoded = decoded / rate
+            raise error
         if observe:
             observe(block, rate)
         mono = _mono(block)
@@ -130,7 +183,7 @@ def _blocks(file: soundfile.SoundFile, frames: int) -> Iterator[np.ndarray]:
 
     A block is only there until the next one is asked for.
     """
-    size = min(int(BLOCK_SECONDS * file.samplerate), frames)
+    size = min(int(BLOCK_SECONDS * file.samplerate), max(1, BLOCK_VALUES // file.channels), frames)
     buffer = np.empty((max(size, 1), file.channels), np.float32)
     # Streams of unknown length report the largest integer.
     left = frames
@@ -158,13 +211,6 @@ def centre_span(frames: int, rate: int, crop: float) -> tuple[int, int]:
     """(first frame, number of frames) of the centre `crop` seconds of a file of `frames` frames."""
     keep = frames if crop * rate >= frames else max(1, round(crop * rate))
     return (frames - keep) // 2, keep
-
-
-def _centre(y: np.ndarray, rate: int, crop: float | None) -> np.ndarray:
-    if crop is None:
-        return y
-    start, keep = centre_span(len(y), rate, crop)
-    return y[start : start + keep]
 
 
 def _fix_length(y: np.ndarray, n: int) -> np.ndarray:

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 import shutil
+import subprocess
+import sys
 import warnings
+from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import mlflow
+import numpy as np
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
+from mlflow.tracking import MlflowClient
 from mlflow.types import ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import Array, ColSpec, DataType
 
 from ..errors import InputError
 from . import server
 
+# A model that has not answered by then is broken.
+FRESH_SECONDS = 600
 PACKAGE = Path(__file__).resolve().parents[1]
 REQUIREMENTS = (
     "mlflow", "keras", "tensorflow", "librosa", "numpy", "scipy", "scikit-learn", "pandas", "soundfile", "soxr",
@@ -25,7 +36,13 @@ REQUIREMENTS = (
 PATIENCE = 120.0
 SIGNATURE = ModelSignature(
     inputs=Schema(
-        [ColSpec(DataType.string, "path", required=False), ColSpec(DataType.binary, "audio", required=False)]
+        [
+            ColSpec(DataType.string, "path", required=False),
+            ColSpec(DataType.binary, "audio", required=False),
+            ColSpec(DataType.string, "base64", required=False),
+            ColSpec(DataType.double, "start", required=False),
+            ColSpec(DataType.double, "seconds", required=False),
+        ]
     ),
     outputs=Schema(
         [
@@ -35,19 +52,28 @@ SIGNATURE = ModelSignature(
             ColSpec(Array(DataType.double), "top_probabilities"),
             ColSpec(DataType.long, "clips"),
             ColSpec(DataType.double, "seconds"),
+            ColSpec(Array(DataType.double), "embedding"),
             ColSpec(DataType.string, "status"),
             ColSpec(DataType.string, "reason"),
         ]
     ),
-    params=ParamSchema([ParamSpec("pooling", DataType.string, "mean"), ParamSpec("top_k", DataType.long, 3)]),
+    params=ParamSchema(
+        [
+            ParamSpec("pooling", DataType.string, "mean"),
+            ParamSpec("top_k", DataType.long, 3),
+            ParamSpec("threshold", DataType.double, 0.0),
+            ParamSpec("embedding", DataType.boolean, False),
+        ]
+    ),
 )
 
 
-def log_model(system_folder: Path, work: Path) -> str:
+def log_model(system_folder: Path, golden: Path, work: Path) -> str:
     """Logs the model of the active run.
 
     Args:
         system_folder: What `saved.save` wrote.
+        golden: What `golden.write` wrote.
         work: An empty folder to build the copy of the package in.
 
     Returns:
@@ -62,7 +88,7 @@ def log_model(system_folder: Path, work: Path) -> str:
             lambda: mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(PACKAGE / "scorer.py"),
-                artifacts={"package": str(package), "system": str(system_folder)},
+                artifacts={"package": str(package), "system": str(system_folder), "golden": str(golden)},
                 signature=SIGNATURE,
                 pip_requirements=[f"{name}=={metadata.version(name)}" for name in REQUIREMENTS],
             ),
@@ -73,30 +99,99 @@ def log_model(system_folder: Path, work: Path) -> str:
 
 
 def download_system(model: str, work: Path) -> Path:
-    """The folder that `saved.load` reads, of a logged model.
+    """The folder that `saved.load` reads, of a logged model; Args, Raises: as `download_model`."""
+    return download_model(model, work) / "artifacts" / "system"
+
+
+def download_model(model: str, work: Path) -> Path:
+    """A logged model as a local folder, which `mlflow.pyfunc` loads and predicts with.
 
     Args:
         model: A run id, or a URI (runs:/, models:/).
+        work: An empty folder to put it in, where it is not local already.
 
     Raises:
         InputError: No such run or model.
     """
     if not model:
         raise InputError("model= is missing; give the id of a training run, or a URI such as models:/name@alias.")
-    try:
-        uri = model if ":" in model else _model_of_run(model)
+    with _told(model):
+        uri = model if ":" in model else model_of_run(model)
         local = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(work / "model")))
+    if not (local / "artifacts" / "system").is_dir():
+        raise InputError(f"model={model} is not a model of this project.")
+    return local
+
+
+@contextlib.contextmanager
+def _told(model: str) -> Iterator[None]:
+    """Turns MLflow's exceptions into a sentence."""
+    try:
+        yield
     except MlflowException as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"model={model} cannot be loaded: {reason} Copy a run id from the MLflow UI.") from error
-    folder = local / "artifacts" / "system"
-    if not folder.is_dir():
-        raise InputError(f"model={model} is not a model of this project.")
-    return folder
 
 
-def _model_of_run(run_id: str) -> str:
+def model_of_run(run_id: str) -> str:
+    """URI of the model that a run has logged; raises InputError where it has none, MlflowException without the run."""
     uri = mlflow.get_run(run_id).data.tags.get("model_uri")
     if not uri:
         raise InputError(f"model={run_id}: that run logged no model; did its training finish?")
     return uri
+
+
+def load(folder: str) -> mlflow.pyfunc.PyFuncModel:
+    """The model of a folder that `download_model` gave, ready to predict."""
+    return mlflow.pyfunc.load_model(folder)
+
+
+def facts(folder: Path) -> tuple[dict[str, object], float]:
+    """Signature of a packaged model, and the size of its files in MB."""
+    signature = mlflow.models.Model.load(str(folder)).signature.to_dict()
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return signature, size / 1e6
+
+
+def repeat_golden(folder: Path, golden: Path, work: Path) -> dict[str, np.ndarray]:
+    """What a packaged model says of its golden clips in a fresh process that knows nothing of this checkout.
+
+    Returns:
+        labels (k,), proba (n, k), embedding (n, d), and speed, seconds of audio scored in a second.
+
+    Raises:
+        InputError: The model cannot be loaded there; the end of what it said is in the message.
+    """
+    out = work / "repeated.npz"
+    environment = {**os.environ, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
+    command = [sys.executable, "-I", str(Path(__file__).with_name("fresh.py")), str(folder), str(golden), str(out)]
+    done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, timeout=FRESH_SECONDS)
+    if done.returncode:
+        raise InputError(f"the packaged model fails in a fresh process: {done.stderr.strip()[-500:]}")
+    with np.load(out, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def spark_udf(session: Any, folder: Path, params: Mapping[str, Any]) -> Callable[..., Any]:
+    """A function of the column `path` for Spark's tables, whose result is the model's row."""
+    return mlflow.pyfunc.spark_udf(session, str(folder), params=dict(params), env_manager="local")
+
+
+def named(uri: str) -> tuple[str, str]:
+    """What a model is called and the run that trained it: aliases are resolved to a version, once.
+
+    Args:
+        uri: A run id, or a URI (runs:/, models:/).
+
+    Raises:
+        InputError: No such run or model.
+    """
+    match = re.fullmatch(r"models:/([^@/]+)(?:@([^/]+)|/(\d+))", uri)
+    with _told(uri):
+        if not match:
+            uri = uri if ":" in uri else model_of_run(uri)
+            return uri, mlflow.models.get_model_info(uri).run_id or ""
+        name, alias, version = match.groups()
+        client = MlflowClient()
+        found = client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, version)
+        return f"models:/{name}/{found.version}", found.run_id or ""

@@ -1,0 +1,271 @@
+"""Batch scoring: a library of audio to a table, a row a track, whatever its size and whatever interrupts it."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import itertools
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from . import library, saved
+from .audio.decode import AV_SUFFIXES, SUFFIXES
+from .data import corpora
+from .data.cache import atomic_write
+from .data.tracks import nfc
+from .errors import InputError
+from .journal import Journal
+from .judge import metrics
+from .library import Song
+from .track import model
+
+Progress = Callable[[int, int], None]
+ROWS = 1000
+TABLES = (".csv", ".parquet")
+SCHEMA = pa.schema(
+    [
+        ("track_id", pa.string()), ("path", pa.string()), ("artist", pa.string()), ("probability", pa.float64()),
+        ("top_artists", pa.list_(pa.string())), ("top_probabilities", pa.list_(pa.float64())),
+        ("clips", pa.int64()), ("seconds", pa.float64()), ("embedding", pa.list_(pa.float64())),
+        ("status", pa.string()), ("reason", pa.string()), ("label", pa.string()),
+        ("model", pa.string()), ("run_id", pa.string()),
+    ]
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreOptions:
+    """model: a URI or a run id; audio: a folder, a manifest or an S3 prefix; output: a .parquet or .csv file.
+
+    pooling, top_k, threshold, embedding: params of the model; engine: processes here, or Spark.
+    """
+
+    model: str = "models:/artist-classifier@champion"
+    audio: str = ""
+    output: str = ""
+    label: str = "artist"
+    pooling: Literal["mean", "vote", "vote50"] = "mean"
+    top_k: int = 3
+    threshold: float = 0.0
+    embedding: bool = False
+    engine: Literal["local", "spark"] = "local"
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.audio:
+            raise InputError("audio= is missing; give a folder, a manifest (.csv, .parquet) or s3://bucket/prefix.")
+        if Path(self.output).suffix.lower() not in TABLES:
+            raise InputError(f"output={self.output} must be the name of a .parquet or .csv file.")
+        if self.top_k < 1:
+            raise InputError(f"top_k={self.top_k} must be at least 1.")
+        if not 0 <= self.threshold <= 1:
+            raise InputError(f"threshold={self.threshold} must be from 0 to 1.")
+        if self.workers is not None and self.workers < 1:
+            raise InputError(f"workers={self.workers} must be at least 1; leave it out for one a core.")
+
+    @property
+    def file(self) -> Path:
+        return Path(self.output).expanduser()
+
+    @property
+    def processes(self) -> int:
+        return self.workers or os.cpu_count() or 1
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Those of the model's signature."""
+        return {name: getattr(self, name) for name in ("pooling", "top_k", "threshold", "embedding")}
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """The model that scores: what it is called, the run that trained it, its folder, its artists."""
+
+    name: str
+    run_id: str
+    folder: Path
+    classes: list[str]
+
+    @classmethod
+    def of(cls, uri: str, work: Path) -> Source:
+        """Args, Raises: as `track.model.download_model`."""
+        name, run_id = model.named(uri)
+        folder = model.download_model(name, work)
+        return cls(name, run_id, folder, saved.load_card(folder / "artifacts" / "system").classes)
+
+
+def songs_of(audio: str, label: str) -> Iterator[Song]:
+    """The files of a folder of any layout, or the tracks of a corpus with their labels.
+
+    Raises:
+        InputError: There is nothing there that can be scored.
+    """
+    folder = Path(audio).expanduser()
+    if not folder.is_dir():
+        corpus = corpora.load(audio)
+        return (Song(track.track_id, track.path, track.label(label)) for track in corpus.tracks)
+    found = _files(folder.resolve())
+    first = next(found, None)
+    if first is None:
+        known = " ".join(sorted(suffix.lstrip(".") for suffix in SUFFIXES))
+        raise InputError(f"audio={audio} holds no audio files ({known}).")
+    return itertools.chain([first], found)
+
+
+def _files(root: Path) -> Iterator[Song]:
+    """Folders are walked one by one: their files alone are in memory."""
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(folder, name)
+            if not name.startswith(".") and path.suffix.lower() in SUFFIXES | AV_SUFFIXES:
+                yield Song(nfc(path.relative_to(root).as_posix()), path)
+
+
+def score(options: ScoreOptions, source: Source, progress: Progress | None = None) -> dict[str, float]:
+    """Scores what has no answer yet, then writes the table; returns what was done, as metrics.
+
+    Raises:
+        InputError: Nothing is there to be scored, or the output cannot be written.
+    """
+    purpose = {"model": source.name, "audio": options.audio, "label": options.label}
+    purpose |= {name: str(value) for name, value in options.params.items()}
+    journal = Journal(options.file.with_name(f"{options.file.name}.partial"), purpose)
+    try:
+        journal.expect(songs_of(options.audio, options.label))
+        before, total = journal.counts()
+        began, done = time.perf_counter(), before
+        for song, answer in _answers(journal.waiting(), options, source):
+            journal.put(song, answer)
+            done += 1
+            if progress:
+                progress(done, total)
+        taken = time.perf_counter() - began
+        tallied = write(journal, options.file, source)
+    except BaseException:
+        journal.close()
+        raise
+    journal.delete()
+    speed = {"songs_per_minute": 60 * (total - before) / taken} if total > before else {}
+    return {"tracks": total, "tracks_resumed": before, "score_seconds": taken, **speed, **tallied}
+
+
+def _answers(songs: Iterator[Song], options: ScoreOptions, source: Source) -> Iterator[tuple[Song, dict[str, Any]]]:
+    if options.engine == "spark":
+        from . import spark
+
+        return spark.answers(songs, source.folder, options.params, options.processes)
+    return library.answers(songs, library.Request(source.folder, options.params, options.processes))
+
+
+# The table
+
+
+def write(journal: Journal, file: Path, source: Source) -> dict[str, float]:
+    """The rows of a journal in the order of ids, whole or not at all; returns how many are what."""
+    counts = {"tracks_failed": 0, "tracks_unknown": 0}
+    with atomic_write(file) as out:
+        writer = _parquet(out, source) if file.suffix.lower() == ".parquet" else _csv(out)
+        next(writer)
+        rows = journal.rows()
+        while batch := list(itertools.islice(rows, ROWS)):
+            counts["tracks_failed"] += sum(answer["status"] == library.ERROR for _, answer in batch)
+            counts["tracks_unknown"] += sum(a["artist"] is None and a["status"] != library.ERROR for _, a in batch)
+            writer.send([_row(song, answer, source) for song, answer in batch])
+        writer.close()
+    return counts
+
+
+def _row(song: Song, answer: Mapping[str, Any], source: Source) -> dict[str, Any]:
+    row = {name: answer[name] for name in SCHEMA.names if name in answer}
+    path = nfc(str(song.path))
+    return {"track_id": song.track_id, "path": path, **row, "label": song.label or None} | {
+        "model": source.name,
+        "run_id": source.run_id,
+    }
+
+
+def _parquet(out: io.BufferedWriter, source: Source) -> Iterator[None]:
+    named = {"model": source.name, "run_id": source.run_id}
+    with pq.ParquetWriter(out, SCHEMA.with_metadata(named)) as writer:
+        while True:
+            writer.write_table(pa.Table.from_pylist((yield), SCHEMA))
+
+
+def _csv(out: io.BufferedWriter) -> Iterator[None]:
+    """Lists are JSON in a cell."""
+    text = io.TextIOWrapper(out, encoding="utf-8", newline="", write_through=True)
+    writer = csv.DictWriter(text, SCHEMA.names)
+    writer.writeheader()
+    try:
+        while True:
+            writer.writerows({k: _cell(v) for k, v in row.items()} for row in (yield))
+    finally:
+        text.detach()
+
+
+def _cell(value: object) -> object:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
+
+
+# Against labels
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """y_true, y_pred (n,) of the songs whose label the model knows; strangers, failed: songs left out."""
+
+    y_true: np.ndarray
+    y_pred: np.ndarray
+    strangers: int
+    failed: int
+
+    def metrics(self) -> dict[str, float]:
+        named = {f"score_song_{name}": value for name, value in metrics.label_scores(self.y_true, self.y_pred).items()}
+        sizes = {"score_songs": len(self.y_true), "score_songs_of_others": self.strangers}
+        return {**named, **sizes, "score_songs_failed": self.failed}
+
+    def confusion(self, classes: list[str]) -> pd.DataFrame:
+        """Counts of predicted (column) by true artist (row)."""
+        counts = metrics.confusion(self.y_true, self.y_pred, len(classes))
+        return pd.DataFrame(counts, index=pd.Index(classes, name="true"), columns=classes)
+
+
+def judged(file: Path, classes: list[str]) -> Judged | None:
+    """The labelled rows of a table that `score` wrote, None without any; first guesses count at any threshold."""
+    number = {name: i for i, name in enumerate(classes)}
+    y_true, y_pred, strangers, failed = [], [], 0, 0
+    for row in _labelled(file):
+        if row["label"] not in number:
+            strangers += 1
+        elif row["status"] == library.ERROR:
+            failed += 1
+        else:
+            y_true.append(number[row["label"]])
+            y_pred.append(number[row["top_artists"][0]])
+    if not y_true:
+        return None
+    return Judged(np.array(y_true), np.array(y_pred), strangers, failed)
+
+
+def _labelled(file: Path) -> Iterator[dict[str, Any]]:
+    columns = ["label", "status", "top_artists"]
+    if file.suffix.lower() == ".parquet":
+        with pq.ParquetFile(file) as table:
+            for batch in table.iter_batches(ROWS, columns=columns):
+                yield from (row for row in batch.to_pylist() if row["label"])
+        return
+    with file.open(encoding="utf-8", newline="") as text:
+        for row in csv.DictReader(text):
+            if row["label"]:
+                yield {**row, "top_artists": json.loads(row["top_artists"])}

@@ -1,0 +1,82 @@
+"""Work spread over processes, whatever single items do to them."""
+
+from __future__ import annotations
+
+import concurrent.futures as futures
+import multiprocessing
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+def spread(
+    tasks: Iterable[Task],
+    function: Callable[[Task], Result],
+    workers: int,
+    setup: Callable[..., None],
+    arguments: tuple[Any, ...],
+) -> Iterator[tuple[Task, Result | None]]:
+    """Each task with its result, in the order in which they are done; few are held at a time.
+
+    A task that is in flight when a process dies is tried once more, alone; None is the result of one that kills again.
+
+    Args:
+        setup: Called with `arguments` in every new process.
+    """
+    tasks, left = iter(tasks), True
+    while left:
+        suspects: deque[Task] = deque()
+        left = yield from _until_crash(tasks, suspects, function, workers, setup, arguments)
+        while suspects:
+            guilty: deque[Task] = deque()
+            alone = iter([suspects.popleft()])
+            yield from _until_crash(alone, guilty, function, 1, setup, arguments)
+            yield from ((task, None) for task in guilty)
+
+
+def _until_crash(
+    tasks: Iterator[Task],
+    crashed: deque[Task],
+    function: Callable[[Task], Result],
+    workers: int,
+    setup: Callable[..., None],
+    arguments: tuple[Any, ...],
+) -> Iterator[tuple[Task, Result]]:
+    """Returns whether tasks may be left: a process has died, and those then in flight are in `crashed`."""
+    running: dict[futures.Future[Result], Task] = {}
+    context = multiprocessing.get_context("spawn")
+    with futures.ProcessPoolExecutor(workers, context, _start, (setup, arguments)) as pool:
+        while True:
+            while not crashed and len(running) < 2 * workers:
+                task = next(tasks, None)
+                if task is None:
+                    break
+                try:
+                    running[pool.submit(function, task)] = task
+                except BrokenProcessPool:
+                    crashed.append(task)
+            if not running:
+                return bool(crashed)
+            for future in futures.wait(running, return_when=futures.FIRST_COMPLETED).done:
+                task = running.pop(future)
+                try:
+                    yield task, future.result()
+                except BrokenProcessPool:
+                    crashed.append(task)
+
+
+def _start(setup: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    """Of a new process: it ends with the one that started it, even where that is killed."""
+    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
+    setup(*arguments)
+
+
+def _end_with(parent: Any) -> None:
+    parent.join()
+    os._exit(1)

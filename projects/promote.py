@@ -1,0 +1,64 @@
+"""Entry point promote: a trained run becomes a version of the registered model, and champion if it passes the gates."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+# Spawned workers import this module again: the library is imported where it is used.
+from . import cli
+
+USAGE = """mlflow run . -e promote -P run_id=<run of train>    or  -P experiment_name=<name> [-P metric=val_song_f1]
+mlflow run . -e promote -P action=history | -P action=rollback
+name (artist-classifier) policy (registry/policy.yaml) data (the candidate's corpus) dry_run workers"""
+
+
+def run(flags: Mapping[str, str], run) -> None:
+    from .artists import promotion
+    from .artists.settings import resolve
+
+    settings = resolve((promotion.PromoteOptions,), flags)
+    run.params({name: settings[name] for name in settings.values})
+    options = settings.make(promotion.PromoteOptions)
+    with tempfile.TemporaryDirectory() as folder:
+        {"promote": _promote, "history": _history, "rollback": _rollback}[options.action](options, run, Path(folder))
+
+
+def _promote(options, run, work: Path) -> None:
+    from .artists import promotion
+    from .artists.show import verdict
+    from .artists.track import candidates
+
+    run_id = options.run_id or candidates.best_run(options.experiment_name, options.metric)
+    candidate = promotion.Candidate(run_id, *candidates.fetch(run_id, work / "candidate"))
+    outcome = promotion.promote(options, candidate, work)
+    text = verdict.outcome_text(outcome, options.name, run_id)
+    run.metrics({name: value for name, value in outcome.numbers.items() if value == value})
+    run.tags({"role": outcome.verdict.role, "version": outcome.version or "none", "candidate_run_id": run_id})
+    run.description(f"```\n{text}\n```")
+    print("\n" + text)
+
+
+def _history(options, run, work: Path) -> None:
+    from .artists import promotion
+    from .artists.show import verdict
+    from .artists.track.registry import Registry
+
+    steps = promotion.steps_of(Registry(options.name))
+    run.table(verdict.history_table(steps), "history.csv")
+    print("\n" + verdict.history_text(steps, options.name))
+
+
+def _rollback(options, run, work: Path) -> None:
+    from .artists import promotion
+
+    decision = promotion.rollback(options)
+    run.tags({"version": decision.version, "role": "champion"})
+    said = "would be" if options.dry_run else "is"
+    print(f"\nVersion {decision.version} of {options.name} {said} the champion again; before: {decision.against}.")
+
+
+if __name__ == "__main__":
+    sys.exit(cli.main(run, USAGE))

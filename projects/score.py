@@ -1,0 +1,66 @@
+"""Entry point score: every file of a library gets a row: who made it, how sure, or why it cannot be told."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+# Spawned workers import this module again: the library is imported where it is used.
+from . import cli
+
+# Larger tables stay where they are.
+SMALL = 20e6
+USAGE = """mlflow run . -e score -P audio=<folder, manifest or s3://bucket/prefix> -P output=<file>.parquet
+model (models:/artist-classifier@champion) pooling top_k threshold embedding   what is asked
+label engine (local, spark) workers                                            truth, where a manifest has it; how
+A scoring that was interrupted goes on where it was when the same command is given again."""
+
+
+def run(flags: Mapping[str, str], run) -> None:
+    from .artists import batch
+    from .artists.settings import resolve
+
+    settings = resolve((batch.ScoreOptions,), flags)
+    run.params({name: settings[name] for name in settings.values})
+    options = settings.make(batch.ScoreOptions)
+    with tempfile.TemporaryDirectory() as folder:
+        source = batch.Source.of(options.model, Path(folder))
+        run.tags({"model_uri": source.name, "train_run_id": source.run_id})
+        done = batch.score(options, source, cli.progress_bar("score"))
+        run.metrics(done)
+        report = Path(folder, "report")
+        report.mkdir()
+        _judge(options, source, run, report)
+        if options.file.stat().st_size < SMALL:
+            (report / options.file.name).write_bytes(options.file.read_bytes())
+        run.folder(report)
+    print(
+        f"\n{options.file}: {done['tracks']:.0f} tracks by {source.name}, {done['tracks_resumed']:.0f} of them scored "
+        f"before, {done['tracks_failed']:.0f} could not be read, {done['tracks_unknown']:.0f} unknown."
+    )
+
+
+def _judge(options, source, run, report: Path) -> None:
+    """Metrics and confusion matrix, where the table carries labels."""
+    from .artists import batch
+    from .artists.show import figures
+
+    judged = batch.judged(options.file, source.classes)
+    if judged is None:
+        return
+    said = judged.metrics()
+    run.metrics(said)
+    matrix = judged.confusion(source.classes)
+    matrix.to_csv(report / "confusion_song.csv")
+    figure = figures.confusion_figure(matrix.to_numpy(), source.classes, f"{Path(options.audio).name}, song level")
+    (report / "confusion_song.png").write_bytes(figures.figure_bytes(figure))
+    print(
+        f"\nSong F1 {said['score_song_f1']:.3f}, accuracy {said['score_song_accuracy']:.3f} over "
+        f"{said['score_songs']:.0f} labelled songs."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(cli.main(run, USAGE))

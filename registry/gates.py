@@ -1,0 +1,136 @@
+"""What a candidate must show: evidence and policy in, a verdict out. Numbers alone: no model, no audio, no store."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+CHAMPION, CHALLENGER, REFUSED = "champion", "challenger", "refused"
+
+
+class PolicyError(ValueError):
+    """The policy says something that cannot be followed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Gate:
+    """A number of the evidence and its bounds."""
+
+    name: str
+    min: float = -math.inf
+    max: float = math.inf
+
+    def holds(self, value: float | None) -> bool:
+        """False too for what was not measured and for NaN."""
+        return value is not None and self.min <= value <= self.max
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """A gate and the number that did not pass it; None: not measured."""
+
+    gate: Gate
+    value: float | None
+
+    def __str__(self) -> str:
+        said = "not measured" if self.value is None else f"{self.value:.4g}"
+        bounds = [(word, bound) for word, bound in (("at least", self.gate.min), ("at most", self.gate.max))]
+        wanted = " and ".join(f"{word} {bound:.4g}" for word, bound in bounds if math.isfinite(bound))
+        return f"{self.gate.name}: {said}, {wanted} is needed"
+
+
+@dataclasses.dataclass(frozen=True)
+class Policy:
+    """floors: of every model; rivalry: gates against a champion; the rest is how the two are compared."""
+
+    floors: tuple[Gate, ...]
+    rivalry: tuple[Gate, ...]
+    statistic: str
+    min_songs: int
+    min_artist_songs: int
+    digest: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """role: what the candidate becomes; failures: gates it did not pass; not_comparable: why it was not compared."""
+
+    role: str
+    failures: tuple[Failure, ...] = ()
+    not_comparable: str = ""
+
+    @property
+    def reason(self) -> str:
+        said = [str(failure) for failure in self.failures]
+        said += [f"not comparable with the champion: {self.not_comparable}"] if self.not_comparable else []
+        return "; ".join(said) or "passed every gate"
+
+
+def policy_of(values: Mapping[str, Any]) -> Policy:
+    """The policy that a mapping, as read from policy.yaml, describes.
+
+    Raises:
+        PolicyError: A part is missing or unknown, a bound is no number, or a gate has none.
+    """
+    expected = {"floors", "against_champion", "comparison"}
+    if not isinstance(values, Mapping) or set(values) != expected:
+        raise PolicyError(f"the policy must have the parts {', '.join(sorted(expected))} and no others")
+    comparison = dict(values["comparison"] or {})
+    wanted = {"statistic": str, "min_songs": int, "min_artist_songs": int}
+    wrong = set(comparison) ^ set(wanted) or {n for n, kind in wanted.items() if type(comparison[n]) is not kind}
+    if wrong:
+        raise PolicyError(f"comparison needs statistic (text), min_songs and min_artist_songs (whole numbers): {wrong}")
+    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+    return Policy(_gates(values["floors"]), _gates(values["against_champion"]), **comparison, digest=digest)
+
+
+def judge(policy: Policy, evidence: Mapping[str, float], *, rival: bool, not_comparable: str = "") -> Verdict:
+    """What becomes of a candidate.
+
+    Args:
+        evidence: Numbers by name; those of the comparison are there when it was made.
+        rival: Whether there is a champion to be compared with.
+        not_comparable: Why no comparison could be made.
+
+    Returns:
+        Champion for the first that passes the floors and for one that passes every gate; challenger for one that
+        does not, where there is a champion; refused where there is none.
+    """
+    gates = policy.floors + (policy.rivalry if rival and not not_comparable else ())
+    failures = tuple(
+        Failure(gate, evidence.get(gate.name)) for gate in gates if not gate.holds(evidence.get(gate.name))
+    )
+    why = not_comparable if rival else ""
+    passed = not failures and not why
+    return Verdict(CHAMPION if passed else CHALLENGER if rival else REFUSED, failures, why)
+
+
+def recall_drop(
+    champion: Mapping[str, float], candidate: Mapping[str, float], songs: Mapping[str, int], least: int
+) -> tuple[float, dict[str, float]]:
+    """Largest fall of an artist's recall among those with at least `least` songs, and the falls of the others.
+
+    Args:
+        champion, candidate: Recall by artist.
+        songs: Test songs by artist.
+    """
+    drops = {artist: champion[artist] - candidate[artist] for artist, count in songs.items() if count}
+    gated = [drop for artist, drop in drops.items() if songs[artist] >= least]
+    reported = {artist: drop for artist, drop in drops.items() if songs[artist] < least and drop > 0}
+    return max(gated, default=0.0), reported
+
+
+def _gates(lines: Mapping[str, Any] | None) -> tuple[Gate, ...]:
+    gates = []
+    for name, bounds in (lines or {}).items():
+        if not isinstance(bounds, Mapping) or not bounds or set(bounds) - {"min", "max"}:
+            raise PolicyError(f"gate {name} needs {{min: number}}, {{max: number}} or both, not {bounds}")
+        for bound in bounds.values():
+            if isinstance(bound, bool) or not isinstance(bound, int | float) or not math.isfinite(bound):
+                raise PolicyError(f"gate {name}: {bound} is no number")
+        gates.append(Gate(name, **{word: float(bound) for word, bound in bounds.items()}))
+    return tuple(gates)
