@@ -48,14 +48,14 @@ def _measured(options, run, folder: Path) -> list:
 
     bar = cli.progress_bar("features")
     figures = []
-    if any(options.measures(part) for part in ("features", "workers", "memory")):
+    if any(options.measures(part) for part in ("features", "workers")):
         y = sound.concatenated(corpora.load(options.data, bar), options.minutes)
     if options.measures("features"):
         figures += speed.features(y, options.repeats, folder / "features")
     if options.measures("workers"):
         figures += speed.workers(y, options.repeats, folder / "workers")
     if options.measures("memory"):
-        figures += memory.memory(y, options.tracks, folder / "memory")
+        figures += memory.memory(options.minutes, options.tracks, folder / "memory")
     if options.measures("epoch") or options.measures("mlflow"):
         from .artists.bench import training  # loads Keras, which takes seconds
 

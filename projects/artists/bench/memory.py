@@ -10,7 +10,6 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import psutil
 
 from ..errors import InputError
@@ -19,16 +18,18 @@ from .figure import Figure
 
 TIMES = 10
 GROWTH = 1.1
+# Minutes of a song: longer ones would fill the disk, not the memory.
+LONGEST = 2.0
 ROOT = Path(__file__).resolve().parents[3]
 SECONDS_BETWEEN = 0.05
 ARTISTS, ALBUMS = 2, 3
 TRAINING = {"split": "album", "clip": "10", "epochs": "1", "log_audio": "true"}
 
 
-def memory(y: np.ndarray, tracks: int, folder: Path) -> list[Figure]:
+def memory(minutes: float, tracks: int, folder: Path) -> list[Figure]:
     """Peak of private memory of featurize, train and evaluate, their workers included, on 1 and 10 times `tracks`."""
-    song = sound.write_mono(folder / "song.mp3", y, format="MP3")
-    peaks = {times: _commands(_corpus(song, folder / f"{times}x", tracks * times)) for times in (1, TIMES)}
+    minutes = min(minutes, LONGEST)
+    peaks = {times: _commands(_corpus(folder / f"{times}x", tracks * times, minutes)) for times in (1, TIMES)}
     figures = []
     for verb, large in peaks[TIMES].items():
         small = peaks[1][verb]
@@ -38,14 +39,15 @@ def memory(y: np.ndarray, tracks: int, folder: Path) -> list[Figure]:
     return figures
 
 
-def _corpus(song: Path, folder: Path, count: int) -> Path:
-    """A manifest of `count` songs of the same music, dealt to artists and albums."""
+def _corpus(folder: Path, count: int, minutes: float) -> Path:
+    """A manifest of `count` songs, dealt to artists and albums."""
     table = folder / "tracks.csv"
-    paths = sound.copies(song, folder, count)
+    folder.mkdir(parents=True)
     with table.open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(("path", "artist", "album"))
-        for i, path in enumerate(paths):
+        for i in range(count):
+            path = sound.write_mono(folder / f"{i:04d}.flac", sound.tune(minutes, i), format="FLAC")
             rows.writerow((path.name, f"artist {i % ARTISTS}", f"album {i // ARTISTS % ALBUMS}"))
     return table
 
