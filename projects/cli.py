@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,65 +17,111 @@ from tqdm import tqdm
 from .artists.errors import InputError
 
 if TYPE_CHECKING:
+    from .artists.data.tracks import Progress
     from .artists.track.runs import Run
 
 Work = Callable[[Mapping[str, str], "Run"], Any]
 
 
-def main(work: Work, usage: str, argv: Sequence[str] | None = None) -> int:
+def main(work: Work, usage: str, argv: Sequence[str] | None = None, *, tracked: bool = True) -> int:
     """Runs a verb inside an MLflow run.
 
     Args:
         work: Called with the flags, as text, and the run.
         usage: What `--help` prints.
+        tracked: False for a verb that needs no run; it is called with None.
 
     Returns:
-        Exit status: 0, 1 for an error, 130 for Ctrl-C.
+        Exit status: 0, 1 for an error, 130 for Ctrl-C, 143 for SIGTERM.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     if argv[:1] in (["--help"], ["-h"]):
         print(usage)
         return 0
     _environment()
-    from .artists.settings import parse_flags
-    from .artists.track import runs
+    with Interruption() as interruption:
+        from .artists.settings import parse_flags
+        from .artists.track import runs
 
-    try:
-        with runs.start() as run:
-            try:
-                work(parse_flags(argv), run)
-            except InputError as error:
-                run.description(f"Failed: {error}")
+        try:
+            with runs.start() if tracked else contextlib.nullcontext() as run:
+                interruption.allow()
+                try:
+                    work(parse_flags(argv), run)
+                except InputError as error:
+                    if run:
+                        run.description(f"Failed: {error}")
+                    raise
+        except InputError as error:
+            if os.environ.get("ARTISTS_TRACEBACK"):
                 raise
-    except InputError as error:
-        if os.environ.get("ARTISTS_TRACEBACK"):
-            raise
-        print(f"\nerror: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nInterrupted; the run is marked KILLED.", file=sys.stderr)
-        return 130
+            print(f"\nerror: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print("\nInterrupted" + ("; the run is marked KILLED." if tracked else "."), file=sys.stderr)
+            return 128 + (interruption.signal or signal.SIGINT)
     return 0
 
 
-def progress_bar(name: str) -> Callable[[int, int], None]:
-    """A bar for (done, total) calls; it appears with the first and ends when all is done."""
-    bars: list[tqdm] = []
+class Interruption:
+    """Ctrl-C and SIGTERM raise KeyboardInterrupt once, after `allow`, so that the run can end in order.
 
-    def show(done: int, total: int) -> None:
-        if not bars:
-            bars.append(tqdm(desc=name, total=total, unit=" tracks", mininterval=0.5, dynamic_ncols=True))
-        bars[0].update(done - bars[0].n)
+    `mlflow run` gets Ctrl-C too, sends its child SIGTERM a quarter of a second later and waits for it: what comes after
+    the first signal is ignored, unless a user presses Ctrl-C again after a second.
+    """
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self._allowed, self._at, self._old = False, 0.0, {}
+
+    def __enter__(self) -> Interruption:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._old[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+
+    def allow(self) -> None:
+        """From here on there is a run to end; raises what came before, while MLflow was imported."""
+        self._allowed = True
+        if self.signal:
+            raise KeyboardInterrupt
+
+    def _handle(self, number: int, frame: object) -> None:
+        if self.signal is None:
+            self.signal, self._at = number, time.monotonic()
+            if self._allowed:
+                raise KeyboardInterrupt
+        elif number == signal.SIGINT and time.monotonic() > self._at + 1:
+            raise KeyboardInterrupt
+
+
+def progress_bar(name: str) -> Progress:
+    """A bar for (done, total) calls, and one of its own for each other `what`; it ends when all is done."""
+    bars: dict[str, tqdm] = {}
+
+    def show(done: int, total: int, what: str = name, /) -> None:
+        if what not in bars:
+            bars[what] = tqdm(desc=what, total=total, unit=" tracks", mininterval=0.5, dynamic_ncols=True)
+        bars[what].update(done - bars[what].n)
         if done == total:
-            bars[0].close()
+            bars[what].close()
 
     return show
 
 
 def _environment() -> None:
-    """Read by TensorFlow and MLflow when they are imported: quiet, and GPU memory taken as it is needed."""
+    """Read by TensorFlow and MLflow: quiet, GPU memory taken as it is needed, and requests that end.
+
+    MLflow would repeat a request for minutes; track/ repeats what it asks itself, and knows what may be repeated.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("projects").setLevel(logging.INFO)

@@ -1,4 +1,4 @@
-"""Entry point main: featurize, train and evaluate, each a run of its own below this one."""
+"""Entry point main: check, featurize, train and evaluate, each a run of its own below this one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ def run(flags: Mapping[str, str], run) -> None:
     settings = train_settings(flags)
     run.params(settings.values)
     known = field_names(DataOptions, FeatureConfig)
-    _step("featurize", {name: value for name, value in settings.given(known).items()})
+    _step("check", settings.given([*known, "seed"]))
+    _step("featurize", settings.given(known))
     trained = _step("train", dict(flags))
     evaluated = _step("evaluate", {"model": trained})
     run.tags({"train_run_id": trained, "evaluate_run_id": evaluated})

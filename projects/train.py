@@ -25,15 +25,26 @@ A flag beats the config file, which beats the recipe, which beats the model's de
 
 def run(flags: Mapping[str, str], run) -> None:
     """Trains, evaluates on the best weights, and logs the model."""
+    if flags.get("resume"):
+        flags = _resumed(flags, run)
+    try:
+        _train(flags, run)
+    except KeyboardInterrupt:
+        go_on = f"mlflow run . -e train -P resume={run.run_id}"
+        print(f"\nWhat it has learned is kept. To go on: {go_on}", file=sys.stderr)
+        run.tags({"resume_with": go_on})
+        raise
+
+
+def _train(flags: Mapping[str, str], run) -> None:
     from .artists import experiment, pipeline, results
     from .artists.audio.features import FeatureConfig
     from .artists.learn import device
     from .artists.settings import DataOptions, train_settings
     from .artists.systems import find
 
-    if flags.get("resume"):
-        flags = _resumed(flags, run)
     settings = train_settings(flags)
+    _refuse_resume_in_file(settings)
     run.params(settings.values)
     options = settings.make(DataOptions)
     find(settings["model"]).check_input(options.clip, settings.make(FeatureConfig))
@@ -52,13 +63,30 @@ def run(flags: Mapping[str, str], run) -> None:
 
 
 def _resumed(flags: Mapping[str, str], run) -> Mapping[str, str]:
-    """The parameters of the run that is to go on; what its configuration file set is among them."""
+    """The parameters of the run that is to go on.
+
+    What its configuration file set is among them, unless it died before it logged more than `mlflow run` had.
+    """
     from .artists.errors import InputError
+    from .artists.learn.training import Training
+    from .artists.settings import field_names
 
     others = sorted(set(flags) - {"resume"})
     if others:
         raise InputError(f"resume keeps the parameters of the old run; leave out {', '.join(others)}.")
-    return {name: value for name, value in run.resume(flags["resume"]).items() if name != "config"}
+    old = run.resume(flags["resume"])
+    whole = set(field_names(Training)) <= set(old)
+    return {name: value for name, value in old.items() if name != "resume" and not (whole and name == "config")}
+
+
+def _refuse_resume_in_file(settings) -> None:
+    from .artists.errors import InputError
+
+    if settings["resume"]:
+        raise InputError(
+            f"resume={settings['resume']} stands in {settings['config']}; resume is a flag alone, "
+            f"which takes everything else from the old run: mlflow run . -e train -P resume={settings['resume']}"
+        )
 
 
 if __name__ == "__main__":

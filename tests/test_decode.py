@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -270,3 +271,59 @@ def test_m4a_crops_and_refuses(tmp_path):
     for name, reason in (("bad.m4a", "Invalid data"), ("none.m4a", "no such file"), ("folder.m4a", "a folder")):
         with pytest.raises(DecodeError, match=reason):
             read_audio(tmp_path / name, SR)
+
+
+@pytest.mark.parametrize(
+    ("rate", "readable"), [(1, False), (999, False), (1000, True), (192_000, True), (2_000_000, False)]
+)
+def test_a_rate_that_no_music_has_is_refused_before_anything_is_resampled(tmp_path, rate, readable):
+    """At 1 Hz these five seconds' worth of samples would become 22 hours."""
+    path = tmp_path / "odd.wav"
+    soundfile.write(path, np.full(80_000, 0.1, np.float32), rate, subtype="FLOAT")
+    if readable:
+        assert len(read_audio(path, SR)) == math.ceil(80_000 * SR / rate)
+    else:
+        with pytest.raises(DecodeError, match=f"says {rate} samples a second"):
+            read_audio(path, SR)
+
+
+def test_a_length_that_the_header_does_not_know_is_read_to_the_end(written, monkeypatch):
+    """As of a stream: libsndfile then claims 2**63 - 1 frames."""
+    path = written("flac", 44100, 2)
+    expected = read_audio(path, SR)
+    monkeypatch.setattr(soundfile.SoundFile, "frames", property(lambda self: 2**63 - 1))
+    monkeypatch.setattr(decode, "LONGEST_CLAIM_SECONDS", 0.01)
+    np.testing.assert_array_equal(read_audio(path, SR), expected)
+
+
+PEAK = """
+import sys
+from pathlib import Path
+import numpy as np
+from projects.artists.audio.decode import read_audio
+from projects.artists.audio.features import FeatureConfig, log_mel
+
+def mb(name):
+    line = next(line for line in open("/proc/self/status") if line.startswith(name))
+    return int(line.split()[1]) / 1024
+
+log_mel(np.ones(16000, np.float32), FeatureConfig())
+before = mb("VmRSS")
+log_mel(read_audio(Path(sys.argv[1]), 16000), FeatureConfig())
+print(mb("VmHWM") - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_long_file_is_held_once_mono_at_the_rate_wanted(tmp_path, tone):
+    """Five minutes of 44.1 kHz stereo are 106 MB as float32, 53 as mono, 19 at 16 kHz, and their features 5."""
+    path = tmp_path / "long.wav"
+    with soundfile.SoundFile(path, "w", 44100, 2) as file:
+        second = tone(seconds=1, sr=44100, channels=2)
+        for _ in range(300):
+            file.write(second)
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, str(path)], capture_output=True, text=True, cwd=Path(__file__).parents[1]
+    )
+    assert done.returncode == 0, done.stderr
+    assert 15 < float(done.stdout) < 45

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
+from pathlib import Path
 
 import librosa
 import numpy as np
@@ -13,6 +16,7 @@ from projects.artists.audio.decode import read_audio
 from projects.artists.audio.features import FeatureConfig, log_mel, mel_filters, mel_frequencies, mel_power
 from projects.artists.errors import InputError
 
+PROJECT = Path(__file__).parents[1]
 DEFAULT = FeatureConfig()
 # dB; what REFERENCE asks for. Another float32 FFT alone differs by up to 5e-4.
 TOLERANCE = 1e-3
@@ -101,6 +105,29 @@ def test_equals_the_definition_in_double_precision(tone):
     for mel_scale in ("slaney", "htk"):
         config = FeatureConfig(mel_scale=mel_scale)
         assert np.abs(log_mel(y, config) - double_log_mel(y, config)).max() < TOLERANCE
+
+
+@pytest.mark.filterwarnings("ignore:Empty filters")
+@pytest.mark.parametrize("mel_scale", ["slaney", "htk"])
+@pytest.mark.parametrize(
+    "sizes", [(16000, 2048, 128), (22050, 1023, 40), (44100, 512, 229), (1500, 256, 20), (8000, 64, 1)]
+)
+def test_filters_and_bands_are_those_of_librosa(sizes, mel_scale):
+    sr, n_fft, n_mels = sizes
+    config = FeatureConfig(sr=sr, n_fft=n_fft, n_mels=n_mels, mel_scale=mel_scale)
+    expected = librosa.filters.mel(sr=sr, n_fft=n_fft, n_mels=n_mels, htk=mel_scale == "htk")
+    np.testing.assert_allclose(mel_filters(config), expected, rtol=1e-5, atol=1e-9)
+    centres = librosa.mel_frequencies(n_mels + 2, fmax=sr / 2, htk=mel_scale == "htk")[1:-1]
+    np.testing.assert_allclose(mel_frequencies(config), centres, rtol=1e-12)
+
+
+def test_a_worker_starts_without_librosa_and_what_else_takes_long_to_import():
+    code = "import sys, projects.artists.data.featurize, projects.artists.audio.features as f, numpy as np\n"
+    code += "f.log_mel(np.ones(9999, 'f4'), f.FeatureConfig()); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PROJECT)
+    loaded = set(done.stdout.split())
+    slow = {"librosa", "numba", "scipy.signal", "pandas", "keras", "mlflow", "boto3"}
+    assert "scipy.fft" in loaded and not loaded & slow
 
 
 @pytest.mark.filterwarnings("ignore:n_fft=2048 is too large")

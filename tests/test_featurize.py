@@ -240,7 +240,7 @@ class FakePool:
     def __exit__(self, *error):
         assert not self.flying
 
-    def submit(self, function, path, store):
+    def submit(self, function, path, store, audits):
         if self.broken:
             raise BrokenProcessPool
         future = futures.Future()

@@ -204,18 +204,22 @@ def test_a_killed_training_goes_on_in_its_own_run_without_logging_an_epoch_twice
     finished = client.get_run(old)
     assert finished.info.status == "FINISHED" and "test_song_f1" in finished.data.metrics
     assert [row.step for row in client.get_metric_history(old, "epoch_loss")] == list(range(4))
+    assert not (folder / "cache" / "checkpoints" / f"{old}.npz").exists() and not list(
+        (folder / "cache" / "outbox").iterdir()
+    )
     whole = mlflow_run(place, "train", **wanted)
     for name in ("epoch_loss", "test_clip_log_loss", "test_song_f1"):
         assert finished.data.metrics[name] == pytest.approx(whole.run.data.metrics[name], abs=1e-4), name
 
 
-def test_main_runs_featurize_train_and_evaluate_below_it(place):
+def test_main_runs_check_featurize_train_and_evaluate_below_it(place):
     done = mlflow_run(place, "main", data=place[1], clip=1, epochs=1, split="song")
     assert done.returncode == 0, done.stdout + done.stderr
     parent = next(run for run in runs(place) if run.data.tags["mlflow.project.entryPoint"] == "main")
     below = [run for run in runs(place) if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
     points = sorted(run.data.tags["mlflow.project.entryPoint"] for run in below)
-    assert points == ["evaluate", "featurize", "train"] and all(r.info.status == "FINISHED" for r in [parent, *below])
+    assert points == ["check", "evaluate", "featurize", "train"]
+    assert all(run.info.status == "FINISHED" for run in [parent, *below])
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def side(folder, songs_a_class, length, *, seed):
         np.save(path, (rng.normal(-30, 15, (2 * length + 1, 128)) - bands).astype(np.float32))
         entries.append(Entry(path.stem, 2 * length + 1, path))
         y.append(i % CLASSES)
-    return make_clips(entries, y, length, NAMES)[0]
+    return make_clips(entries, y, length, classes=NAMES)[0]
 
 
 @dataclasses.dataclass

@@ -53,7 +53,7 @@ def test_probabilities_of_sets_are_those_of_independent_tags_given_that_a_set_ex
         path = tmp_path / f"{i}.npy"
         np.save(path, rng.gamma(1, 0.2 + 0.1 * y[i], (130, 128)).astype(np.float32))
         entries.append(Entry(path.stem, 130, path))
-    train = make_clips(entries, y, 129, CLASSES)[0]
+    train = make_clips(entries, y, 129, classes=CLASSES)[0]
     system, seen = systems.find("tag_dcnn")(), []
     system.fit(train, train, 3, Training(epochs=1, batch_size=6), Hooks(on_epoch=lambda e, logs: seen.append(logs)))
     proba, embedding = system.scores([train.read(slice(None))])

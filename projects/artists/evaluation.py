@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,7 @@ class SideScores:
     """A side's clips and songs with their probabilities.
 
     proba (n_clips, k), embedding (n_clips, d);
-    song_ids (n_songs,) positions that have clips, song_proba (n_songs, k) mean over clips, song_y (n_songs,).
+    song_ids (n_songs,) positions that have clips, song_proba (n_songs, k) by the pooling, song_y (n_songs,).
     """
 
     clips: ClipSet
@@ -44,10 +44,16 @@ class SideScores:
     song_y: np.ndarray
 
     @classmethod
-    def of(cls, system: System, clips: ClipSet) -> SideScores:
+    def of(cls, system: System, clips: ClipSet, method: str = "mean") -> SideScores:
+        """`method`: one of `pooling.POOLINGS`."""
         proba, embedding = system.scores(clips.batches_of(system.unit))
-        song_ids, song_proba = pooling.mean_probability(proba, clips.songs)
-        return cls(clips, proba, embedding, song_ids, song_proba, _song_truth(clips))
+        return dataclasses.replace(cls.of_proba(clips, proba, method), embedding=embedding)
+
+    @classmethod
+    def of_proba(cls, clips: ClipSet, proba: np.ndarray, method: str = "mean") -> SideScores:
+        """Of probabilities alone; embedding is (n_clips, 0)."""
+        song_ids, song_proba = pooling.song_probabilities(proba, clips.songs, method)
+        return cls(clips, proba, np.empty((len(proba), 0)), song_ids, song_proba, _song_truth(clips))
 
     def metrics(self, side: str, *, seed: int) -> dict[str, float]:
         """All metrics of a side by the names of the README."""
@@ -70,12 +76,14 @@ def _song_truth(clips: ClipSet) -> np.ndarray:
     return clips.y[np.unique(clips.songs, return_index=True)[1]]
 
 
-def validation_scores(clips: ClipSet, proba: np.ndarray) -> dict[str, float]:
-    """What a training shows after each epoch."""
-    _, song_proba = pooling.mean_probability(proba, clips.songs)
-    song_y = _song_truth(clips)
-    f1 = metrics.METRICS["f1"]
-    return {"val_clip_f1": f1(clips.y, proba), "val_song_f1": f1(song_y, song_proba)}
+def validation_scores(
+    clips: ClipSet, proba: np.ndarray, method: str = "mean", names: Sequence[str] = ("f1",)
+) -> dict[str, float]:
+    """What a training shows after each epoch: metrics `names` of clips and of songs, pooled by `method`."""
+    _, song_proba = pooling.song_probabilities(proba, clips.songs, method)
+    song_y, chosen = _song_truth(clips), [(name, metrics.METRICS[name]) for name in names]
+    scores = {f"val_clip_{name}": metric(clips.y, proba) for name, metric in chosen}
+    return scores | {f"val_song_{name}": metric(song_y, song_proba) for name, metric in chosen}
 
 
 def trivial_metrics(prepared: Prepared, *, seed: int) -> dict[str, float]:
@@ -96,9 +104,15 @@ def trivial_metrics(prepared: Prepared, *, seed: int) -> dict[str, float]:
 
 
 def write_report(
-    folder: Path, prepared: Prepared, sides: Mapping[str, SideScores], options: EvaluationOptions, *, seed: int
+    folder: Path,
+    prepared: Prepared,
+    sides: Mapping[str, SideScores],
+    options: EvaluationOptions,
+    *,
+    seed: int,
+    drawn: bool = True,
 ) -> None:
-    """Tables and figures of the test side, and the map, into a folder."""
+    """Tables of the test side and the map into a folder; where `drawn`, figures and pages of them too."""
     folder.mkdir(parents=True, exist_ok=True)
     test = sides["test"]
     metrics.per_class(test.song_y, test.song_proba, prepared.classes).to_csv(folder / "per_artist.csv", index=False)
@@ -106,15 +120,31 @@ def write_report(
         matrix = metrics.confusion(y, proba.argmax(1), len(prepared.classes))
         table = pd.DataFrame(matrix, index=pd.Index(prepared.classes, name="true"), columns=prepared.classes)
         table.to_csv(folder / f"confusion_{level}.csv")
+        if not drawn:
+            continue
         figure = figures.confusion_figure(matrix, prepared.classes, f"Test, {level} level")
         (folder / f"confusion_{level}.png").write_bytes(figures.figure_bytes(figure))
     if any(SEPARATOR in name for name in prepared.classes):
         tags.per_tag(test.song_y, test.song_proba, prepared.classes).to_csv(folder / "per_tag.csv", index=False)
     songs = song_table(prepared, test)
     songs.to_csv(folder / "test_songs.csv", index=False)
+    if not drawn:
+        _write_map(folder, prepared, sides, options, seed, drawn=False)
+        return
     _write_worst(folder, prepared, test, songs, options)
     _write_map(folder, prepared, sides, options, seed)
     _write_spectrograms(folder, prepared)
+
+
+def write_validation(folder: Path, prepared: Prepared, scores: SideScores, *, seed: int = 0) -> None:
+    """The confusion matrix of the validation songs, and the map of its clips where `scores` has embeddings."""
+    matrix = metrics.confusion(scores.song_y, scores.song_proba.argmax(1), len(prepared.classes))
+    table = pd.DataFrame(matrix, index=pd.Index(prepared.classes, name="true"), columns=prepared.classes)
+    table.to_csv(folder / "confusion_song.csv")
+    figure = figures.confusion_figure(matrix, prepared.classes, "Validation, song level")
+    (folder / "confusion_song.png").write_bytes(figures.figure_bytes(figure))
+    if scores.embedding.shape[1]:
+        _write_map(folder, prepared, {"val": scores}, EvaluationOptions(tsne_split="val"), seed)
 
 
 def song_table(prepared: Prepared, scores: SideScores, side: str = "test") -> pd.DataFrame:
@@ -173,7 +203,13 @@ def _worst_clip(prepared: Prepared, test: SideScores, position: int) -> bytes:
 
 
 def _write_map(
-    folder: Path, prepared: Prepared, sides: Mapping[str, SideScores], options: EvaluationOptions, seed: int
+    folder: Path,
+    prepared: Prepared,
+    sides: Mapping[str, SideScores],
+    options: EvaluationOptions,
+    seed: int,
+    *,
+    drawn: bool = True,
 ) -> None:
     chosen = sides if options.tsne_split == "all" else {options.tsne_split: sides[options.tsne_split]}
     table = pd.concat([_clip_table(prepared, scores, side) for side, scores in chosen.items()], ignore_index=True)
@@ -184,6 +220,8 @@ def _write_map(
     table.insert(0, "x", xy[:, 0])
     table.insert(1, "y", xy[:, 1])
     table.to_csv(folder / "tsne.csv", index=False)
+    if not drawn:
+        return
     title = f"t-SNE of the embedding before the softmax, {options.tsne_split} clips"
     (folder / "tsne.png").write_bytes(figures.figure_bytes(figures.tsne_figure(xy, table["label"].tolist(), title)))
     colours = list(dict.fromkeys(["label", "artist", "album", *sorted(_extra_labels(prepared)), "side"]))

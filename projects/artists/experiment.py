@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
 
 from . import evaluation
 from .data.cache import cache_root
@@ -18,38 +21,58 @@ from .systems.protocol import System
 from .track.runs import Run
 
 OnEpoch = Callable[[int, Mapping[str, float]], None]
+OnValidation = Callable[[np.ndarray], Mapping[str, float]]
 
 
-def fit(settings: Settings, prepared: Prepared, run: Run, on_epoch: OnEpoch | None = None) -> tuple[System, State]:
+def checkpoint(run: Run) -> Path:
+    """Where the training of a run is kept after each epoch."""
+    return cache_root() / "checkpoints" / f"{run.run_id}.npz"
+
+
+def fit(
+    settings: Settings,
+    prepared: Prepared,
+    run: Run,
+    on_epoch: OnEpoch | None = None,
+    on_validation: OnValidation | None = None,
+) -> tuple[System, State]:
     """Fits the system that `settings` name; its curves and what it took are logged.
 
     Args:
         on_epoch: Called with (epoch from 0, its named values) after they are logged; what it raises ends the training.
+        on_validation: Called after each epoch with the probabilities of the validation clips (n_clips, k); what it
+            returns is logged among the values of the epoch.
 
     Returns:
         The system with its best weights, and the state of the training at its end.
     """
     run.environment(device.device())
-    logged, memory = run.steps("epoch_loss"), []
+    logged, memory, history = run.steps("epoch_loss"), [], []
 
     def after_epoch(epoch: int, logs: Mapping[str, float]) -> None:
         memory.append(device.private_mb())
+        history.append(logs)
         if epoch not in logged:
             run.metrics({f"epoch_{name}": value for name, value in logs.items()}, step=epoch)
         if on_epoch:
             on_epoch(epoch, logs)
 
-    hooks = Hooks(
-        validate=lambda proba: evaluation.validation_scores(prepared.clips["val"], proba),
-        on_epoch=after_epoch,
-        checkpoint=cache_root() / "checkpoints" / f"{run.run_id}.npz",
-    )
+    def validate(proba: np.ndarray) -> dict[str, float]:
+        scores = evaluation.validation_scores(prepared.clips["val"], proba, settings["pooling"])
+        return scores | dict(on_validation(proba) if on_validation else {})
+
+    run.when_finished(lambda: checkpoint(run).unlink(missing_ok=True))
+    hooks = Hooks(validate=validate, on_epoch=after_epoch, checkpoint=checkpoint(run))
     cls = find(settings["model"])
     system = cls(**{name: settings[name] for name in cls.option_names()})
     began = time.perf_counter()
-    state = system.fit(
-        prepared.clips["train"], prepared.clips["val"], len(prepared.classes), settings.make(Training), hooks
-    )
+    try:
+        state = system.fit(
+            prepared.clips["train"], prepared.clips["val"], len(prepared.classes), settings.make(Training), hooks
+        )
+    except KeyboardInterrupt:
+        run.description(_so_far(history))
+        raise
     run.metrics(
         {
             "train_seconds": time.perf_counter() - began,
@@ -60,3 +83,12 @@ def fit(settings: Settings, prepared: Prepared, run: Run, on_epoch: OnEpoch | No
         }
     )
     return system, state
+
+
+def _so_far(history: Sequence[Mapping[str, float]]) -> str:
+    """What an interrupted training has reached."""
+    if not history:
+        return "Interrupted before the first epoch was done."
+    best = min(range(len(history)), key=lambda epoch: history[epoch]["val_loss"])
+    values = ", ".join(f"{name} {value:.3f}" for name, value in history[best].items() if name.startswith("val_"))
+    return f"Interrupted after {len(history)} epoch(s). The best so far is epoch {best + 1}: {values}."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -13,13 +13,13 @@ from .audio.features import FeatureConfig
 from .data import corpora
 from .data.balance import balanced
 from .data.clipset import ClipSet, make_clips
+from .data.duplicates import FingerprintStore, duplicate_groups
 from .data.featurize import Features, featurize, surviving
+from .data.selection import first_values
 from .data.splits import SIDES, Split, check_sides, make_split
-from .data.tracks import Corpus, Track
+from .data.tracks import Corpus, Progress, Track
 from .errors import InputError
 from .settings import DataOptions
-
-Progress = Callable[[int, int], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +27,8 @@ class Prepared:
     """A corpus with its features, its split and its clips.
 
     classes: label values in the order of class indices; tracks, clips: by side; short: ids of tracks shorter than a
-    clip.
+    clip; groups: duplicate group of the track ids that are the same recording as another track of the corpus, which is
+    the smallest audio digest of its members.
     """
 
     corpus: Corpus
@@ -38,6 +39,7 @@ class Prepared:
     tracks: Mapping[str, list[Track]]
     clips: Mapping[str, ClipSet]
     short: list[str]
+    groups: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def warnings(self) -> list[str]:
@@ -53,7 +55,7 @@ class Prepared:
             )
         if self.features.quarantined:
             said.append(f"{len(self.features.quarantined)} file(s) could not be read: see quarantined.csv.")
-        return said
+        return said + duplicate_warnings(self.corpus, self.groups, self.split, self.label)
 
     def _absent(self) -> dict[str, list[str]]:
         """Side -> label values of the corpus that have no clip there: no song, or only songs shorter than a clip."""
@@ -66,7 +68,8 @@ def read_features(
     options: DataOptions, config: FeatureConfig, *, progress: Progress | None = None
 ) -> tuple[Corpus, Features]:
     """The labelled tracks of a corpus and their features, computed where the cache has none."""
-    corpus = corpora.load(options.data).labelled(options.label)
+    corpus = corpora.load(options.data, progress).labelled(options.label)
+    corpus = first_values(corpus, options.label, options.artists)
     return corpus, featurize(corpus, config, workers=options.workers, progress=progress)
 
 
@@ -89,13 +92,15 @@ def prepare(
         InputError: Too much of the corpus is unreadable, or a side would be empty.
     """
     label = options.label
+    seed = seed if options.split_seed is None else options.split_seed
     fresh = not classes
-    classes = list(classes) if classes else sorted({track.label(label) for track in corpus.tracks})
+    classes = list(classes) if classes else _learned(corpus, options, seed)
     corpus = Corpus(corpus.name, tuple(track for track in corpus.tracks if track.label(label) in classes))
     # Before unreadable files are dropped: one bad file must not move the others.
     if options.songs_per_artist:
         corpus = balanced(corpus, label, options.songs_per_artist, seed)
         classes = sorted({track.label(label) for track in corpus.tracks}) if fresh else classes
+    groups = find_groups(corpus, features)
     split = make_split(
         corpus,
         options.split,
@@ -104,6 +109,7 @@ def prepare(
         folds=options.folds,
         fold=options.fold,
         balanced=bool(options.songs_per_artist),
+        groups=groups,
     )
     kept = surviving(corpus, features, label)
     check_sides(split, kept, options.split, label, required)
@@ -113,18 +119,95 @@ def prepare(
     for side in SIDES:
         tracks[side] = split.tracks(kept, side)
         entries = [features.entries[track.track_id] for track in tracks[side]]
-        clips[side], too_short = make_clips(entries, [number[t.label(label)] for t in tracks[side]], length, classes)
+        overlap = options.overlap if side == "train" else 0.0
+        clips[side], too_short = make_clips(
+            entries, [number[t.label(label)] for t in tracks[side]], length, overlap=overlap, classes=classes
+        )
         short += [tracks[side][i].track_id for i in too_short]
     empty = [side for side in required if not len(clips[side])]
     if empty:
         raise InputError(
             f"No song on side {' and '.join(empty)} is as long as one clip of {options.clip:g} s. Take a shorter clip."
         )
-    return Prepared(kept, features, split, label, classes, tracks, clips, short)
+    return Prepared(kept, features, split, label, classes, tracks, clips, short, groups)
+
+
+def find_groups(corpus: Corpus, features: Features) -> dict[str, str]:
+    """Duplicate group of the readable tracks that are the same recording as another one: `Prepared.groups`."""
+    store = FingerprintStore(features.config)
+    known = {t.track_id: features.entries[t.track_id] for t in corpus.tracks if t.track_id in features.entries}
+    marks = {entry.audio_digest: store.of_features(entry.audio_digest, entry.path) for entry in known.values()}
+    return duplicate_groups({name: entry.audio_digest for name, entry in known.items()}, marks)
+
+
+def duplicate_warnings(corpus: Corpus, groups: Mapping[str, str], split: Split, label: str) -> list[str]:
+    """How many duplicates there are, and `duplicate_conflicts`."""
+    found = _by_recording(corpus, groups)
+    if not found:
+        return []
+    many = "one recording" if len(found) == 1 else f"{len(found)} recordings"
+    told = f"{sum(map(len, found))} tracks are {many}: {_some(found)}."
+    return [told, *duplicate_conflicts(corpus, groups, split, label)]
+
+
+def duplicate_conflicts(corpus: Corpus, groups: Mapping[str, str], split: Split, label: str) -> list[str]:
+    """Recordings that stand on two sides of a manifest, or under two labels or artists."""
+    found, said = _by_recording(corpus, groups), []
+    torn = [tracks for tracks in found if len({split.sides[t.track_id] for t in tracks}) > 1]
+    if torn:
+        said.append(
+            f"THE SAME RECORDING STANDS ON TWO SIDES of the fold column ({len(torn)} found): {_some(torn)}. "
+            "Scores are too high by what the model remembers; give all copies one fold."
+        )
+    for column in dict.fromkeys((label, "artist")):
+        torn = [tracks for tracks in found if len({t.label(column) for t in tracks}) > 1]
+        if torn:
+            said.append(
+                f"The same recording carries two values of {column} ({len(torn)} found): {_some(torn)}. "
+                "Correct the label or remove the copy."
+            )
+    return said
+
+
+def _by_recording(corpus: Corpus, groups: Mapping[str, str]) -> list[list[Track]]:
+    """The tracks of each duplicate group that has two or more here."""
+    members: dict[str, list[Track]] = {}
+    for track in corpus.tracks:
+        if track.track_id in groups:
+            members.setdefault(groups[track.track_id], []).append(track)
+    return [tracks for tracks in members.values() if len(tracks) > 1]
+
+
+def _some(groups: Sequence[Sequence[Track]]) -> str:
+    """The first groups, the beginning of each."""
+    shown = []
+    for tracks in groups[:3]:
+        shown.append(" = ".join(t.track_id for t in tracks[:3]) + (" = ..." if len(tracks) > 3 else ""))
+    return "; ".join(shown) + ("; ..." if len(groups) > 3 else "")
+
+
+def with_overlap(prepared: Prepared, overlap: float) -> Prepared:
+    """The same tracks with their training clips cut anew; nothing is read."""
+    train, number = prepared.clips["train"], {name: i for i, name in enumerate(prepared.classes)}
+    y = [number[track.label(prepared.label)] for track in prepared.tracks["train"]]
+    cut, _ = make_clips(train.entries, y, train.length, overlap=overlap)
+    clips = dataclasses.replace(train, songs=cut.songs, starts=cut.starts, y=cut.y)
+    return dataclasses.replace(prepared, clips={**prepared.clips, "train": clips})
+
+
+def _learned(corpus: Corpus, options: DataOptions, seed: int) -> list[str]:
+    """Sorted label values but the first `leave_out` of them in the order of their digests."""
+    values = sorted({track.label(options.label) for track in corpus.tracks})
+    if options.leave_out and options.leave_out > len(values) - 2:
+        raise InputError(
+            f"leave_out={options.leave_out} leaves fewer than two of {len(values)} {options.label}s to learn."
+        )
+    order = sorted(values, key=lambda value: hashlib.sha256(f"{seed}\n{value}".encode()).digest())
+    return sorted(order[options.leave_out :])
 
 
 def split_table(prepared: Prepared) -> pd.DataFrame:
-    """A row a track: who it is, its side, its length in seconds and the digest of its audio."""
+    """A row a track: who it is, its side, its length in seconds, the digest of its audio, its duplicate group."""
     config = prepared.features.config
     rows = []
     for track in prepared.corpus.tracks:
@@ -139,6 +222,7 @@ def split_table(prepared: Prepared) -> pd.DataFrame:
                 "side": prepared.split.sides[track.track_id],
                 "seconds": round(entry.n_frames * config.hop_length / config.sr, 2),
                 "audio_sha256": entry.audio_digest,
+                "duplicate_group": prepared.groups.get(track.track_id, ""),
             }
         )
     return pd.DataFrame(rows)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from . import evaluation, pipeline, saved
+from .data.duplicates import FingerprintStore, same_recordings
 from .evaluation import SideScores
 from .pipeline import Prepared
 from .saved import Card
@@ -47,8 +48,14 @@ def log_data(run: Run, prepared: Prepared, *, context: str = "training") -> None
         print(f"warning: {warning}")
 
 
-def log_results(run: Run, system: System, prepared: Prepared, settings: Settings, work: Path) -> None:
-    """Evaluates the best weights, once; logs metrics, report and model; prints the summary."""
+def log_results(
+    run: Run, system: System, prepared: Prepared, settings: Settings, work: Path, *, say: bool = True
+) -> dict[str, float]:
+    """Evaluates the best weights, once; logs metrics, report and model; prints the summary if `say`.
+
+    Returns:
+        The metrics.
+    """
     sides = score_sides(system, prepared, settings.make(EvaluationOptions))
     metrics = log_evaluation(run, prepared, sides, settings, work)
     card = Card(
@@ -65,9 +72,12 @@ def log_results(run: Run, system: System, prepared: Prepared, settings: Settings
         },
     )
     saved.save(work / "system", system, card)
+    # The model takes over the parameters that the server knows by then.
+    run.flush()
     uri = log_model(work / "system", work)
     run.tags({"model_uri": uri})
-    _tell(run, settings["model"], uri, prepared, settings, metrics)
+    _tell(run, settings["model"], uri, prepared, settings, metrics, say=say)
+    return metrics
 
 
 def log_again(run: Run, system: System, card: Card, prepared: Prepared, settings: Settings, work: Path) -> None:
@@ -75,7 +85,9 @@ def log_again(run: Run, system: System, card: Card, prepared: Prepared, settings
     sides = score_sides(system, prepared, settings.make(EvaluationOptions))
     metrics = log_evaluation(run, prepared, sides, settings, work)
     learned = {digest for side in ("train", "val") for digest in card.songs[side]}
-    seen = sum(prepared.features.entries[t.track_id].audio_digest in learned for t in prepared.tracks["test"])
+    tested = [prepared.features.entries[t.track_id].audio_digest for t in prepared.tracks["test"]]
+    heard = same_recordings(tested, learned, FingerprintStore(prepared.features.config))
+    seen = sum(digest in heard for digest in tested)
     run.metrics({"test_songs_seen_in_training": seen})
     if seen:
         print(f"warning: the model trained or validated on {seen} of {len(prepared.tracks['test'])} test songs.")
@@ -85,7 +97,8 @@ def log_again(run: Run, system: System, card: Card, prepared: Prepared, settings
 def score_sides(system: System, prepared: Prepared, options: EvaluationOptions) -> dict[str, SideScores]:
     """Validation and test, and training where its map is asked for."""
     wanted = ["val", "test"] + (["train"] if options.tsne_split in ("train", "all") else [])
-    return {side: SideScores.of(system, prepared.clips[side]) for side in wanted if len(prepared.clips[side])}
+    clips = {side: prepared.clips[side] for side in wanted if len(prepared.clips[side])}
+    return {side: SideScores.of(system, chosen, options.pooling) for side, chosen in clips.items()}
 
 
 def log_evaluation(
@@ -105,7 +118,16 @@ def log_evaluation(
     return metrics
 
 
-def _tell(run: Run, name: str, uri: str, prepared: Prepared, settings: Settings, metrics: Mapping[str, float]) -> None:
+def _tell(
+    run: Run,
+    name: str,
+    uri: str,
+    prepared: Prepared,
+    settings: Settings,
+    metrics: Mapping[str, float],
+    *,
+    say: bool = True,
+) -> None:
     scores = [
         (f"test {name}", metrics[f"test_{key}"], metrics[f"test_{key}_low"], metrics[f"test_{key}_high"])
         for name, key in HEADLINES
@@ -129,4 +151,5 @@ def _tell(run: Run, name: str, uri: str, prepared: Prepared, settings: Settings,
         },
     }
     run.description(summary.summary_markdown(**said))
-    print("\n" + summary.summary_text(**said))
+    if say:
+        print("\n" + summary.summary_text(**said))

@@ -19,26 +19,40 @@ from .learn.training import RECIPES, Training
 from .systems import find
 
 T = TypeVar("T")
-FIXED_BY_MODEL = ("label", "clip")
+FIXED_BY_MODEL = ("label", "clip", "overlap", "leave_out")
 
 
 @dataclasses.dataclass(frozen=True)
 class DataOptions:
     """What is learned from: corpus, label, split, length of a clip in seconds; processes that compute features.
 
+    split_seed: seed of the split, where that is not to change with `seed`; overlap: share of a training clip that is in
+    the next one too (validation and test clips are disjoint).
     songs_per_artist: keep so many songs of each value of the label, and no value with fewer (Park et al.: 20).
+    leave_out: so many values of the label, drawn by the seed, are no part of the training: to be enrolled later.
     """
 
     data: str = "demo"
     label: str = "artist"
+    # So many values of the label alone (Park et al.: 500 to 10,000 artists).
+    artists: int | None = None
     split: typing.Literal["song", "album", "manifest", "kfold", "all"] = "album"
     folds: int = 5
     fold: int = 0
     clip: float = 5.0
     songs_per_artist: int | None = None
+    leave_out: int = 0
     workers: int | None = None
+    split_seed: int | None = None
+    overlap: float = 0.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.overlap < 1:
+            raise InputError(f"overlap={self.overlap:g} must be at least 0 and below 1, for example overlap=0.5.")
+        if self.split_seed is not None and not 0 <= self.split_seed < 2**32:
+            raise InputError(f"split_seed={self.split_seed} must be from 0 to 4294967295.")
+        if self.leave_out < 0:
+            raise InputError(f"leave_out={self.leave_out} must be 0 or more.")
         if not self.clip > 0:
             raise InputError(f"clip={self.clip:g} must be a positive number of seconds, for example clip=3.")
         if self.songs_per_artist is not None and self.songs_per_artist < 1:
@@ -49,10 +63,14 @@ class DataOptions:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationOptions:
-    """log_audio: log playable clips of the worst songs; tsne_split: side of the map, `all` as in the paper's figure."""
+    """log_audio: log playable clips of the worst songs; tsne_split: side of the map, `all` as in the paper's figure.
+
+    pooling: from a song's clips to its probabilities, which all metrics of songs but `_vote` and `_vote50` see.
+    """
 
     log_audio: bool = True
     tsne_split: typing.Literal["train", "val", "test", "all"] = "test"
+    pooling: typing.Literal["mean", "vote", "vote50"] = "mean"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,8 +117,12 @@ def parse_flags(argv: Sequence[str]) -> dict[str, str]:
     return flags
 
 
-def train_settings(flags: Mapping[str, Any]) -> Settings:
+def train_settings(flags: Mapping[str, Any], more: Sequence[type] = ()) -> Settings:
     """Settings of a training.
+
+    Args:
+        flags: Text, or values of a field's type.
+        more: Dataclasses of a verb whose options stand beside those of a training.
 
     Raises:
         InputError: An unknown name or a value that is not of its type or makes no sense.
@@ -115,7 +137,7 @@ def train_settings(flags: Mapping[str, Any]) -> Settings:
         raise InputError(f"recipe={sources.recipe} is unknown; choose one of {', '.join(RECIPES)}.")
     given = {**RECIPES[sources.recipe], **given}
     defaults = {**system.features, **system.data, **system.training}
-    groups = (Sources, DataOptions, FeatureConfig, Training, EvaluationOptions, system.Config)
+    groups = (Sources, DataOptions, FeatureConfig, Training, EvaluationOptions, system.Config, *more)
     settings = resolve(groups, given, defaults)
     if not system.in_epochs:
         _check_untrained(settings)
@@ -140,11 +162,14 @@ def evaluate_settings(flags: Mapping[str, Any], trained: Mapping[str, Any]) -> S
     """
     free = [name for name in field_names(DataOptions) if name not in FIXED_BY_MODEL]
     free += ["seed", *field_names(EvaluationOptions), "model"]
+    # A model says itself whom it knows.
+    free.remove("artists")
     fixed = sorted(set(flags) - set(free))
     if fixed:
         raise InputError(f"evaluate does not take {', '.join(fixed)}: it takes {', '.join(sorted(free))}.")
     known = field_names(DataOptions, EvaluationOptions)
     values = {name: trained[name] for name in known if name in trained} | dict(flags)
+    values.pop("artists", None)
     seed = _cast("seed", values.pop("seed", trained["seed"]), int)
     model = values.pop("model")
     settings = resolve((DataOptions, EvaluationOptions), values)

@@ -27,6 +27,10 @@ def clip_frames(clip: float, config: FeatureConfig) -> int:
     return published or math.ceil(round(clip * config.sr / config.hop_length, 6))
 
 
-def clip_starts(n_frames: int, length: int) -> np.ndarray:
-    """First frames of the disjoint clips of `length` frames in a track; empty when it is shorter than one."""
-    return np.arange(n_frames // length) * length
+def clip_starts(n_frames: int, length: int, overlap: float = 0.0) -> np.ndarray:
+    """First frames of the clips of `length` frames in a track; empty when it is shorter than one.
+
+    Neighbours share `overlap` (0 to below 1) of their length, rounded to frames; 0 gives disjoint clips.
+    """
+    hop = max(1, round(length * (1 - overlap)))
+    return np.arange(0, n_frames - length + 1, hop)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
+import shutil
 import sqlite3
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,30 +17,76 @@ from typing import BinaryIO
 import numpy as np
 
 from ..audio.features import FeatureConfig
+from ..errors import InputError
+
+# A temporary file older than this was left by a process that died.
+STALE_SECONDS = 24 * 3600.0
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def cache_root() -> Path:
-    """`ARTISTS_CACHE`, or ~/.cache/artists; deleting it costs only time."""
+    """`ARTISTS_CACHE`, or ~/.cache/artists; deleting it costs only time.
+
+    Raises:
+        InputError: It cannot be made.
+    """
     root = Path(os.environ.get("ARTISTS_CACHE") or Path.home() / ".cache" / "artists").expanduser()
-    root.mkdir(parents=True, exist_ok=True)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(root, error) from error
     return root
+
+
+def unwritable(folder: Path, error: Exception) -> InputError:
+    """What to say when `error` came of writing into a folder of the cache."""
+    number, reason = getattr(error, "errno", None), getattr(error, "strerror", None) or str(error)
+    # Neither NumPy nor SQLite keeps the number of the error.
+    if number in FULL or (number is None and ("requested and" in reason or "full" in reason)):
+        reason = f"the disk is full ({_free(folder)} left) or a quota is used up"
+    return InputError(
+        f"The cache cannot be written in {folder}: {reason}. Make room, or let ARTISTS_CACHE name a writable folder "
+        "on another disk; what is whole stays, and the same command goes on from there."
+    )
+
+
+def _free(folder: Path) -> str:
+    with contextlib.suppress(OSError):
+        return f"{shutil.disk_usage(folder).free / 2**20:.0f} MiB"
+    return "nothing known"
 
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """A file that appears at `path` whole or not at all, whatever kills the process."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """A file that appears at `path` whole or not at all, whatever kills the process.
+
+    Raises:
+        InputError: The disk is full, or the folder cannot be written.
+    """
     # Not mkstemp: its files are for their owner alone, and a cache may be shared.
     temporary = path.parent / f".partial-{uuid.uuid4().hex}"
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError):
+            raise unwritable(path.parent, error) from error
         raise
+
+
+def sweep(folder: Path) -> None:
+    """Removes what processes that died have left half-written anywhere below a folder."""
+    for left in folder.rglob(".partial-*"):
+        # Another process may sweep as well, and a cache may be read-only.
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > STALE_SECONDS:
+                left.unlink()
 
 
 class FeatureStore:
@@ -45,7 +94,8 @@ class FeatureStore:
 
     def __init__(self, config: FeatureConfig, root: Path | None = None) -> None:
         self.config = config
-        self.folder = (root or cache_root()) / "features" / config.digest
+        self.root = root or cache_root()
+        self.folder = self.root / "features" / config.digest
 
     def path(self, audio_digest: str) -> Path:
         return self.folder / audio_digest[:2] / f"{audio_digest}.npy"
@@ -75,26 +125,38 @@ class DigestIndex:
     """
 
     def __init__(self, root: Path | None = None) -> None:
-        self._db = sqlite3.connect((root or cache_root()) / "digests.sqlite", timeout=60)
-        self._db.execute(
-            "CREATE TABLE IF NOT EXISTS file"
-            " (path BLOB PRIMARY KEY, size INTEGER, mtime INTEGER, ctime INTEGER, sha256 TEXT)"
-        )
+        self._path = (root or cache_root()) / "digests.sqlite"
+        with self._told():
+            self._db = sqlite3.connect(self._path, timeout=60)
+            self._db.execute(
+                "CREATE TABLE IF NOT EXISTS file"
+                " (path BLOB PRIMARY KEY, size INTEGER, mtime INTEGER, ctime INTEGER, sha256 TEXT)"
+            )
 
     def get(self, path: Path) -> str | None:
         try:
             stat = path.stat()
         except (OSError, ValueError):
             return None
-        row = self._db.execute(
-            "SELECT sha256 FROM file WHERE path = ? AND size = ? AND mtime = ? AND ctime = ?", _key(path, stat)
-        ).fetchone()
+        with self._told():
+            row = self._db.execute(
+                "SELECT sha256 FROM file WHERE path = ? AND size = ? AND mtime = ? AND ctime = ?", _key(path, stat)
+            ).fetchone()
         return row and row[0]
 
     def put(self, path: Path, stat: os.stat_result, sha256: str) -> None:
         """`stat` was taken before the bytes were read, so that a change in between is seen next time."""
-        with self._db:
+        with self._told(), self._db:
             self._db.execute("INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?)", (*_key(path, stat), sha256))
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise unwritable(self._path.parent, error) from error
+        except sqlite3.DatabaseError as error:
+            raise InputError(f"{self._path} is damaged ({error}). Delete it; it is made anew.") from error
 
 
 def _key(path: Path, stat: os.stat_result) -> tuple[bytes, int, int, int]:

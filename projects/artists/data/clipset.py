@@ -81,20 +81,26 @@ def _mapped(path: Path) -> np.ndarray:
 
 
 def make_clips(
-    entries: Sequence[Entry], y: Sequence[int], length: int, classes: Sequence[str] = ()
+    entries: Sequence[Entry],
+    y: Sequence[int],
+    length: int,
+    *,
+    overlap: float = 0.0,
+    classes: Sequence[str] = (),
 ) -> tuple[ClipSet, list[int]]:
-    """Disjoint clips over whole tracks.
+    """Clips over whole tracks, disjoint where `overlap` is 0.
 
     Args:
         entries: Stored features of the tracks.
         y: Class of each track.
         length: Frames a clip.
+        overlap: Share of a clip that is in the next one too.
         classes: Label values in the order of classes.
 
     Returns:
         The clips, and the positions of tracks shorter than one clip, which have none.
     """
-    starts = [clip_starts(entry.n_frames, length) for entry in entries]
+    starts = [clip_starts(entry.n_frames, length, overlap) for entry in entries]
     counts = np.array([len(s) for s in starts], int)
     songs = np.repeat(np.arange(len(entries)), counts)
     clips = ClipSet(

@@ -7,20 +7,22 @@ import dataclasses
 import multiprocessing
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
 
-from ..audio.decode import DecodeError, read_audio
+from ..audio.decode import DecodeError, observe_audio, read_audio
 from ..audio.features import FeatureConfig, log_mel
 from ..errors import InputError
-from .cache import DigestIndex, FeatureStore, audio_digest
-from .tracks import Corpus, Track
+from .audit import Auditor, AuditStore
+from .cache import DigestIndex, FeatureStore, audio_digest, sweep
+from .duplicates import FingerprintStore, fingerprint
+from .machine import cores
+from .tracks import Corpus, Progress, Track
 
 MOST_LOST = 0.05
-Progress = Callable[[int, int], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,13 +56,22 @@ class _Done:
 
 
 def featurize(
-    corpus: Corpus, config: FeatureConfig, *, workers: int | None = None, progress: Progress | None = None
+    corpus: Corpus,
+    config: FeatureConfig,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    audits: AuditStore | None = None,
 ) -> Features:
     """Computes what the cache does not hold yet.
 
     Args:
         workers: Processes; None for one a core.
         progress: Called with (tracks done, tracks in all).
+        audits: Where the audit of every readable track goes; without it none is made.
+
+    Raises:
+        InputError: The cache cannot be written; what it holds by then is whole.
     """
     store, index = FeatureStore(config), DigestIndex()
     entries: dict[str, Entry] = {}
@@ -68,13 +79,15 @@ def featurize(
     for track in corpus.tracks:
         digest = index.get(track.path)
         frames = digest and store.n_frames(digest)
-        if digest and frames:
+        if digest and frames and (audits is None or audits.get(digest)):
             entries[track.track_id] = Entry(digest, frames, store.path(digest))
         else:
             missing.append(track)
+    if missing:
+        sweep(store.folder)
     quarantined: dict[str, str] = {}
     total, computed = len(corpus.tracks), 0
-    for track, done in _computed(missing, store, workers or os.cpu_count() or 1):
+    for track, done in _computed(missing, store, workers or cores(), audits):
         if done.reason:
             quarantined[track.track_id] = done.reason
         else:
@@ -86,21 +99,23 @@ def featurize(
     return Features(config, entries, quarantined, computed)
 
 
-def _computed(tracks: list[Track], store: FeatureStore, workers: int) -> Iterator[tuple[Track, _Done]]:
+def _computed(
+    tracks: list[Track], store: FeatureStore, workers: int, audits: AuditStore | None = None
+) -> Iterator[tuple[Track, _Done]]:
     """Runs the workers; files in flight when one dies are tried once more alone, and what kills again is given up."""
     waiting = deque(tracks)
     while waiting:
         suspects: deque[Track] = deque()
-        yield from _until_crash(waiting, suspects, store, min(workers, len(waiting)))
+        yield from _until_crash(waiting, suspects, store, min(workers, len(waiting)), audits)
         while suspects:
             guilty: deque[Track] = deque()
-            yield from _until_crash(suspects, guilty, store, 1)
+            yield from _until_crash(suspects, guilty, store, 1, audits)
             for track in guilty:
                 yield track, _Done(reason="the decoder crashed on this file")
 
 
 def _until_crash(
-    waiting: deque[Track], crashed: deque[Track], store: FeatureStore, workers: int
+    waiting: deque[Track], crashed: deque[Track], store: FeatureStore, workers: int, audits: AuditStore | None
 ) -> Iterator[tuple[Track, _Done]]:
     """Computes from the left of `waiting` until it is empty or a worker dies; tracks then in flight go to `crashed`.
 
@@ -113,7 +128,7 @@ def _until_crash(
         while running or (waiting and not crashed):
             while waiting and not crashed and len(running) < in_flight:
                 try:
-                    running[pool.submit(_compute, waiting[0].path, store)] = waiting[0]
+                    running[pool.submit(_compute, waiting[0].path, store, audits)] = waiting[0]
                 except BrokenProcessPool:
                     crashed.append(waiting[0])
                 waiting.popleft()
@@ -132,24 +147,35 @@ def _single_threaded() -> None:
     threadpoolctl.threadpool_limits(1)
 
 
-def _compute(path: Path, store: FeatureStore) -> _Done:
+def _compute(path: Path, store: FeatureStore, audits: AuditStore | None = None) -> _Done:
+    """Decodes a file once for all that is missing of it; a cropped one twice when it is audited, which is of it all."""
     try:
         stat = path.stat()
         digest = audio_digest(path)
     except (OSError, ValueError) as error:
         return _Done(reason=f"{getattr(error, 'strerror', None) or error}: {path}")
-    frames = store.n_frames(digest)
-    if frames:
+    frames, config = store.n_frames(digest), store.config
+    auditor = Auditor() if audits and not audits.get(digest) else None
+    if frames and not auditor:
         return _Done(digest, frames, stat)
     try:
-        features = log_mel(read_audio(path, store.config.sr, crop=store.config.crop), store.config)
+        if auditor and (frames or config.crop is not None):
+            observe_audio(path, auditor)
+        if not frames:
+            observe = auditor if config.crop is None else None
+            features = log_mel(read_audio(path, config.sr, crop=config.crop, observe=observe), config)
     except DecodeError as error:
         return _Done(reason=str(error))
     except MemoryError:
         return _Done(reason="not enough memory to decode it")
-    if not np.isfinite(features).all():
+    if not frames and not np.isfinite(features).all():
         return _Done(reason="its samples are too large: the power of the spectrum overflows")
+    if auditor:
+        audits.write(digest, auditor.audit(path))
+    if frames:
+        return _Done(digest, frames, stat)
     store.write(digest, features)
+    FingerprintStore(config, store.root).write(digest, fingerprint(features))
     return _Done(digest, len(features), stat, computed=True)
 
 

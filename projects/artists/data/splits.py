@@ -2,6 +2,12 @@
 
 Song and album split as Nasrullah and Zhao: songs 90/10 by artist, twice; or one album of each artist to test, one to
 validation. The order is that of SHA-256 digests, so neither a random generator nor a folder listing has a say.
+
+Tracks of one recording (`data/duplicates.py`) stand on one side. The songs or albums that share one are joined, whole,
+before anything is dealt, and dealt as the one of them that comes first by name: an album stays on one side, and a
+corpus without duplicates is dealt as if nobody had looked. A compilation of an artist's own albums therefore joins them
+all, which leaves that artist too few to deal: warnings and `check` name it. Where two artists (or labels) share a
+recording, what is joined is dealt among those of the first by name. A manifest's folds are never changed.
 """
 
 from __future__ import annotations
@@ -12,6 +18,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 from ..errors import InputError
+from .duplicates import find_root
 from .tracks import Corpus, Track
 
 SIDES = ("train", "val", "test")
@@ -46,6 +53,7 @@ def make_split(
     folds: int = 5,
     fold: int = 0,
     balanced: bool = False,
+    groups: Mapping[str, str] | None = None,
 ) -> Split:
     """Deals the tracks of a corpus to train, val and test.
 
@@ -54,19 +62,21 @@ def make_split(
             folds, `fold` tested, the next one validated), `manifest` (its fold column), or `all` (every track is
             tested: nothing is left to train on).
         balanced: All values of `label` have equally many songs: the song split is Park et al.'s, 15/3/2 of 20.
+        groups: Group of the track ids that are the same recording as another.
 
     Raises:
         InputError: Unknown split, a fold that does not exist, or a manifest without folds.
     """
+    groups = groups or {}
     if split == "song":
         deal = _twentieths if balanced else _tenths
-        sides = _dealt(corpus, lambda t: t.label(label), lambda t: t.track_id, seed, deal)
+        sides = _dealt(corpus, lambda t: t.label(label), lambda t: t.track_id, seed, deal, groups)
     elif split == "album":
-        sides = _dealt(corpus, lambda t: t.artist, _album, seed, _one_each)
+        sides = _dealt(corpus, lambda t: t.artist, _album, seed, _one_each, groups)
     elif split == "kfold":
         if not (folds >= 3 and 0 <= fold < folds):
             raise InputError(f"folds={folds}, fold={fold}: folds must be at least 3 and fold from 0 to folds - 1.")
-        sides = _dealt(corpus, lambda t: t.artist, _album, seed, lambda n: _fold_sides(n, folds, fold))
+        sides = _dealt(corpus, lambda t: t.artist, _album, seed, lambda n: _fold_sides(n, folds, fold), groups)
     elif split == "manifest":
         sides = {track.track_id: _manifest_side(track) for track in corpus.tracks}
     elif split == "all":
@@ -98,23 +108,40 @@ def _album(track: Track) -> str:
     return f"{track.artist}\n{track.album}"
 
 
+Unit = tuple[str, str]
+
+
 def _dealt(
     corpus: Corpus,
     stratum: Callable[[Track], str],
     unit: Callable[[Track], str],
     seed: int,
     deal: Callable[[int], list[str]],
+    groups: Mapping[str, str],
 ) -> dict[str, str]:
     """Deals units (songs or albums), whole, within each stratum, in the order of their digests."""
-    strata: dict[str, dict[str, list[Track]]] = defaultdict(lambda: defaultdict(list))
+    units: dict[Unit, list[Track]] = defaultdict(list)
     for track in corpus.tracks:
-        strata[stratum(track)][unit(track)].append(track)
+        units[stratum(track), unit(track)].append(track)
+    strata: dict[str, dict[str, list[Track]]] = defaultdict(lambda: defaultdict(list))
+    for own, (home, name) in _joined(units, groups).items():
+        strata[home][name] += units[own]
     sides = {}
-    for units in strata.values():
-        order = sorted(units, key=lambda u: hashlib.sha256(f"{seed}\n{u}".encode()).digest())
+    for dealt in strata.values():
+        order = sorted(dealt, key=lambda u: hashlib.sha256(f"{seed}\n{u}".encode()).digest())
         for name, side in zip(order, deal(len(order)), strict=True):
-            sides |= {track.track_id: side for track in units[name]}
+            sides |= {track.track_id: side for track in dealt[name]}
     return sides
+
+
+def _joined(units: Mapping[Unit, list[Track]], groups: Mapping[str, str]) -> dict[Unit, Unit]:
+    """The first by name of the units that duplicates join a unit to: itself where there are none."""
+    parent, first = {unit: unit for unit in units}, {}
+    for unit, tracks in units.items():
+        for group in {groups[track.track_id] for track in tracks if track.track_id in groups}:
+            a, b = find_root(parent, unit), find_root(parent, first.setdefault(group, unit))
+            parent[max(a, b)] = min(a, b)
+    return {unit: find_root(parent, unit) for unit in units}
 
 
 def _tenths(n: int) -> list[str]:

@@ -7,8 +7,15 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path, PurePath
+from typing import Protocol
 
 from ..errors import InputError
+
+
+class Progress(Protocol):
+    """Told how many of all files are done, and of what, where it is not the work that it was made for."""
+
+    def __call__(self, done: int, total: int, what: str = ..., /) -> None: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +68,8 @@ class Corpus:
         if len(values) < 2:
             raise InputError(
                 f"{self.name} holds {len(values)} {label}{' (' + values.pop() + ')' if values else 's'}; "
-                f"a classifier needs at least two. Add music of another {label}."
+                f"a classifier needs at least two. Add music of another {label}, or choose another label: "
+                f"{', '.join(self.label_columns)}."
             )
         return Corpus(self.name, kept)
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import scipy.sparse
 
+from ..errors import InputError
 from .metrics import LABEL_STATISTICS, METRICS, ROW_STATISTICS, Counts, check_labels, check_scored, row_score
 
 # Numbers in one array of a block of resamples: 32 MB.
@@ -71,6 +72,23 @@ def paired_improvement(
         a, b = (LABEL_STATISTICS[statistic](_counts(weights, each)) for each in indicators)
         wins += np.where(np.isclose(a, b, rtol=0, atol=1e-12), 0.5, b > a).sum()
     return float(wins / resamples)
+
+
+def mean_interval(
+    values: np.ndarray, *, resamples: int = 2000, level: float = 0.95, seed: int = 0
+) -> tuple[float, float]:
+    """Lower and upper bound of the mean of one number a song, (n_songs,), from songs drawn with replacement.
+
+    Raises:
+        InputError: There are no songs.
+    """
+    values = np.asarray(values, float)
+    if not len(values):
+        raise InputError("There is no song to measure; expected at least one.")
+    blocks = _drawn(len(values), 1, resamples, seed)
+    means = np.concatenate([values[drawn].mean(1) for drawn in blocks])
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
 
 
 def _samples(y_true: np.ndarray, proba: np.ndarray, resamples: int, seed: int) -> dict[str, np.ndarray]:

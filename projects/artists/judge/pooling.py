@@ -15,6 +15,7 @@ from .metrics import check_probabilities
 # Sums equal to this many decimals are tied, so that rounding, and with it the order of clips, has no say.
 TIE_DECIMALS = 10
 CONFIDENT = 0.5
+TIE_BREAK = 1e-6
 
 Pooled = tuple[np.ndarray, np.ndarray]
 
@@ -74,6 +75,27 @@ def vote_shares(proba: np.ndarray, threshold: float | None = None) -> np.ndarray
     proba, _, position = _grouped(proba, np.zeros(len(proba), np.int64))
     voting = _voting(proba, position, threshold)
     return _votes(proba[voting], position[voting], 1)[0] / voting.sum()
+
+
+def song_probabilities(proba: np.ndarray, songs: np.ndarray, method: str = "mean") -> Pooled:
+    """Probabilities of songs whose most probable class is the one that a method of `POOLINGS` predicts.
+
+    `mean` as `mean_probability`; `vote` and `vote50`: shares of the votes, with a millionth of one more for the winner,
+    so that it leads where classes are tied.
+
+    Args, Raises: as `mean_probability`.
+
+    Returns:
+        Song numbers (n_songs,), ascending and unique, and probabilities (n_songs, k), float64.
+    """
+    if method == "mean":
+        return mean_probability(proba, songs)
+    song_ids, winners = POOLINGS[method](proba, songs)
+    proba, _, position = _grouped(proba, songs)
+    voting = _voting(proba, position, CONFIDENT if method == "vote50" else None)
+    votes = _votes(proba[voting], position[voting], len(song_ids)).astype(float)
+    votes[np.arange(len(song_ids)), winners] += TIE_BREAK
+    return song_ids, votes / votes.sum(1, keepdims=True)
 
 
 def _mean(proba: np.ndarray, songs: np.ndarray) -> Pooled:

@@ -7,6 +7,7 @@ import random
 import keras
 import numpy as np
 
+from ..audio.augment import masked
 from ..data.clipset import ClipSet
 
 
@@ -16,7 +17,7 @@ class Batches(keras.utils.PyDataset):
     Clips are dealt to batches by `default_rng([seed, epoch])`, and `order` shuffles the batches, so that a training
     which starts again at an epoch sees what an uninterrupted one does. Fit with shuffle=False: Keras would shuffle by
     the global generator, which anybody may draw from. One object an epoch: Keras prefetches, and a shared order would
-    change under its hands.
+    change under its hands. Masks are drawn for a batch by its number, whenever it is fetched.
     """
 
     def __init__(
@@ -29,10 +30,15 @@ class Batches(keras.utils.PyDataset):
         epoch: int,
         order: random.Random,
         targets: np.ndarray | None = None,
+        label_smoothing: float = 0.0,
+        augment: float = 0.0,
     ) -> None:
         super().__init__(workers=1)
         self._clips, self._batch_size = clips, batch_size
         self._targets = np.eye(num_classes, dtype=np.float32) if targets is None else targets
+        if label_smoothing:
+            self._targets = self._targets * np.float32(1 - label_smoothing) + np.float32(label_smoothing / num_classes)
+        self._augment, self._draw = augment, (seed, epoch)
         self._order = np.random.default_rng([seed, epoch]).permutation(len(clips))
         self._batches = shuffled(len(self), order)
 
@@ -42,7 +48,10 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray]:
         start = self._batches[i] * self._batch_size
         index = self._order[start : start + self._batch_size]
-        return self._clips.read(index), self._targets[self._clips.y[index]]
+        x = self._clips.read(index)
+        if self._augment:
+            x = masked(x, self._augment, np.random.default_rng([*self._draw, self._batches[i]]))
+        return x, self._targets[self._clips.y[index]]
 
 
 def shuffled(n: int, order: random.Random) -> list[int]:

@@ -23,6 +23,11 @@ def prepare(seed: int) -> None:
     keras.utils.set_random_seed(seed)
 
 
+def release() -> None:
+    """Gives back what networks and their optimizers held, once nothing refers to them."""
+    keras.utils.clear_session(free_memory=True)
+
+
 def device() -> str:
     """`gpu:N` with the number of devices that the backend sees, or `cpu:N` with the number of cores."""
     gpus = keras.distribution.list_devices("gpu")

@@ -16,7 +16,7 @@ from ..errors import InputError
 from .batches import Batches, shuffled
 from .checkpoints import State, restore, save
 from .progress import EpochBar
-from .training import Training
+from .training import Training, learning_rate
 
 # Keras clips probabilities here before taking the logarithm.
 EPSILON = 1e-7
@@ -63,11 +63,14 @@ def fit(model: keras.Model, train: ClipSet, val: ClipSet, training: Training, ho
         InputError: There is nothing to train on, or the loss stopped being a number.
     """
     check_clips(train, val)
+    _check_own(own, training)
+    decay_kernels(model.optimizer, training.weight_decay)
     state = restore(hooks.checkpoint, model) or State()
     for epoch, logs in enumerate(state.history):
         hooks.on_epoch(epoch, logs)
     order = _batch_order(state.epoch, -(-len(train) // training.batch_size))
     while state.epoch < training.epochs and state.wait < training.patience:
+        rate = _set_learning_rate(model, training, state)
         began = time.perf_counter()
         if own.rate:
             losses = [logs["val_loss"] for logs in state.history]
@@ -75,7 +78,7 @@ def fit(model: keras.Model, train: ClipSet, val: ClipSet, training: Training, ho
         loss = _train_epoch(model, train, training, state, order, own)
         trained = time.perf_counter()
         logs = {"loss": loss, **(own.validate() if own.validate else _validate(model, val, hooks))}
-        logs |= {"clips_per_second": len(train) / (trained - began), "seconds": time.perf_counter() - began}
+        logs |= {"clips_per_second": len(train) / (trained - began), "seconds": time.perf_counter() - began, **rate}
         state = state.after(logs, model)
         if hooks.checkpoint:
             save(hooks.checkpoint, model, state)
@@ -90,6 +93,14 @@ def check_clips(train: ClipSet, val: ClipSet) -> None:
         raise InputError("No song of the training or the validation side is as long as one clip; take a shorter clip.")
 
 
+def _check_own(own: Own, training: Training) -> None:
+    """Raises InputError where a system that does something in its own way is told how to do it."""
+    told = {"label_smoothing": own.batches and training.label_smoothing, "augment": own.batches and training.augment}
+    told["schedule"] = own.rate and training.schedule != "constant"
+    for name in (name for name, value in told.items() if value):
+        raise InputError(f"{name}={getattr(training, name)}: this model has its own way here. Leave it out.")
+
+
 def _batch_order(epochs_done: int, batches: int) -> random.Random:
     """A generator that stands where building the network left the global one, and then shuffled each epoch done."""
     order = random.Random()
@@ -97,6 +108,22 @@ def _batch_order(epochs_done: int, batches: int) -> random.Random:
     for _ in range(epochs_done):
         shuffled(batches, order)
     return order
+
+
+def decay_kernels(optimizer: keras.optimizers.Optimizer, weight_decay: float) -> None:
+    """Decoupled weight decay (Loshchilov and Hutter 2019); biases and normalisations are left alone."""
+    if weight_decay:
+        optimizer.weight_decay = weight_decay
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+
+
+def _set_learning_rate(model: keras.Model, training: Training, state: State) -> dict[str, float]:
+    """Sets the rate of the next epoch where it has a schedule; what is to be logged of it."""
+    if training.schedule == "constant":
+        return {}
+    rate = learning_rate(training, [logs["val_loss"] for logs in state.history])
+    model.optimizer.learning_rate = rate
+    return {"learning_rate": rate}
 
 
 def _train_epoch(
@@ -112,6 +139,8 @@ def _train_epoch(
             seed=training.seed,
             epoch=state.epoch,
             order=order,
+            label_smoothing=training.label_smoothing,
+            augment=training.augment,
         )
     )
     with EpochBar(state, training, len(train), len(batches)) as bar:

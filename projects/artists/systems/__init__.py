@@ -7,7 +7,9 @@ import pkgutil
 
 from ..errors import InputError
 
-_SHARED = {"protocol", "base", "options", "keras_system", "layers", "park", "pretrained", "array_system", "arrays"}
+_SHARED = {
+    "protocol", "base", "options", "keras_system", "layers", "park", "pretrained", "array_system", "arrays", "space"
+}  # fmt: skip
 
 
 def names() -> list[str]:

@@ -8,9 +8,10 @@ from typing import ClassVar
 from ..audio.clips import clip_frames
 from ..audio.features import FeatureConfig
 from ..errors import InputError
+from .space import Searchable
 
 
-class BaseSystem:
+class BaseSystem(Searchable):
     """Defaults of the protocol; subclasses define Config."""
 
     Config: ClassVar[type]

@@ -8,6 +8,7 @@ script; the paper says 0.0001), batch 16, early stopping after 10 epochs without
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import keras
 from keras import layers
@@ -16,6 +17,7 @@ from ..errors import InputError
 from .keras_system import KerasSystem
 from .layers import as_image, as_sequence, check_pools, recurrent
 from .options import check_fractions, check_positive, whole_numbers
+from .space import TRAINING_SPACE
 
 LISTS = ("filters", "convolutions", "pool_time", "pool_bands")
 
@@ -59,6 +61,12 @@ class System(KerasSystem):
     # What the four poolings leave one of.
     min_frames = 16
     min_mels = 128
+    space: ClassVar[dict[str, object]] = {
+        **TRAINING_SPACE,
+        "gru_units": [16, 32, 64, 128],
+        "conv_dropout": {"low": 0.0, "high": 0.4},
+        "dropout": {"low": 0.0, "high": 0.6},
+    }
 
     def build(self, frames: int, n_mels: int, num_classes: int) -> keras.Model:
         """(frames, n_mels) in dB -> (num_classes,) probabilities."""

@@ -13,6 +13,7 @@ import numpy as np
 from ..data.clipset import ClipSet
 from .base import BaseSystem
 from .layers import CUSTOM_OBJECTS
+from .space import TRAINING_SPACE
 
 if TYPE_CHECKING:
     from ..learn.checkpoints import State
@@ -29,6 +30,7 @@ class KerasSystem(BaseSystem, abc.ABC):
     """
 
     custom_objects: ClassVar[dict[str, object]] = CUSTOM_OBJECTS
+    space: ClassVar[dict[str, object]] = TRAINING_SPACE
 
     def __init__(self, **options: object) -> None:
         super().__init__(**options)

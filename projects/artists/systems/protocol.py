@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -24,6 +24,7 @@ class System(Protocol):
     option_names: what its constructor takes: the fields of Config and, where it must know how to read the features'
         columns, the field of FeatureConfig that says so.
     check_input: raises InputError for features and lengths of clip that it cannot take.
+    space, suggest: what a search may try, and the values of one trial of it; see `space.Searchable`.
     """
 
     Config: ClassVar[type]
@@ -32,6 +33,10 @@ class System(Protocol):
     data: ClassVar[dict[str, object]]
     training: ClassVar[dict[str, object]]
     in_epochs: ClassVar[bool]
+    space: ClassVar[dict[str, object]]
+
+    @classmethod
+    def suggest(cls, trial: object, space: Mapping[str, object] | None = None) -> dict[str, object]: ...
 
     @classmethod
     def option_names(cls) -> list[str]: ...

@@ -14,12 +14,15 @@ from mlflow.types import ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import Array, ColSpec, DataType
 
 from ..errors import InputError
+from . import server
 
 PACKAGE = Path(__file__).resolve().parents[1]
 REQUIREMENTS = (
     "mlflow", "keras", "tensorflow", "librosa", "numpy", "scipy", "scikit-learn", "pandas", "soundfile", "soxr",
     "pyyaml", "threadpoolctl",
 )  # fmt: skip
+# Seconds that the model waits for a server that is away; it cannot wait in the outbox, which holds no network.
+PATIENCE = 120.0
 SIGNATURE = ModelSignature(
     inputs=Schema(
         [ColSpec(DataType.string, "path", required=False), ColSpec(DataType.binary, "audio", required=False)]
@@ -55,12 +58,16 @@ def log_model(system_folder: Path, work: Path) -> str:
     with warnings.catch_warnings():
         # An input example would store audio and load the network again; the signature stands without one.
         warnings.filterwarnings("ignore", message=".*input example was not provided")
-        info = mlflow.pyfunc.log_model(
-            name="model",
-            python_model=str(PACKAGE / "scorer.py"),
-            artifacts={"package": str(package), "system": str(system_folder)},
-            signature=SIGNATURE,
-            pip_requirements=[f"{name}=={metadata.version(name)}" for name in REQUIREMENTS],
+        info = server.patient(
+            lambda: mlflow.pyfunc.log_model(
+                name="model",
+                python_model=str(PACKAGE / "scorer.py"),
+                artifacts={"package": str(package), "system": str(system_folder)},
+                signature=SIGNATURE,
+                pip_requirements=[f"{name}=={metadata.version(name)}" for name in REQUIREMENTS],
+            ),
+            f"logging the model (what was learned is kept: later, go on with resume={mlflow.active_run().info.run_id})",
+            seconds=PATIENCE,
         )
     return info.model_uri
 

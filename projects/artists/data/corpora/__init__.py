@@ -1,4 +1,4 @@
-"""Kinds of corpora, one module each: `matches(data)` says whether it knows the value, `load(data)` reads it."""
+"""Kinds of corpora, one module each: `matches(data)` says whether it knows the value, `load(data, progress)` reads."""
 
 from __future__ import annotations
 
@@ -6,21 +6,30 @@ import importlib
 import pkgutil
 
 from ...errors import InputError
-from ..tracks import Corpus
+from ..tracks import Corpus, Progress
 
 
-def load(data: str) -> Corpus:
-    """The corpus that `data=` names: `demo`, a folder <artist>/<album>/<song>, or a CSV or Parquet manifest.
+def load(data: str, progress: Progress | None = None) -> Corpus:
+    """The corpus that `data=` names: `demo`, a folder <artist>/<album>/<song>, a CSV or Parquet manifest, or S3.
+
+    Args:
+        progress: Told of files that are made or fetched first.
 
     Raises:
         InputError: No kind knows it, or it is not what its kind expects.
     """
     # An empty name would be the current folder.
-    for module in pkgutil.iter_modules(__path__) if data else ():
-        kind = importlib.import_module(f"{__name__}.{module.name}")
+    for name in _kinds() if data else ():
+        kind = importlib.import_module(f"{__name__}.{name}")
         if kind.matches(data):
-            return kind.load(data)
+            return kind.load(data, progress)
     raise InputError(
         f"data={data} does not exist. Give `demo`, a folder laid out as <artist>/<album>/<song>, "
-        "or a manifest (.csv or .parquet) with the columns path and artist."
+        "a manifest (.csv or .parquet) with the columns path and artist, or either of them as s3://bucket/prefix."
     )
+
+
+def _kinds() -> list[str]:
+    """`folder` takes any folder: it is asked last."""
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(names, key=lambda name: name == "folder")

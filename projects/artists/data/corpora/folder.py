@@ -3,42 +3,57 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from collections.abc import Mapping
+from pathlib import Path, PurePath
 
 from ...audio.decode import AV_SUFFIXES, SUFFIXES
 from ...errors import InputError
-from ..tracks import Corpus, Track, nfc, track_id
+from ..tracks import Corpus, Progress, Track, nfc, track_id
 
 
 def matches(data: str) -> bool:
     return Path(data).expanduser().is_dir()
 
 
-def load(data: str) -> Corpus:
+def load(data: str, progress: Progress | None = None) -> Corpus:
     """Raises InputError where a file does not stand under an artist and an album, or there is no audio at all."""
     root = Path(data).expanduser().resolve()
-    found = sorted(_audio_files(root))
-    if not found:
+    return corpus_of(root.name, {path.relative_to(root): path for path in audio_files(root)}, data)
+
+
+def corpus_of(name: str, files: Mapping[PurePath, Path], data: str) -> Corpus:
+    """The corpus of audio files by their place relative to it; `data` is what the user gave.
+
+    Raises:
+        InputError: A file does not stand under an artist and an album, or there is none.
+    """
+    if not files:
         known = " ".join(sorted(s.lstrip(".") for s in SUFFIXES))
         raise InputError(
             f"data={data} holds no audio files ({known}). Give the folder that holds one folder for each artist."
         )
-    misplaced = [path for path in found if len(path.relative_to(root).parts) < 3]
+    misplaced = sorted(relative for relative in files if len(relative.parts) < 3)
     if misplaced:
         raise InputError(
-            f"data={data} has {len(misplaced)} file(s) outside <artist>/<album>/, the first "
-            f"{misplaced[0].relative_to(root)}. Move them into <artist>/<album>/, give the folder that holds the "
-            "artists, or write a manifest with the columns path and artist."
+            f"data={data} has {len(misplaced)} file(s) outside <artist>/<album>/, the first {misplaced[0]}. "
+            "Move them into <artist>/<album>/, give the folder that holds the artists, or write a manifest with the "
+            "columns path and artist."
         )
-    return Corpus(root.name, tuple(_track(path, root) for path in found))
+    return Corpus(name, tuple(_track(relative, files[relative]) for relative in sorted(files)))
 
 
-def _audio_files(root: Path) -> list[Path]:
+def is_audio(relative: PurePath) -> bool:
+    """Whether a file counts: by its suffix, and unless it or a folder above it is hidden."""
+    return relative.suffix.lower() in SUFFIXES | AV_SUFFIXES and not any(p.startswith(".") for p in relative.parts)
+
+
+def audio_files(root: Path) -> list[Path]:
+    """All audio below `root`, hidden files and folders left out, links followed."""
     paths = []
     for folder, folders, files in os.walk(root, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".") and not _is_loop(Path(folder), name)]
-        paths += [Path(folder, name) for name in files if not name.startswith(".")]
-    return [path for path in paths if path.suffix.lower() in SUFFIXES | AV_SUFFIXES]
+        paths += [Path(folder, name) for name in files if is_audio(PurePath(name))]
+    return paths
 
 
 def _is_loop(folder: Path, name: str) -> bool:
@@ -46,7 +61,6 @@ def _is_loop(folder: Path, name: str) -> bool:
     return folder.resolve().is_relative_to(Path(folder, name).resolve())
 
 
-def _track(path: Path, root: Path) -> Track:
-    relative = path.relative_to(root)
+def _track(relative: PurePath, path: Path) -> Track:
     artist, album = (nfc(part) for part in relative.parts[:2])
-    return Track(track_id(relative), path, artist=artist, album=album, title=nfc(path.stem))
+    return Track(track_id(relative), path, artist=artist, album=album, title=nfc(relative.stem))

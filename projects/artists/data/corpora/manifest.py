@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 import pandas as pd
 
 from ...errors import InputError
-from ..tracks import Corpus, Track, track_id
+from ..tracks import Corpus, Progress, Track, track_id
 
 OWN = ("path", "artist", "track_id", "album", "title", "fold")
 
@@ -18,13 +18,17 @@ def matches(data: str) -> bool:
     return path.is_file() or (path.suffix.lower() in (".csv", ".parquet") and path.parent.is_dir())
 
 
-def load(data: str) -> Corpus:
+def load(data: str, progress: Progress | None = None) -> Corpus:
     """Paths are relative to the manifest's folder.
 
     Raises:
         InputError: Not there, not a table, or without a path and an artist in every row.
     """
-    file = Path(data).expanduser().resolve()
+    return read(Path(data).expanduser().resolve(), data)
+
+
+def read(file: Path, data: str) -> Corpus:
+    """As `load`, of the manifest at `file`; `data` is what the user gave."""
     table = _read(file, data)
     missing = [name for name in ("path", "artist") if name not in table.columns]
     if missing:

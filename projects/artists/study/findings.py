@@ -1,0 +1,93 @@
+"""What the runs of a study say, each comparison with its uncertainty."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+
+from . import tables
+from .tables import Difference, Results
+
+TRIVIAL = {"mfcc": "logistic regression on MFCC", "loudness": "loudness alone", "majority": "the majority class"}
+MOST = 24
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """A difference between runs that are otherwise alike. where: the configurations it is over, "" for all."""
+
+    what: str
+    where: str
+    metric: str
+    change: Difference
+
+    @property
+    def said(self) -> str:
+        return f"{self.what}, {self.where}" if self.where else self.what
+
+    @property
+    def cells(self) -> list[str]:
+        """Difference, its mean for each seed, its 95 % interval over seeds, pairs."""
+        interval = interval_over_seeds(self.change)
+        said = f"{interval[0]:+.3f} to {interval[1]:+.3f}" if interval else "one seed"
+        seeds = ", ".join(f"{value:+.3f}" for value in self.change.by_seed)
+        return [f"{self.change.mean:+.3f}", seeds, said, str(self.change.pairs)]
+
+    @property
+    def sentence(self) -> str:
+        mean, seeds, interval, pairs = self.cells
+        return f"{self.metric}, {self.said}: {mean} over {pairs} pairs; by seed {seeds}; 95 % {interval}."
+
+
+def findings(found: Results, metrics: Sequence[str], axis: str | None) -> list[Finding]:
+    """Producer effect, level, the axis end to end and the trivial classifiers, as far as the runs allow."""
+    made = []
+    if {"song", "album"} <= set(found.param("split")):
+        for metric in metrics:
+            pairs = tables.paired(found, "split", "song", "album", metric)
+            made.append(Finding("album split minus song split", "", metric, tables.difference(pairs)))
+    for where, part in _by(tables.levels(found, "test_clip_f1", "test_song_f1"), ["split"]):
+        made.append(Finding("song level minus clip level", where, "F1, mean probability", tables.difference(part)))
+    if axis:
+        made += [finding for metric in metrics for finding in _along(found, metric, axis)]
+    for name, said in TRIVIAL.items():
+        for where, part in _by(tables.levels(found, f"test_song_f1_{name}", "test_song_f1"), ["split"]):
+            made.append(Finding(f"above {said}", where, "test_song_f1", tables.difference(part)))
+    return [finding for finding in made if finding.change.pairs][:MOST]
+
+
+def interval_over_seeds(change: Difference) -> tuple[float, float] | None:
+    """Student's t over the means of seeds; None for fewer than two.
+
+    Pairs of one seed share test songs and are no independent witnesses.
+    """
+    from scipy import stats
+
+    count = len(change.by_seed)
+    if count < 2:
+        return None
+    mean = sum(change.by_seed) / count
+    half = float(stats.t.ppf(0.975, count - 1)) * change.deviation / math.sqrt(count)
+    return mean - half, mean + half
+
+
+def _along(found: Results, metric: str, axis: str) -> Iterator[Finding]:
+    """The last value of a numeric axis against the first, for each configuration of the other parameters."""
+    values = [value for value in tables.in_order(found.param(axis)) if value]
+    if len(values) < 2 or not tables.is_numeric(values):
+        return
+    pairs = tables.paired(found, axis, values[0], values[-1], metric)
+    for where, part in _by(pairs, [name for name in found.varying if name != axis]):
+        yield Finding(f"{axis} {values[-1]} minus {axis} {values[0]}", where, metric, tables.difference(part))
+
+
+def _by(pairs: pd.DataFrame, names: Sequence[str]) -> list[tuple[str, pd.DataFrame]]:
+    """Pairs by the values of those of `names` that they have, with what to call each group."""
+    present = [name for name in names if name in pairs]
+    if not present or pairs.empty:
+        return [("", pairs)]
+    grouped = pairs.groupby(present, sort=True)
+    return [(", ".join(f"{n} {v}" for n, v in zip(present, key, strict=True)), part) for key, part in grouped]

@@ -1,0 +1,282 @@
+"""Sending outboxes to the tracking server, each metric row once.
+
+A request whose answer was lost may have been carried out. Before metric rows are sent again the history is read back,
+and only what is missing goes; the rest may be repeated freely: parameters that are there are left alone, tags,
+artifacts, dataset inputs and the end are set to what they are. MLflow's SQL stores, the only ones of 3.17, also refuse
+to hold a row twice (its primary key is run, name, step, time and value), which covers a request that is still under way
+while the history is read.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunStatus, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
+
+from ..errors import InputError
+from . import outbox as outboxes
+from . import server
+from .outbox import Outbox, Record
+
+VALUES = ("params", "metrics", "tags")
+# Of one request: rows at most, and bytes of the log that are looked at.
+ROWS, LOOK = 1000, 1 << 20
+LONGEST_WAIT = 15.0
+logger = logging.getLogger(__name__)
+Row = tuple[str, float, int, int]
+
+
+class Sender:
+    """Carries out records; may be told to do so again after any failure."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox, self._client = outbox, MlflowClient()
+        # Whether rows may be there already: what an earlier process sent last may not have been marked.
+        self.uncertain = outbox.sent < outbox.written
+
+    def send(self, records: list[Record]) -> None:
+        """Sends records of VALUES together, or one of another kind.
+
+        Raises:
+            Exception: They did not arrive, or nobody knows.
+        """
+        if records[0].kind in VALUES:
+            self._values(records)
+        else:
+            getattr(self, f"_{records[0].kind}")(records[0])
+
+    def _values(self, records: list[Record]) -> None:
+        run_id = self._outbox.run_id
+        params = _merged(records, "params", first=True)
+        if params:
+            known = self._client.get_run(run_id).data.params
+            params = {name: value for name, value in params.items() if name not in known}
+        rows = [row for record in records if record.kind == "metrics" for row in _rows(record)]
+        rows = list({_identity(row): row for row in rows}.values())
+        if rows and self.uncertain:
+            rows = self._missing(rows)
+        # Whatever interrupts the request, nobody knows then how far it came.
+        self.uncertain = True
+        self._client.log_batch(
+            run_id,
+            metrics=[Metric(*row) for row in rows],
+            params=[Param(*item) for item in params.items()],
+            tags=[RunTag(*item) for item in _merged(records, "tags").items()],
+        )
+        self.uncertain = False
+
+    def _missing(self, rows: list[Row]) -> list[Row]:
+        """The rows that the history does not hold."""
+        there = {
+            _identity((row.key, row.value, row.timestamp, row.step))
+            for name in dict.fromkeys(row[0] for row in rows)
+            for row in self._client.get_metric_history(self._outbox.run_id, name)
+        }
+        return [row for row in rows if _identity(row) not in there]
+
+    def _run(self, record: Record) -> None:
+        """The first line: where the run was made; nothing to send."""
+
+    def _files(self, record: Record) -> None:
+        folder = self._outbox.files(record.content["number"])
+        # It is gone where it was delivered but not marked so.
+        if folder.is_dir():
+            self._client.log_artifacts(self._outbox.run_id, str(folder), record.content["to"])
+
+    def _dataset(self, record: Record) -> None:
+        tags = [InputTag(MLFLOW_DATASET_CONTEXT, record.content["context"])]
+        used = DatasetInput(Dataset(**record.content["dataset"]), tags)
+        self._client.log_inputs(self._outbox.run_id, [used])
+
+    def _end(self, record: Record) -> None:
+        # An end that something follows was that of a training which went on.
+        if record.end == self._outbox.written:
+            status, at = record.content["status"], record.content["time"]
+            self._client.set_terminated(self._outbox.run_id, status, end_time=at)
+
+
+class Courier:
+    """A thread that sends an outbox in order, in batches, again and again while the server is away."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self.outbox, self._sender = outbox, Sender(outbox)
+        self._change = threading.Condition()
+        self._stop = self._hurry = False
+        self.failure: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name=f"outbox {outbox.run_id}", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        with self._change:
+            self._change.notify_all()
+
+    def flush(self, seconds: float) -> bool:
+        """Waits until everything is sent; False after `seconds`."""
+        began, said = time.monotonic(), False
+        with self._change:
+            self._hurry = True
+            self._change.notify_all()
+            while self.outbox.sent < self.outbox.written and self._thread.is_alive():
+                waited = time.monotonic() - began
+                if waited >= seconds:
+                    self._hurry = False
+                    return False
+                if waited > 2 and not said:
+                    said = True
+                    print(f"Waiting up to {seconds:.0f} s for {server.address()} ...", file=sys.stderr)
+                self._change.wait(min(0.5, seconds - waited))
+            self._hurry = False
+        return self.outbox.sent == self.outbox.written
+
+    def close(self) -> bool:
+        """Ends the thread, unless it hangs in a request; removes the outbox where all is sent. Returns whether it is.
+
+        A thread that hangs keeps the lock until its process ends: nobody else sends meanwhile.
+        """
+        with self._change:
+            self._stop = True
+            self._change.notify_all()
+        self._thread.join(1.0)
+        done = self.outbox.sent == self.outbox.written
+        if not self._thread.is_alive():
+            self.outbox.close(remove=done)
+        return done
+
+    def _run(self) -> None:
+        wait = 0.5
+        while (batch := self._next()) is not None:
+            try:
+                self.outbox.sync()
+                self._deliver(batch)
+                self.outbox.mark_sent(batch)
+            except Exception as error:
+                # Also where it arrived and only the mark could not be written.
+                self._sender.uncertain = True
+                self._say_away(error)
+                wait = self._pause(wait)
+            else:
+                if self.failure:
+                    logger.info("%s answers again.", server.address())
+                self.failure, wait = None, 0.5
+                self.wake()
+
+    def _pause(self, wait: float) -> float:
+        """Waits before another attempt; returns how long the next pause is: short where somebody waits."""
+        with self._change:
+            if not self._hurry:
+                self._change.wait_for(lambda: self._stop or self._hurry, wait)
+                return min(2 * wait, LONGEST_WAIT)
+            self._change.wait_for(lambda: self._stop, 0.5)
+            return 0.5
+
+    def _next(self) -> list[Record] | None:
+        """The next records to send together; waits for some, None at the end."""
+        with self._change:
+            self._change.wait_for(lambda: self._stop or self.outbox.sent < self.outbox.written, None)
+            if self._stop:
+                return None
+        return _batch(self.outbox.records(self.outbox.sent, LOOK))
+
+    def _deliver(self, batch: list[Record]) -> None:
+        try:
+            self._sender.send(batch)
+        except MlflowException as error:
+            if error.get_http_status_code() not in (400, 413, 422):
+                raise
+            if len(batch) > 1:
+                for record in batch:
+                    self._deliver([record])
+            else:
+                logger.warning("The tracking server refuses %s: %s", batch[0].kind, server.reason(error))
+
+    def _say_away(self, error: Exception) -> None:
+        if self.failure is None:
+            logger.warning(
+                "%s does not take what is logged (%s). The work goes on; it is kept in %s and sent when the server is "
+                "back.", server.address(), server.reason(error), self.outbox.folder,
+            )  # fmt: skip
+        self.failure = error
+
+
+def deliver_left(seconds: float, own: str | None = None) -> Iterator[tuple[str, bool, str]]:
+    """Sends every outbox of the cache; yields run id, whether nothing is left of it here, and what to say of it.
+
+    An outbox that a live process writes is left to it, `own` without a word. A run that died silently ends as KILLED.
+    """
+    for run_id in outboxes.left():
+        if run_id == own:
+            continue
+        try:
+            outbox = Outbox(run_id)
+        except outboxes.Busy as busy:
+            yield run_id, True, f"skipped: {busy}"
+            continue
+        courier, before = Courier(outbox), outbox.records(outbox.sent)
+        try:
+            arrived = courier.flush(seconds) and _ended(courier, seconds)
+            said = f"delivered {_told(before)}" if arrived else _why(courier, seconds)
+        except InputError as error:
+            arrived, said = False, str(error)
+        finally:
+            courier.close()
+        yield run_id, arrived, said
+
+
+def _ended(courier: Courier, seconds: float) -> bool:
+    """Gives a run that has no end one, at the time of its last record; whether that arrived."""
+    records = courier.outbox.records()
+    if not records or records[-1].kind == "end":
+        return True
+    run = server.patient(lambda: MlflowClient().get_run(courier.outbox.run_id), "reading a run", seconds)
+    if run.info.status == RunStatus.to_string(RunStatus.RUNNING):
+        courier.outbox.put("end", status="KILLED", time=records[-1].at)
+    return courier.flush(seconds)
+
+
+def _told(records: list[Record]) -> str:
+    rows = sum(len(record.content["rows"]) for record in records if record.kind == "metrics")
+    artifacts = sum(record.kind == "files" for record in records)
+    return f"{rows} metric rows, {artifacts} artifacts, {len(records)} records in all"
+
+
+def _why(courier: Courier, seconds: float) -> str:
+    said = server.reason(courier.failure) if courier.failure else f"no answer within {seconds:.0f} s"
+    origin = next((r.content["uri"] for r in courier.outbox.records(limit=LOOK) if r.kind == "run"), None)
+    here = server.address()
+    return f"not delivered to {here}: {said}" + (f" It was logged to {origin}." if origin not in (None, here) else "")
+
+
+def _batch(records: list[Record]) -> list[Record]:
+    """The first record, and as many of VALUES after it as go into one request with it."""
+    batch, rows = [], 0
+    for record in records:
+        rows += len(record.content.get("rows") or record.content.get("values") or ())
+        if batch and (record.kind not in VALUES or batch[0].kind not in VALUES or rows > ROWS):
+            break
+        batch.append(record)
+    return batch
+
+
+def _merged(records: list[Record], kind: str, *, first: bool = False) -> dict[str, str]:
+    """Names and values of all records of a kind; where a name comes twice the last counts, or the first."""
+    found = [record.content["values"] for record in records if record.kind == kind]
+    return {name: value for values in (reversed(found) if first else found) for name, value in values.items()}
+
+
+def _rows(record: Record) -> Iterator[Row]:
+    return ((name, float(value), at, step) for name, value, at, step in record.content["rows"])
+
+
+def _identity(row: Row) -> tuple[str, float | None, int, int]:
+    """A row as an SQL store holds it: infinity is the largest number; NaN, which equals nothing, is None."""
+    name, value, at, step = row
+    value = None if math.isnan(value) else min(max(value, -sys.float_info.max), sys.float_info.max)
+    return name, value, at, step

@@ -1,0 +1,45 @@
+"""A process of its own that has the last word on a killed run: `python last_word.py <run id> <end in ms> <process>`.
+
+`mlflow run` (3.17) writes FAILED over any status once its child has ended: `_maybe_set_run_terminated` in
+mlflow.projects means to spare a run that has ended, but compares its status, a string, with numbers. This waits for
+that, writes KILLED again, and ends; it also ends once that process (`mlflow run`) is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+PAUSE, LONGEST = 0.05, 30.0
+
+
+def main(run_id: str, end: int, above: int) -> None:
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient()
+    client.get_run(run_id)
+    print("ready", flush=True)
+    until = time.monotonic() + LONGEST
+    while time.monotonic() < until:
+        there = _alive(above)
+        status = client.get_run(run_id).info.status
+        if status == "FAILED":
+            client.set_terminated(run_id, "KILLED", end_time=end)
+        if status == "FAILED" or not there:
+            return
+        time.sleep(PAUSE)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

@@ -1,0 +1,124 @@
+"""Tracked runs as plain values: what a report is made of, whoever logged them."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import mlflow
+from mlflow.entities import Run, RunStatus
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from ..errors import InputError
+from . import server
+
+PAGE = 1000
+LOCAL_UI = "http://127.0.0.1:5000"
+
+
+@dataclasses.dataclass(frozen=True)
+class TrackedRun:
+    """A run as it stands in the store. seconds: from its start to its end, None while it has none."""
+
+    run_id: str
+    experiment_id: str
+    name: str
+    status: str
+    seconds: float | None
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+
+    @property
+    def parent(self) -> str | None:
+        return self.tags.get(MLFLOW_PARENT_RUN_ID)
+
+
+def read(run_id: str) -> TrackedRun:
+    """Raises InputError where there is no such run."""
+    try:
+        return _plain(server.patient(lambda: MlflowClient().get_run(run_id), f"reading run {run_id}"))
+    except MlflowException as error:
+        raise InputError(f"run_id={run_id}: no such run; copy the run id from the MLflow UI.") from error
+
+
+def children(run_id: str) -> list[TrackedRun]:
+    """The runs below a run, oldest first."""
+    parent = read(run_id)
+    return _search(parent.experiment_id, f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run_id}'")
+
+
+def experiment(name: str) -> list[TrackedRun]:
+    """All runs of an experiment, oldest first.
+
+    Raises:
+        InputError: There is none of that name.
+    """
+    found = MlflowClient().get_experiment_by_name(name)
+    if found is None:
+        known = ", ".join(sorted(e.name for e in MlflowClient().search_experiments()))
+        raise InputError(f"experiment_name={name} is unknown; this store has {known}.")
+    return _search(found.experiment_id, "")
+
+
+def tagged(experiment_id: str, name: str, value: str) -> list[TrackedRun]:
+    """The runs of an experiment with a tag of that value, oldest first."""
+    # Compared here: MLflow's search has no way to quote a quotation mark.
+    return [run for run in _search(experiment_id, f"tags.`{name}` != ''") if run.tags[name] == value]
+
+
+def artifact(run_id: str, name: str, most: int) -> bytes | None:
+    """The bytes of an artifact at the top of a run; None where there is none or it is larger than `most`."""
+    client = MlflowClient()
+    listed = server.patient(lambda: client.list_artifacts(run_id), "listing artifacts")
+    sizes = {file.path: file.file_size for file in listed}
+    if name not in sizes or (sizes[name] or 0) > most:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        return Path(
+            server.patient(lambda: client.download_artifacts(run_id, name, folder), f"reading {name}")
+        ).read_bytes()
+
+
+def artifact_names(run_id: str) -> list[str]:
+    """Files at the top of a run."""
+    return sorted(file.path for file in MlflowClient().list_artifacts(run_id) if not file.is_dir)
+
+
+def ui_address() -> str:
+    """Where the UI answers: the tracking server, or what `mlflow ui` serves a local store at."""
+    uri = mlflow.get_tracking_uri()
+    # A password in the address is for the client alone.
+    return uri.rstrip("/") if uri.startswith(("http://", "https://")) and "@" not in uri else LOCAL_UI
+
+
+def store() -> str:
+    """The address of the tracking store."""
+    return mlflow.get_tracking_uri()
+
+
+def _search(experiment_id: str, condition: str) -> list[TrackedRun]:
+    order = ["attributes.start_time ASC"]
+    search = functools.partial(MlflowClient().search_runs, [experiment_id], condition, max_results=PAGE, order_by=order)
+    found, token = [], None
+    while True:
+        page = server.patient(functools.partial(search, page_token=token), "reading runs")
+        found += [_plain(run) for run in page]
+        token = page.token
+        if not token:
+            return found
+
+
+def _plain(run: Run) -> TrackedRun:
+    info = run.info
+    ended = info.end_time and (info.end_time - info.start_time) / 1000
+    status = info.status if isinstance(info.status, str) else RunStatus.to_string(info.status)
+    data = run.data
+    return TrackedRun(
+        info.run_id, info.experiment_id, info.run_name or "", status, ended, data.params, data.metrics, data.tags
+    )

@@ -1,0 +1,32 @@
+"""Entry point check: what a corpus is and what is wrong with it, before anyone trains on it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+
+# Spawned workers import this module again: the library is imported where it is used.
+from . import cli
+
+USAGE = """mlflow run . -e check -P data=<folder or manifest> [-P split=album] [-P clip=5]
+Lists tracks, minutes, rates and channels, unreadable, truncated, silent, clipped and short files, duplicates, and
+artists too small for the split. Fails only where a training would be impossible.
+Parameters: data label split folds fold seed clip crop sr n_fft hop_length n_mels mel_scale workers"""
+
+
+def run(flags: Mapping[str, str], run) -> None:
+    from .artists import checkup, pipeline
+    from .artists.audio.features import FeatureConfig
+    from .artists.settings import DataOptions, resolve
+
+    settings = resolve((DataOptions, FeatureConfig, checkup.CheckOptions), flags)
+    run.params(settings.values)
+    options, config = settings.make(DataOptions), settings.make(FeatureConfig)
+    found = checkup.examine(options, config, seed=settings["seed"], progress=cli.progress_bar("check"))
+    checkup.log(run, found, options)
+    pipeline.prepare(found.corpus, found.features, options, seed=settings["seed"])
+    print(f"\nA training is possible. Next: mlflow run . -e train -P data={options.data} -P split={options.split}")
+
+
+if __name__ == "__main__":
+    sys.exit(cli.main(run, USAGE))

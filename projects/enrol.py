@@ -1,0 +1,75 @@
+"""Entry point enrol: artists that a network was not trained on, known from a few songs, into a versioned reference."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+# Spawned workers import this module again: the library is imported where it is used.
+from . import cli
+
+USAGE = """mlflow run . -e enrol -P model=<run id, model URI or .h5 file> -P songs=<folder> [-P reference=...]
+songs        a folder <artist>/<songs>, or what data= of train takes
+reference    run id or path of one that is added to, whose model is then the default; else a new one begins
+label        what is enrolled (artist)
+seed workers of the draws behind the report; processes for features"""
+
+
+def run(flags: Mapping[str, str], run) -> None:
+    from .artists import embedding, enrolling, pipeline, reference
+    from .artists.data import songs as given
+    from .artists.data.featurize import surviving
+    from .artists.settings import resolve
+    from .artists.track import references
+
+    settings = resolve((enrolling.EnrolOptions,), flags)
+    run.params(settings.values)
+    options = settings.make(enrolling.EnrolOptions)
+    corpus = given.enrolled(options.songs)
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        before = None
+        if options.reference:
+            before = reference.read(references.fetch(options.reference, reference.FILE, work))
+        embedder = embedding.open_embedder(options.model or before.model_source, work)
+        if before:
+            before.check_model(embedder.identity)
+        songs = embedder.embed(
+            enrolling.named(corpus, options.label), workers=options.workers, progress=cli.progress_bar("features")
+        )
+        run.table(pipeline.quarantine_table(songs.features), "quarantined.csv")
+        surviving(corpus, songs.features, options.label)
+        made = enrolling.make_reference(songs, embedder, options.label)
+        made = before.extended(made) if before else made
+        reference.write(work / "made" / reference.FILE, made)
+        run.folder(work / "made")
+    _log(run, made, embedder, options)
+
+
+def _log(run, made, embedder, options) -> None:
+    from .artists import enrolling
+
+    run.table(made.table(), "reference.csv")
+    run.tags({"reference_digest": made.digest, "reference_version": str(made.version), "reference_from": made.previous})
+    run.metrics({"reference_songs": len(made), "reference_artists": len(made.artists)})
+    print(
+        f"\nVersion {made.version}, {made.digest}: {len(made)} songs of {len(made.artists)} {options.label}s. "
+        f"Next: mlflow run . -e score -P reference={run.run_id} -P model={embedder.source} ..."
+    )
+    curve = enrolling.curve(made, embedder, options.seed)
+    if curve.empty:
+        print(f"No report: it needs two {options.label}s with two songs each that the model was not trained on.")
+        return
+    run.table(curve, "enrolment.csv")
+    for row in curve.to_dict("records"):
+        songs = f"enrolled_{row['enrolled']}"
+        names = ("accuracy", "low", "high", "unknown_auroc", "artists", "songs")
+        run.metrics({f"{songs}_{name}": row[name] for name in names})
+    print(f"{options.label.capitalize()}s that the model was not trained on, against songs enrolled:")
+    print(curve.to_string(index=False, float_format="{:.3f}".format))
+
+
+if __name__ == "__main__":
+    sys.exit(cli.main(run, USAGE))

@@ -1,0 +1,43 @@
+"""Entry point search: Optuna over the hyperparameters around a model."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+
+# Spawned workers import this module again: the library is imported where it is used.
+from . import cli
+
+USAGE = """mlflow run . -e search -P clip=5 -P n_trials=30 [-P name=value ...]
+n_trials timeout               trials of the study, seconds of this worker
+objective pruner               validation metrics (several: Pareto front); median, hyperband or none
+space points warm_start        YAML of what is tried, YAML of what is tried first, earlier studies whose best are
+study_name storage             a study to start, join or go on with; sqlite:///FILE or postgresql://USER@HOST/DATABASE
+max_retry heartbeat            what becomes of the trial of a worker that died
+seeds                          of the best and the published configuration at the end, which alone are tested
+and the parameters of train; those given as flags stay as they are in all trials.
+The same command started again works on the same study. See README.md."""
+
+
+def run(flags: Mapping[str, str], run) -> None:
+    """Prepares features and split once, then trains trial after trial in this process."""
+    from .artists import pipeline, results
+    from .artists.audio.features import FeatureConfig
+    from .artists.search import search
+    from .artists.settings import DataOptions
+    from .artists.systems import find
+
+    asked = search.request(flags)
+    run.params(asked.params)
+    settings = asked.settings
+    options, features = settings.make(DataOptions), settings.make(FeatureConfig)
+    find(settings["model"]).check_input(options.clip, features)
+    corpus, stored = pipeline.read_features(options, features, progress=cli.progress_bar("features"))
+    run.table(pipeline.quarantine_table(stored), "quarantined.csv")
+    prepared = pipeline.prepare(corpus, stored, options, seed=settings["seed"])
+    results.log_data(run, prepared)
+    print("\n" + search.search(asked, prepared, run))
+
+
+if __name__ == "__main__":
+    sys.exit(cli.main(run, USAGE))

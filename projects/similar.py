@@ -1,0 +1,81 @@
+"""Entry point similar: the tracks of an index that are nearest to given audio; it also builds the index."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+# Spawned workers import this module again: the library is imported where it is used.
+from . import cli
+
+USAGE = """mlflow run . -e similar -P data=<corpus> -P model=<run id, model URI or .h5 file> [-P query=...]
+    builds an index of the corpus, reference.npz of the run; searches it if there is a query
+mlflow run . -e similar -P index=<run id or path> -P query=<audio file or folder> [-P k=5] [-P model=...]
+    searches an index, with the model that it names unless another place of the same model is given
+label workers    what is named beside each neighbour (artist); processes for features"""
+
+
+def run(flags: Mapping[str, str], run) -> None:
+    from .artists import embedding, enrolling
+    from .artists.settings import resolve
+
+    settings = resolve((enrolling.SimilarOptions,), flags)
+    run.params(settings.values)
+    options = settings.make(enrolling.SimilarOptions)
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        index = _read(options.index, work) if options.index else None
+        embedder = embedding.open_embedder(options.model or index.model_source, work)
+        if index is None:
+            index = _build(embedder, options, run, work)
+        index.check_model(embedder.identity)
+        run.tags({"reference_digest": index.digest})
+        if options.query:
+            _search(embedder, index, options, run)
+
+
+def _read(value: str, work: Path):
+    from .artists import reference
+    from .artists.track import references
+
+    return reference.read(references.fetch(value, reference.FILE, work))
+
+
+def _build(embedder, options, run, work: Path):
+    from .artists import enrolling, pipeline, reference
+    from .artists.data import corpora
+    from .artists.data.featurize import surviving
+
+    corpus = enrolling.named(corpora.load(options.data), options.label)
+    songs = embedder.embed(corpus, workers=options.workers, progress=cli.progress_bar("features"))
+    run.table(pipeline.quarantine_table(songs.features), "quarantined.csv")
+    surviving(corpus, songs.features, options.label)
+    index = enrolling.make_reference(songs, embedder, options.label)
+    reference.write(work / "index" / reference.FILE, index)
+    run.folder(work / "index")
+    run.table(index.table(), "reference.csv")
+    run.metrics({"reference_songs": len(index)})
+    print(
+        f"An index of {len(index)} songs by {embedder.name}. "
+        f"Next: mlflow run . -e similar -P index={run.run_id} -P query=<audio file>"
+    )
+    return index
+
+
+def _search(embedder, index, options, run) -> None:
+    from .artists import enrolling, pipeline
+    from .artists.data import songs as given
+
+    found = embedder.embed(given.query(options.query), workers=options.workers)
+    run.table(pipeline.quarantine_table(found.features), "query_quarantined.csv")
+    table = enrolling.neighbours(index, found, options.k)
+    run.table(table, "similar.csv")
+    print("\n" + table.to_string(index=False, float_format="{:.3f}".format))
+    for name, reason in sorted(found.features.quarantined.items()):
+        print(f"warning: {name}: {reason}")
+
+
+if __name__ == "__main__":
+    sys.exit(cli.main(run, USAGE))

@@ -1,0 +1,42 @@
+"""Entry point sync: sends what runs could not log while the tracking server was away."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+
+from . import cli
+
+USAGE = """mlflow run . -e sync
+Sends the outboxes of the cache (ARTISTS_CACHE/outbox) to the tracking server, and ends the runs that died.
+`mlflow run` makes a run for it, as for every entry point; `python -m projects.sync` makes none. No parameters."""
+SECONDS = 60.0
+
+
+def run(flags: Mapping[str, str], run) -> None:
+    from .artists.errors import InputError
+    from .artists.track import delivery, server
+
+    if flags:
+        raise InputError(f"sync takes no parameters; leave out {', '.join(sorted(flags))}.")
+    seconds = server.seconds_setting("ARTISTS_FLUSH_SECONDS", SECONDS)
+    done = left = 0
+    for run_id, arrived, said in delivery.deliver_left(seconds, own=run and run.run_id):
+        print(f"{run_id}: {said}", flush=True)
+        done, left = done + arrived, left + (not arrived)
+    if run:
+        run.metrics({"outboxes_done": done, "outboxes_left": left})
+    if left:
+        raise InputError(f"{left} of {done + left} outboxes are left; see above, and run sync again.")
+    print(f"{done} outboxes done, none left.")
+
+
+def tracked() -> bool:
+    """Whether `mlflow run` has made a run, which has to end in order; sync makes none of its own."""
+    import os
+
+    return "MLFLOW_RUN_ID" in os.environ
+
+
+if __name__ == "__main__":
+    sys.exit(cli.main(run, USAGE, tracked=tracked()))

@@ -1,0 +1,91 @@
+"""Entry point transfer: what a network's vectors know of the labels of any corpus (Park et al., tables 1 to 3)."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+# Spawned workers import this module again: the library is imported where it is used.
+from . import cli
+
+USAGE = """mlflow run . -e transfer -P model=<run id, model URI or .h5 file> -P data=... [-P name=value ...]
+model vectors                  what is judged: networks, or Parquet files with track_id and vector; several with commas
+data label split folds fold    on what; val chooses the softmax's C, test is scored
+crop                           seconds around the centre of each track; default: as the model was trained
+k seed workers                 neighbours (20); of the split and the map; processes for features"""
+
+
+def run(flags: Mapping[str, str], run) -> None:
+    from .artists import transfer
+    from .artists.data import corpora
+    from .artists.settings import resolve
+
+    settings = resolve((transfer.TransferOptions,), flags)
+    run.params(settings.values)
+    options = settings.make(transfer.TransferOptions)
+    corpus = corpora.load(options.data).labelled(options.label)
+    with tempfile.TemporaryDirectory() as folder:
+        embedded = _embedded(corpus, options, run, Path(folder))
+        done = []
+        for each in embedded:
+            with _place(run, each.name, alone=len(embedded) == 1) as place:
+                done.append(transfer.judge(corpus, each, options))
+                _log(place, done[-1], each, options, Path(folder) / "report" / each.name)
+    run.table(transfer.tables(corpus.name, options.label, done), "transfer.csv")
+    said = transfer.markdown(corpus.name, options.label, done)
+    run.text(said, "transfer.md")
+    run.description(said)
+    print("\n" + said)
+
+
+def _embedded(corpus, options, run, work: Path):
+    """The embeddings of the corpus, with names of their own."""
+    import dataclasses
+
+    from .artists import transfer
+
+    sources = options.names("model") + options.names("vectors")
+    found = [
+        _by_network(corpus, source, options, run, work / str(i)) for i, source in enumerate(options.names("model"))
+    ]
+    found += [transfer.read_vectors(source, corpus) for source in options.names("vectors")]
+    names = transfer.distinct([each.name for each in found], sources)
+    return [dataclasses.replace(each, name=name) for each, name in zip(found, names, strict=True)]
+
+
+def _by_network(corpus, source: str, options, run, work: Path):
+    from .artists import embedding, pipeline, transfer
+    from .artists.data.featurize import surviving
+
+    embedder = embedding.open_embedder(source, work).cropped(options.crop)
+    songs = embedder.embed(corpus, workers=options.workers, progress=cli.progress_bar(f"features for {embedder.name}"))
+    run.table(pipeline.quarantine_table(songs.features), "quarantined.csv")
+    surviving(corpus, songs.features, options.label)
+    digests = zip(songs.tracks, songs.audio_sha256, strict=True)
+    seen = frozenset(track.track_id for track, digest in digests if digest in embedder.trained_on)
+    return transfer.Embedded(embedder.name, songs.tracks, songs.vectors, seen)
+
+
+def _place(run, name: str, *, alone: bool):
+    """The run itself, or one below it for each of several embeddings."""
+    import contextlib
+
+    from .artists.track import runs
+
+    return contextlib.nullcontext(run) if alone else runs.child(run, name)
+
+
+def _log(place, done, embedded, options, folder: Path) -> None:
+    from .artists import transfer
+
+    place.metrics(done.metrics)
+    place.tags({"embedding": done.name, "linear_c_chosen_on": done.softmax.chosen_on})
+    transfer.map_files(folder, embedded, options.label, options.seed)
+    done.songs.to_csv(folder / "songs.csv", index=False)
+    place.folder(folder)
+
+
+if __name__ == "__main__":
+    sys.exit(cli.main(run, USAGE))
