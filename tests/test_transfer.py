@@ -61,9 +61,9 @@ def logged(tmp_path_factory, write_corpus, tracking_template) -> Place:
         return Place(corpus, variables, left_out, log_network(prepared, folder))
 
 
-def compute_here(tracks, store, workers):
+def compute_here(tracks, store, workers, *audits):
     for track in tracks:
-        yield track, featurize._compute(track.path, store)
+        yield track, featurize._compute(track.path, store, *audits)
 
 
 def log_network(prepared: pipeline.Prepared, folder: Path) -> str:
