@@ -20,7 +20,7 @@ from mlflow.tracking import MlflowClient
 from optuna.trial import TrialState
 
 from projects import cli, search, train
-from projects.artists import experiment, systems
+from projects.artists import experiment
 from projects.artists.search.storage import storage_url
 from projects.artists.search.trial import is_failure
 from projects.artists.settings import train_settings
@@ -99,8 +99,6 @@ def short_of_memory(settings, *others):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, common_corpus, common_cache, tracking_template):
-    if "mfcc_svm" not in systems.names():
-        pytest.skip("no system that is fitted at once")
     found = Place(tmp_path_factory.mktemp("search"), common_cache, tracking_template)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(experiment, "fit", short_of_memory)

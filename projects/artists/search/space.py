@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from ..audio.features import FeatureConfig
 from ..errors import InputError
 from ..learn.training import Training
 from ..settings import field_names, read_config
@@ -41,7 +42,9 @@ class SearchSpace:
 
 def tunable(system: type) -> list[str]:
     """Parameters that a search may vary: what is measured, and on what, stays the same."""
-    return [*(name for name in field_names(Training) if name != "seed"), *system.option_names(), *BESIDE]
+    training = [name for name in field_names(Training) if name != "seed"] if system.in_epochs else []
+    options = [name for name in system.option_names() if name not in field_names(FeatureConfig)]
+    return [*training, *options, *BESIDE]
 
 
 def make_space(system: type, file: str | None, given: Mapping[str, Any], cast: Cast) -> SearchSpace:

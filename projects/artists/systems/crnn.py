@@ -17,7 +17,7 @@ from ..errors import InputError
 from .keras_system import KerasSystem
 from .layers import as_image, as_sequence, check_pools, recurrent
 from .options import check_fractions, check_positive, whole_numbers
-from .space import TRAINING_SPACE
+from .space import RECURRENT_SPACE, TRAINING_SPACE
 
 LISTS = ("filters", "convolutions", "pool_time", "pool_bands")
 
@@ -61,9 +61,12 @@ class System(KerasSystem):
     # What the four poolings leave one of.
     min_frames = 16
     min_mels = 128
-    space: ClassVar[dict[str, object]] = {
+    space: ClassVar = {
         **TRAINING_SPACE,
-        "gru_units": [16, 32, 64, 128],
+        **RECURRENT_SPACE,
+        "width": [0.5, 1.0, 1.5],
+        # Later time pooling leaves the recurrent layers more of it.
+        "pool_time": ["2,2,2,2", "2,2,2,1"],
         "conv_dropout": {"low": 0.0, "high": 0.4},
         "dropout": {"low": 0.0, "high": 0.6},
     }

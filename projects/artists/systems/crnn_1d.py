@@ -7,6 +7,7 @@ bands (theirs are raw decibels, which saturate the first layer) and zero padding
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import keras
 from keras import layers
@@ -14,6 +15,7 @@ from keras import layers
 from .keras_system import KerasSystem
 from .layers import check_pools, recurrent
 from .options import check_positive, whole_numbers
+from .space import RECURRENT_SPACE, TRAINING_SPACE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +34,12 @@ class Config:
 
 class System(KerasSystem):
     Config = Config
+    space: ClassVar = {
+        **TRAINING_SPACE,
+        **RECURRENT_SPACE,
+        "kernel_size": [3, 5, 7, 9],
+        "filters": ["32,64,64", "64,128,128", "128,256,256"],
+    }
     min_frames = 8
 
     def build(self, frames: int, n_mels: int, num_classes: int) -> keras.Model:

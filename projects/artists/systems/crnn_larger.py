@@ -7,6 +7,7 @@ computational cost"). Sizes are those of their code: time becomes an eighth, whe
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 from . import crnn
 
@@ -23,4 +24,6 @@ class Config(crnn.Config):
 
 class System(crnn.System):
     Config = Config
+    # Poolings are of this network's own five blocks.
+    space: ClassVar = {name: spec for name, spec in crnn.System.space.items() if name != "pool_time"}
     min_frames = 8

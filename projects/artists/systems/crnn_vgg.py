@@ -6,6 +6,7 @@ Card: 14,790,356 parameters with 20 artists. No published score. Sizes are those
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 from . import crnn
 
@@ -23,4 +24,6 @@ class Config(crnn.Config):
 
 class System(crnn.System):
     Config = Config
+    # Poolings are of this network's own five blocks.
+    space: ClassVar = {name: spec for name, spec in crnn.System.space.items() if name != "pool_time"}
     min_frames = 8

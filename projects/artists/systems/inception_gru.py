@@ -17,6 +17,7 @@ from ..errors import InputError
 from .keras_system import KerasSystem
 from .layers import as_image, as_sequence, check_pools, inception, recurrent
 from .options import check_fractions, check_positive, whole_numbers
+from .space import RECURRENT_SPACE, TRAINING_SPACE
 
 POOL_TIME, POOL_BANDS = (2, 2, 2, 2), (2, 4, 4, 4)
 
@@ -40,6 +41,13 @@ class Config:
 
 class System(KerasSystem):
     Config = Config
+    space: ClassVar = {
+        **TRAINING_SPACE,
+        **RECURRENT_SPACE,
+        "filters": ["32,64,64,64", "64,128,128,128"],
+        "conv_dropout": {"low": 0.0, "high": 0.4},
+        "dropout": {"low": 0.0, "high": 0.6},
+    }
     training: ClassVar = {"learning_rate": 0.0001, "epochs": 300}
     min_frames = 16
     min_mels = 128

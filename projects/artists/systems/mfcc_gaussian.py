@@ -9,12 +9,14 @@ by clip, .59 with chroma.
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import numpy as np
 
 from ..audio.features import CHROMA
 from . import mfcc_gmm
 from .options import check_positive
+from .space import CLIPS_SPACE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +32,10 @@ class Config:
 
 class System(mfcc_gmm.System):
     Config = Config
+    space: ClassVar = {
+        **CLIPS_SPACE,
+        "n_mfcc": {"low": 8, "high": 40},
+    }
     covariance_type = "full"
     components = 1
     takes_chroma = True

@@ -8,6 +8,7 @@ clip.
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -17,6 +18,7 @@ from ..data.clipset import ClipSet
 from . import arrays
 from .array_system import ArraySystem, frames_by_class
 from .options import check_positive
+from .space import CLIPS_SPACE
 
 # Added to variances, in dB squared: a silent frame is no certainty.
 FLOOR = 1e-2
@@ -36,6 +38,11 @@ class Config:
 
 class System(ArraySystem):
     Config = Config
+    space: ClassVar = {
+        **CLIPS_SPACE,
+        "n_mfcc": {"low": 8, "high": 40},
+        "components": {"low": 1, "high": 64, "log": True},
+    }
     unit = "frame"
     covariance_type = "diag"
 

@@ -21,6 +21,7 @@ from ..errors import InputError
 from . import arrays
 from .array_system import ArraySystem, decision_values
 from .options import check_positive
+from .space import CLIPS_SPACE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +40,11 @@ class Config:
 
 class System(ArraySystem):
     Config = Config
+    space: ClassVar = {
+        **CLIPS_SPACE,
+        "n_mfcc": {"low": 8, "high": 40},
+        "svm_c": {"low": 0.1, "high": 1000.0, "log": True},
+    }
     data: ClassVar = {"clip": 1.0}
 
     def learn(self, train: ClipSet, seed: int) -> None:

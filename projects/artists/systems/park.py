@@ -16,6 +16,7 @@ from ..errors import InputError
 from .keras_system import KerasSystem
 from .options import check_fractions
 from .pretrained import read_tower
+from .space import TRAINING_SPACE
 
 if TYPE_CHECKING:
     from ..learn.loop import Own
@@ -69,6 +70,13 @@ class ParkSystem(KerasSystem):
     features: ClassVar = {"sr": 22050, "n_fft": 1024, "hop_length": 512, "n_mels": 128, "compression": "log10"}
     data: ClassVar = {"clip": 3.0}
     training: ClassVar = {"learning_rate": 0.015, "batch_size": 15}
+    # Its batches and its rate are its own: no schedule, smoothing or masks.
+    space: ClassVar = {
+        "learning_rate": {"low": 0.001, "high": 0.1, "log": True},
+        "weight_decay": TRAINING_SPACE["weight_decay"],
+        "batch_size": [8, 15, 32],
+        "dropout": {"low": 0.0, "high": 0.7},
+    }
     min_frames = 128
 
     def optimizer(self, training: Training) -> keras.optimizers.Optimizer:

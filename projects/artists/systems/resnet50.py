@@ -16,6 +16,7 @@ from keras import layers
 from .keras_system import KerasSystem
 from .layers import as_image
 from .options import check_fractions
+from .space import TRAINING_SPACE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +31,10 @@ class Config:
 
 class System(KerasSystem):
     Config = Config
+    space: ClassVar = {
+        **TRAINING_SPACE,
+        "dropout": {"low": 0.0, "high": 0.6},
+    }
     training: ClassVar = {"learning_rate": 0.0001, "epochs": 300}
     min_frames = 32
     min_mels = 32

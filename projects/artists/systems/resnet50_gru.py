@@ -18,6 +18,7 @@ from .keras_system import KerasSystem
 from .layers import as_image, as_sequence, recurrent
 from .options import check_fractions, check_positive
 from .resnet50 import residual
+from .space import RECURRENT_SPACE, TRAINING_SPACE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +36,11 @@ class Config:
 
 class System(KerasSystem):
     Config = Config
+    space: ClassVar = {
+        **TRAINING_SPACE,
+        **RECURRENT_SPACE,
+        "dropout": {"low": 0.0, "high": 0.6},
+    }
     training: ClassVar = {"learning_rate": 0.0001, "epochs": 300}
     min_frames = 32
     min_mels = 32

@@ -7,6 +7,7 @@ there; bands are normalised first (theirs are raw decibels, which saturate the g
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import keras
 from keras import layers
@@ -14,6 +15,7 @@ from keras import layers
 from .keras_system import KerasSystem
 from .layers import recurrent
 from .options import check_fractions, check_positive
+from .space import RECURRENT_SPACE, TRAINING_SPACE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +34,11 @@ class Config:
 
 class System(KerasSystem):
     Config = Config
+    space: ClassVar = {
+        **TRAINING_SPACE,
+        **RECURRENT_SPACE,
+        "dropout": {"low": 0.0, "high": 0.6},
+    }
 
     def build(self, frames: int, n_mels: int, num_classes: int) -> keras.Model:
         """(frames, n_mels) in dB -> (num_classes,) probabilities."""

@@ -86,6 +86,14 @@ def compared(network: keras.Model, negatives: int) -> keras.Model:
 
 class System(ParkSystem):
     Config = Config
+    space: ClassVar = {
+        **ParkSystem.space,
+        "learning_rate": {"low": 0.01, "high": 0.5, "log": True},
+        "margin": {"low": 0.1, "high": 1.0},
+        "negatives": [2, 4, 8],
+        "head": ["linear", "knn"],
+        "head_c": {"low": 0.01, "high": 100.0, "log": True},
+    }
     unit = "song"
     training: ClassVar = {"learning_rate": 0.1, "batch_size": 15}
 

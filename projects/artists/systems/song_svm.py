@@ -9,6 +9,7 @@ artists: .687 accuracy by song on the album split, .839 on the song split.
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -43,6 +44,11 @@ class Config:
 
 class System(ArraySystem):
     Config = Config
+    space: ClassVar = {
+        "n_mfcc": {"low": 8, "high": 40},
+        "svm_c": {"low": 0.1, "high": 1000.0, "log": True},
+        "gamma": [None, 1e-3, 1e-2, 1e-1],
+    }
     unit = "song"
 
     def learn(self, train: ClipSet, seed: int) -> None:

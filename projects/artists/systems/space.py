@@ -23,6 +23,9 @@ TRAINING_SPACE: dict[str, Any] = {
     "overlap": [0.0, 0.25, 0.5],
     "pooling": ["mean", "vote", "vote50"],
 }
+# Systems that are fitted at once.
+CLIPS_SPACE: dict[str, Any] = {name: TRAINING_SPACE[name] for name in ("overlap", "pooling")}
+RECURRENT_SPACE: dict[str, Any] = {"gru_units": [16, 32, 64, 128], "gru_layers": [1, 2, 3]}
 
 
 class Trial(Protocol):
