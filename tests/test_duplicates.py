@@ -377,3 +377,20 @@ def test_songs_of_the_demo_corpus_are_told_apart(capsys):
     unlike = [met(a, b) for a, b in itertools.combinations(marks, 2)]
     tell(capsys, "demo corpus", [], unlike)
     assert not any(same for same, _ in unlike)
+
+
+def test_fingerprints_do_not_depend_on_chroma_or_on_the_compression_being_decibels(tone, tmp_path):
+    """The bands in dB are what is compared, whatever is stored beside them or instead of them."""
+    from projects.artists.audio.features import FeatureConfig, log_mel
+    from projects.artists.data.duplicates import FingerprintStore, fingerprint
+
+    y = np.concatenate([tone(seconds=4, pitch=pitch, seed=int(pitch))[:, 0] for pitch in (150.0, 330.0, 210.0)])
+    expected = fingerprint(log_mel(y, FeatureConfig()))
+    assert len(expected) > 20
+    config = FeatureConfig(chroma=True)
+    np.save(tmp_path / "x.npy", log_mel(y, config))
+    marks = FingerprintStore(config, tmp_path).of_features("ab" * 32, tmp_path / "x.npy")
+    np.testing.assert_array_equal(marks, expected)
+    park = FeatureConfig(compression="log10")
+    np.save(tmp_path / "y.npy", log_mel(y, park))
+    assert len(FingerprintStore(park, tmp_path).of_features("ab" * 32, tmp_path / "y.npy")) > 0.5 * len(expected)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..audio.features import FeatureConfig
+from ..audio.features import FeatureConfig, to_db
 from .cache import atomic_write, cache_root
 
 # Raise it when the fingerprints change: stored ones are then computed anew.
@@ -90,6 +90,7 @@ class FingerprintStore:
     """Fingerprints beside the features of one configuration, by the digest of the audio."""
 
     def __init__(self, config: FeatureConfig, root: Path | None = None) -> None:
+        self.config = config
         self.folder = (root or cache_root()) / "fingerprints" / f"{config.digest}-{VERSION}"
 
     def path(self, audio_digest: str) -> Path:
@@ -111,7 +112,7 @@ class FingerprintStore:
         """The stored fingerprint; where there is none, it is made of the stored features."""
         marks = self.get(audio_digest)
         if marks is None:
-            marks = fingerprint(np.load(features, mmap_mode="r"))
+            marks = fingerprint(to_db(np.load(features, mmap_mode="r"), self.config))
             self.write(audio_digest, marks)
         return marks
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..audio.decode import DecodeError, observe_audio, read_audio
-from ..audio.features import FeatureConfig, log_mel
+from ..audio.features import FeatureConfig, log_mel, to_db
 from ..errors import InputError
 from .audit import Auditor, AuditStore
 from .cache import DigestIndex, FeatureStore, audio_digest, sweep
@@ -175,7 +175,7 @@ def _compute(path: Path, store: FeatureStore, audits: AuditStore | None = None) 
     if frames:
         return _Done(digest, frames, stat)
     store.write(digest, features)
-    FingerprintStore(config, store.root).write(digest, fingerprint(features))
+    FingerprintStore(config, store.root).write(digest, fingerprint(to_db(features, config)))
     return _Done(digest, len(features), stat, computed=True)
 
 
