@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,8 @@ def _session(partitions: int) -> Any:
     root = os.path.abspath(os.sep)
     # Python workers of Spark read it from the environment: of this process in local mode, of executors elsewhere.
     os.environ[intake.ROOT] = root
+    # Else it takes whatever is called python3 on the path.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName("artists").config(f"spark.executorEnv.{intake.ROOT}", root)
     if not os.environ.get("SPARK_REMOTE") and not os.environ.get("MASTER"):
         builder = builder.master(f"local[{partitions}]").config("spark.ui.enabled", "false")
