@@ -34,7 +34,14 @@ def answers(
         table = table.repartition(partitions)
         said = table.withColumn("answer", model.spark_udf(session, folder, params)(functions.struct("path")))
         for row in said.toLocalIterator():
-            yield known[row["track_id"]], row["answer"].asDict(recursive=True)
+            yield known[row["track_id"]], _with_nulls(row["answer"].asDict(recursive=True), params["threshold"])
+
+
+def _with_nulls(answer: dict[str, Any], threshold: float) -> dict[str, Any]:
+    """MLflow's function makes text of a null in a column of text: the scorer's own rule says where there was one."""
+    answer = {name: None if intake.is_missing(value) else value for name, value in answer.items()}
+    known = answer["probability"] is not None and answer["probability"] >= threshold
+    return answer | ({} if known else {"artist": None})
 
 
 def _session(partitions: int) -> Any:
