@@ -27,7 +27,7 @@ def run(flags: Mapping[str, str], run) -> None:
     trained = _step("train", dict(flags))
     evaluated = _step("evaluate", {"model": trained})
     promoted = _step("promote", {"run_id": trained})
-    output = cache_root() / "scores" / f"{trained}.parquet"
+    output = str(cache_root() / "scores" / f"{trained}.parquet")
     scored = _step("score", {"model": trained, "audio": options.data, "label": options.label, "output": output})
     run.tags({"train_run_id": trained, "evaluate_run_id": evaluated})
     run.tags({"promote_run_id": promoted, "score_run_id": scored})

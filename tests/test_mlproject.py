@@ -228,9 +228,7 @@ def test_main_runs_everything_from_check_to_score_below_it(place):
     assert version.run_id == tagged["train"].info.run_id and version.tags["decision_by"]
     assert tagged["score"].data.metrics["tracks"] == 18 and tagged["score"].data.metrics["tracks_failed"] == 0
     table = pd.read_parquet(artifacts(place, tagged["score"]) / f"{version.run_id}.parquet")
-    assert len(table) == 18 and table["run_id"].eq(version.run_id).all() and table["label"].notna().all()
-    accuracy = (table["artist"] == table["label"]).mean()
-    assert tagged["score"].data.metrics["score_song_accuracy"] == pytest.approx(accuracy)
+    assert len(table) == 18 and table["run_id"].eq(version.run_id).all() and table["status"].eq("ok").all()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,14 @@ def answers(
         table = table.repartition(partitions)
         said = table.withColumn("answer", model.spark_udf(session, folder, params)(functions.struct("path")))
         for row in said.toLocalIterator():
-            yield known[row["track_id"]], row["answer"].asDict(recursive=True)
+            yield known[row["track_id"]], _with_nulls(row["answer"].asDict(recursive=True), params["threshold"])
+
+
+def _with_nulls(answer: dict[str, Any], threshold: float) -> dict[str, Any]:
+    """MLflow's function makes text of a null in a column of text: the scorer's own rule says where there was one."""
+    answer = {name: None if intake.is_missing(value) else value for name, value in answer.items()}
+    known = answer["probability"] is not None and answer["probability"] >= threshold
+    return answer | ({} if known else {"artist": None})
 
 
 def _session(partitions: int) -> Any:
@@ -46,6 +54,8 @@ def _session(partitions: int) -> Any:
     root = os.path.abspath(os.sep)
     # Python workers of Spark read it from the environment: of this process in local mode, of executors elsewhere.
     os.environ[intake.ROOT] = root
+    # Else it takes whatever is called python3 on the path.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName("artists").config(f"spark.executorEnv.{intake.ROOT}", root)
     if not os.environ.get("SPARK_REMOTE") and not os.environ.get("MASTER"):
         builder = builder.master(f"local[{partitions}]").config("spark.ui.enabled", "false")
