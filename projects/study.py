@@ -25,7 +25,7 @@ def run(flags: Mapping[str, str], run) -> None:
     from .artists.study import report, worker
     from .artists.study.cells import Trainer
     from .artists.study.plan import StudyOptions, read_plan
-    from .artists.track import direct
+    from .artists.track import others
 
     own = {name: value for name, value in flags.items() if name in ("study", "full")}
     settings = resolve((StudyOptions,), own)
@@ -34,9 +34,9 @@ def run(flags: Mapping[str, str], run) -> None:
     run.params(flags)
     parent = worker.join(run, plan)
     said = {"title": plan.title, "paper": plan.paper, "columns": plan.columns, "metrics": ",".join(plan.metrics)}
-    direct.tags(parent.run_id, {f"study_{name}": value for name, value in said.items()})
+    others.tags(parent.run_id, {f"study_{name}": value for name, value in said.items()})
     cells = {cell.key: dict(cell.settings.values) for cell in plan.cells}
-    direct.text(parent.run_id, json.dumps(cells, indent=1), "cells.json")
+    others.text(parent.run_id, json.dumps(cells, indent=1), "cells.json")
     print(f"{plan.title}: {len(plan.cells)} cells, parent run {parent.run_id}")
     # What follows a training takes its model.
     full = options.full or any(cell.needs for cell in plan.cells)

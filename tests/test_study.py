@@ -14,13 +14,11 @@ from collections import Counter
 from pathlib import Path
 
 import mlflow
-import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from mlflow.tracking import MlflowClient
 
-from projects.artists import systems
 from projects.artists.errors import InputError
 from projects.artists.study import plan
 from projects.artists.study.claims import Claims
@@ -97,11 +95,6 @@ def test_tables_4_and_5_are_shipped_whole():
 
 @pytest.mark.parametrize("path", sorted(plan.SHIPPED.glob("*.yaml")), ids=lambda path: path.stem)
 def test_a_shipped_study_names_known_models_and_figures(path):
-    file = yaml.safe_load(path.read_text(encoding="utf-8"))
-    grids = file["grid"] if isinstance(file["grid"], list) else [file["grid"]]
-    named = {name for grid in grids for name in np.atleast_1d({**file["fixed"], **grid}["model"])}
-    if unknown := named - set(systems.names()):
-        pytest.skip(f"no system of that name yet: {', '.join(sorted(unknown))}")
     made = read_plan(path.stem, {})
     assert made.cells and made.title != path.stem
     if made.paper:
@@ -224,7 +217,7 @@ def test_a_study_through_mlflow_run_goes_on_after_a_kill_and_ends_with_its_repor
     client = MlflowClient(uri)
     experiment = client.create_experiment("tests", artifact_location=(folder / "artifacts").as_uri())
     study = write_study(folder, title="Mine", paper="nasrullah_zhao", fixed={"clip": 1, "gru_units": 4, "epochs": 4},
-                        grid={"split": ["song", "album"]})  # fmt: skip
+                        grid={"split": ["song"]})  # fmt: skip
     command = [
         sys.executable, "-m", "mlflow", "run", str(PROJECT), "-e", "study", "-P", f"study={study}",
         "-P", f"data={common_corpus}", "--env-manager=local", "--experiment-name=tests",
@@ -243,10 +236,9 @@ def test_a_study_through_mlflow_run_goes_on_after_a_kill_and_ends_with_its_repor
     assert killed.info.status == "RUNNING"
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 finished, 0 failed, 0 with other workers" in done.stdout and "[1/2]" in done.stdout
+    assert "1 finished, 0 failed, 0 with other workers" in done.stdout and "[1/1]" in done.stdout
     finished = cells()
-    assert len(finished) == 2 and {run.info.status for run in finished} == {"FINISHED"}
-    assert killed.info.run_id in {run.info.run_id for run in finished}
+    assert [(run.info.run_id, run.info.status) for run in finished] == [(killed.info.run_id, "FINISHED")]
     for run in finished:
         assert [row.step for row in client.get_metric_history(run.info.run_id, "epoch_loss")] == list(range(4))
         assert {"test_song_f1_vote50", "test_clip_f1_macro", "test_song_f1_mfcc", "classes"} <= run.data.metrics.keys()
@@ -255,7 +247,7 @@ def test_a_study_through_mlflow_run_goes_on_after_a_kill_and_ends_with_its_repor
     parent = finished[0].data.tags["mlflow.parentRunId"]
     assert client.get_run(parent).info.status == "FINISHED"
     table = pd.read_csv(mlflow.artifacts.download_artifacts(run_id=parent, artifact_path="runs.csv", tracking_uri=uri))
-    assert set(table["run_id"]) == {run.info.run_id for run in finished} and set(table["split"]) == {"song", "album"}
+    assert set(table["run_id"]) == {run.info.run_id for run in finished} and set(table["split"]) == {"song"}
     assert {file.path for file in client.list_artifacts(parent)} >= {"report.html", "summary.csv", "cells.json"}
 
 

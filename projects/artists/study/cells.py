@@ -20,7 +20,7 @@ from ..learn import device
 from ..pipeline import Prepared
 from ..settings import DataOptions, EvaluationOptions, Settings
 from ..systems.protocol import System
-from ..track import direct, reading, runs
+from ..track import others, reading, runs
 from ..track.runs import Run
 from .plan import Cell
 
@@ -69,9 +69,7 @@ class Trainer:
         self, run: Run, system: System, prepared: Prepared, settings: Settings, work: Path
     ) -> Mapping[str, float]:
         with runs.active(run):
-            results.log_results(run, system, prepared, settings, work)
-        run.flush()
-        return reading.read(run.run_id).metrics
+            return results.log_results(run, system, prepared, settings, work, say=False)
 
     def _log_tables(
         self, run: Run, system: System, prepared: Prepared, settings: Settings, work: Path
@@ -106,7 +104,7 @@ def follow(cell: Cell, run: Run, trained: str) -> Mapping[str, float]:
     values = {"model": trained, **cell.settings.values}
     flags = [word for name, value in values.items() for word in (f"--{name}", str(value))]
     if "data" in values:
-        direct.tags(run.run_id, {"corpus": corpora.load(str(values["data"])).name})
+        others.tags(run.run_id, {"corpus": corpora.load(str(values["data"])).name})
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "MLFLOW_RUN_ID": run.run_id, "PYTHONPATH": path}
     command = [sys.executable, "-m", f"projects.{cell.entry}", *flags]

@@ -11,7 +11,7 @@ import pandas as pd
 from ..errors import InputError
 from ..show import charts
 from ..show.report_page import Link, Row, Section, Table, Value, report_html
-from ..track import direct, reading
+from ..track import others, reading
 from ..track.reading import TrackedRun
 from . import drawing, tables
 from .findings import Finding, findings
@@ -106,9 +106,9 @@ def report(options: ReportOptions) -> Report:
 
 def log(report: Report, run_id: str) -> None:
     """Page and tables as artifacts of a run, which another process may have open."""
-    direct.text(run_id, report.page, PAGE)
-    direct.table(run_id, report.runs, "runs.csv")
-    direct.table(run_id, report.summary, "summary.csv")
+    others.text(run_id, report.page, PAGE)
+    others.table(run_id, report.runs, "runs.csv")
+    others.table(run_id, report.summary, "summary.csv")
 
 
 _SAYING = (

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ..errors import InputError
 from ..show.names import clock
-from ..track import direct, reading, runs
+from ..track import others, reading, runs
 from ..track.outbox import Busy
 from ..track.reading import TrackedRun
 from ..track.runs import Run
@@ -44,7 +44,7 @@ def join(run: Run, plan: Plan) -> Run:
     with Claims(reading.store(), experiment, plan.name).alone():
         parents = [r for r in reading.tagged(experiment, STUDY, plan.name) if r.parent is None]
         if not parents:
-            direct.tags(run.run_id, {STUDY: plan.name})
+            others.tags(run.run_id, {STUDY: plan.name})
             return run
     run.tags({WORKER_OF: parents[0].run_id})
     return Run(parents[0].run_id)
@@ -91,7 +91,7 @@ def work(cells: Sequence[Cell], parent: Run, execute: Execute) -> Outcome:
 def close(run: Run, parent: Run, outcome: Outcome) -> None:
     """Marks the parent as finished once all cells are, though the process that started it may have been killed."""
     if run.run_id != parent.run_id and not outcome.elsewhere:
-        direct.finish(parent.run_id)
+        others.finish(parent.run_id)
 
 
 def _state(cell: Cell, parent: Run) -> TrackedRun | None:
@@ -100,7 +100,7 @@ def _state(cell: Cell, parent: Run) -> TrackedRun | None:
     if run is None or _finished(run):
         return run
     try:
-        direct.deliver(run.run_id)
+        others.deliver(run.run_id)
     except Busy:
         # Somebody sends it just now; going on with the run will say so.
         return run

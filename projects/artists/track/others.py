@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import pandas as pd
 from mlflow.entities import Metric, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.time import get_current_time_millis
 
 from ..errors import InputError
+from . import server
+from .delivery import Courier
+from .outbox import Outbox
 
 
 def check(run_id: str) -> None:
@@ -45,3 +49,30 @@ def log(run_id: str, *, metrics: Mapping[str, float], tags: Mapping[str, str], f
         tags=[RunTag(name, value) for name, value in tags.items()],
     )
     client.log_artifacts(run_id, str(folder))
+
+
+def tags(run_id: str, values: Mapping[str, str]) -> None:
+    client = MlflowClient()
+    for name, value in values.items():
+        server.patient(lambda name=name, value=value: client.set_tag(run_id, name, value), "setting a tag")
+
+
+def text(run_id: str, content: str, name: str) -> None:
+    """An artifact."""
+    server.patient(lambda: MlflowClient().log_text(run_id, content, name), f"logging {name}")
+
+
+def table(run_id: str, content: pd.DataFrame, name: str) -> None:
+    """A CSV artifact."""
+    text(run_id, content.to_csv(index=False), name)
+
+
+def deliver(run_id: str) -> None:
+    """Sends what a killed process had left to send of a run.
+
+    Raises:
+        Busy: That process lives.
+    """
+    courier = Courier(Outbox(run_id))
+    courier.flush(server.PATIENCE)
+    courier.close()
