@@ -14,6 +14,7 @@ from . import cli
 SMALL = 20e6
 USAGE = """mlflow run . -e score -P audio=<folder, manifest or s3://bucket/prefix> -P output=<file>.parquet
 model (models:/artist-classifier@champion) pooling top_k threshold embedding   what is asked
+reference (run id of enrol, or its file)                                       artists enrolled answer, by cosine
 label engine (local, spark) workers                                            truth, where a manifest has it; how
 A scoring that was interrupted goes on where it was when the same command is given again."""
 
@@ -26,7 +27,7 @@ def run(flags: Mapping[str, str], run) -> None:
     run.params({name: settings[name] for name in settings.values})
     options = settings.make(batch.ScoreOptions)
     with tempfile.TemporaryDirectory() as folder:
-        source = batch.Source.of(options.model, Path(folder))
+        source = batch.Source.of(options.model, Path(folder), options.reference)
         run.tags({"model_uri": source.name, "train_run_id": source.run_id})
         done = batch.score(options, source, cli.progress_bar("score"))
         run.metrics(done)

@@ -15,10 +15,11 @@ import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 
-from projects import cli, enrol, similar, train, transfer
-from projects.artists import embedding, enrolling, pipeline, reference, saved
+from projects import cli, enrol, score, similar, train, transfer
+from projects.artists import embedding, enrolling, golden, pipeline, reference, saved
 from projects.artists.audio.features import FeatureConfig
 from projects.artists.data import corpora, featurize, songs
+from projects.artists.data.cache import audio_digest
 from projects.artists.data.featurize import Entry
 from projects.artists.errors import InputError
 from projects.artists.judge import retrieval
@@ -78,7 +79,7 @@ def log_network(prepared: pipeline.Prepared, folder: Path) -> str:
     card = saved.Card("crnn", options, features, clips.length, "artist", prepared.classes, {}, digests)
     saved.save(folder / "system", system, card)
     with mlflow.start_run() as active:
-        mlflow.set_tag("model_uri", log_model(folder / "system", folder))
+        mlflow.set_tag("model_uri", log_model(folder / "system", golden.write(folder / "golden", system, card), folder))
     return active.info.run_id
 
 
@@ -313,6 +314,23 @@ def test_enrolled_artists_answer_without_a_training_and_are_reported_against_son
     asked = embedder.embed(songs.query(str(place.corpus / place.left_out[0] / "album0" / "song1.flac")), workers=1)
     answer = made.answer(asked.vectors)
     assert answer.artist in place.left_out and answer.similarity > 0.9 and 0 <= answer.none_of_these <= 1
+
+
+def test_score_answers_with_the_artists_enrolled(place, tmp_path):
+    made = run(enrol, model=place.model, songs=place.corpus)
+    output = tmp_path / "scores.parquet"
+    options = {"audio": manifest(place, tmp_path), "output": output, "workers": 1, "reference": made.info.run_id}
+    done = run(score, model=place.model, **options)
+    rows, enrolled = pd.read_parquet(output), fetched(made)
+    assert rows["probability"].isna().all() and rows["embedding"].map(len).eq(0).all()
+    assert done.data.metrics["tracks"] == len(rows) > 0
+    vectors = dict(zip(enrolled.audio_sha256, enrolled.vectors, strict=True))
+    for row in rows.itertuples():
+        expected = enrolled.answer(vectors[audio_digest(Path(row.path))][None])
+        assert list(row.top_artists) == expected.top_artists
+        np.testing.assert_allclose(row.top_similarities, expected.top_similarities, atol=1e-4)
+        unknown = expected.none_of_these is not None and expected.none_of_these > 0.5
+        assert row.artist == (None if unknown else expected.artist)
 
 
 def test_artists_that_the_network_has_heard_under_any_label_are_no_part_of_the_report():

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from . import library, saved
+from . import reference as reference_file
 from .audio.decode import AV_SUFFIXES, SUFFIXES
 from .data import corpora
 from .data.cache import atomic_write
@@ -27,15 +28,19 @@ from .errors import InputError
 from .journal import Journal
 from .judge import metrics
 from .library import Song
-from .track import model
+from .reference import Reference
+from .track import model, references
 
 Progress = Callable[[int, int], None]
 ROWS = 1000
+# Of `none_of_these`: likelier by nobody enrolled.
+UNKNOWN = 0.5
 TABLES = (".csv", ".parquet")
 SCHEMA = pa.schema(
     [
         ("track_id", pa.string()), ("path", pa.string()), ("artist", pa.string()), ("probability", pa.float64()),
         ("top_artists", pa.list_(pa.string())), ("top_probabilities", pa.list_(pa.float64())),
+        ("top_similarities", pa.list_(pa.float64())), ("none_of_these", pa.float64()),
         ("clips", pa.int64()), ("seconds", pa.float64()), ("embedding", pa.list_(pa.float64())),
         ("status", pa.string()), ("reason", pa.string()), ("label", pa.string()),
         ("model", pa.string()), ("run_id", pa.string()),
@@ -47,7 +52,8 @@ SCHEMA = pa.schema(
 class ScoreOptions:
     """model: a URI or a run id; audio: a folder, a manifest or an S3 prefix; output: a .parquet or .csv file.
 
-    pooling, top_k, threshold, embedding: params of the model; engine: processes here, or Spark.
+    pooling, top_k, threshold, embedding: params of the model; reference: what `enrol` made with this model, whose
+    artists answer instead; engine: processes here, or Spark.
     """
 
     model: str = "models:/artist-classifier@champion"
@@ -58,6 +64,7 @@ class ScoreOptions:
     top_k: int = 3
     threshold: float = 0.0
     embedding: bool = False
+    reference: str | None = None
     engine: Literal["local", "spark"] = "local"
     workers: int | None = None
 
@@ -72,6 +79,8 @@ class ScoreOptions:
             raise InputError(f"threshold={self.threshold} must be from 0 to 1.")
         if self.workers is not None and self.workers < 1:
             raise InputError(f"workers={self.workers} must be at least 1; leave it out for one a core.")
+        if self.reference and (self.pooling != "mean" or self.threshold):
+            raise InputError("A reference answers by cosine; pooling and threshold are of probabilities. Omit them.")
 
     @property
     def file(self) -> Path:
@@ -84,24 +93,31 @@ class ScoreOptions:
     @property
     def params(self) -> dict[str, Any]:
         """Those of the model's signature."""
-        return {name: getattr(self, name) for name in ("pooling", "top_k", "threshold", "embedding")}
+        asked = {name: getattr(self, name) for name in ("pooling", "top_k", "threshold", "embedding")}
+        return asked | {"embedding": self.embedding or bool(self.reference)}
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """The model that scores: what it is called, the run that trained it, its folder, its artists."""
+    """The model that scores: what it is called, the run that trained it, its folder, its artists or the reference's."""
 
     name: str
     run_id: str
     folder: Path
     classes: list[str]
+    reference: Reference | None = None
 
     @classmethod
-    def of(cls, uri: str, work: Path) -> Source:
-        """Args, Raises: as `track.model.download_model`."""
+    def of(cls, uri: str, work: Path, reference: str | None = None) -> Source:
+        """Args, Raises: as `track.model.download_model`, and `track.references.fetch` for a reference."""
         name, run_id = model.named(uri)
         folder = model.download_model(name, work)
-        return cls(name, run_id, folder, saved.load_card(folder / "artifacts" / "system").classes)
+        system = folder / "artifacts" / "system"
+        if not reference:
+            return cls(name, run_id, folder, saved.load_card(system).classes)
+        enrolled = reference_file.read(references.fetch(reference, reference_file.FILE, work))
+        enrolled.check_model(reference_file.identity_of(system))
+        return cls(name, run_id, folder, enrolled.artists, enrolled)
 
 
 def songs_of(audio: str, label: str) -> Iterator[Song]:
@@ -140,13 +156,14 @@ def score(options: ScoreOptions, source: Source, progress: Progress | None = Non
     """
     purpose = {"model": source.name, "audio": options.audio, "label": options.label}
     purpose |= {name: str(value) for name, value in options.params.items()}
+    purpose |= {"reference": source.reference.digest} if source.reference else {}
     journal = Journal(options.file.with_name(f"{options.file.name}.partial"), purpose)
     try:
         journal.expect(songs_of(options.audio, options.label))
         before, total = journal.counts()
         began, done = time.perf_counter(), before
         for song, answer in _answers(journal.waiting(), options, source):
-            journal.put(song, answer)
+            journal.put(song, _referred(answer, source.reference, options) if source.reference else answer)
             done += 1
             if progress:
                 progress(done, total)
@@ -158,6 +175,23 @@ def score(options: ScoreOptions, source: Source, progress: Progress | None = Non
     journal.delete()
     speed = {"songs_per_minute": 60 * (total - before) / taken} if total > before else {}
     return {"tracks": total, "tracks_resumed": before, "score_seconds": taken, **speed, **tallied}
+
+
+def _referred(answer: dict[str, Any], reference: Reference, options: ScoreOptions) -> dict[str, Any]:
+    """The answer of the artists enrolled; it is null where the track is likelier by none of them."""
+    if answer["status"] == library.ERROR:
+        return answer
+    found = reference.answer(np.array([answer["embedding"]]), top_k=options.top_k)
+    unknown = found.none_of_these is not None and found.none_of_these > UNKNOWN
+    return answer | {
+        "artist": None if unknown else found.artist,
+        "probability": None,
+        "top_artists": found.top_artists,
+        "top_probabilities": [],
+        "top_similarities": found.top_similarities,
+        "none_of_these": found.none_of_these,
+        "embedding": answer["embedding"] if options.embedding else [],
+    }
 
 
 def _answers(songs: Iterator[Song], options: ScoreOptions, source: Source) -> Iterator[tuple[Song, dict[str, Any]]]:

@@ -86,7 +86,7 @@ def log_results(
 
 def duplicate_groups(prepared: Prepared) -> dict[str, str]:
     """Audio digest -> duplicate group of the tracks that stand in one."""
-    entries, groups = prepared.features.entries, getattr(prepared, "groups", None) or {}
+    entries, groups = prepared.features.entries, prepared.groups
     return {entries[track].audio_digest: group for track, group in groups.items() if track in entries}
 
 
