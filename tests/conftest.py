@@ -21,11 +21,21 @@ SR = 16000
 BLOCK = 4096
 
 
+RUN_OF_THE_TESTS = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_URI")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_run_above() -> Iterator[None]:
+    """`mlflow run -e test` has a run of its own: fixtures of modules and sessions must not log to it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in RUN_OF_THE_TESTS:
+            patch.delenv(name, raising=False)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def surroundings(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Nothing is read from the home folder or a tracking server, nothing is written beside the project."""
-    for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_URI"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ARTISTS_CACHE", str(tmp_path / "artists-cache"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     # Where MLflow 3 puts the artifacts of a store that is used without a server; else mlruns/ of the project.

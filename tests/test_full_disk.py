@@ -55,8 +55,9 @@ try:
     said = ""
 except InputError as error:
     said = str(error)
-whole = [path for path in root.rglob("*.npy") if np.load(path).shape == (126, 128)]
-every = [path for path in root.rglob("*") if path.is_file() and path.suffix != ".sqlite"]
+features = root / "features"
+whole = [path for path in features.rglob("*.npy") if np.load(path).shape == (126, 128)]
+every = [path for path in features.rglob("*") if path.is_file()]
 subprocess.run(["mount", "-o", "remount,size=8m", str(root)], check=True)
 after = featurize(corpus, FeatureConfig(), workers=2)
 print(json.dumps([said, len(whole), len(every), after.computed, len(after.entries), after.quarantined]))

@@ -34,8 +34,9 @@ def write_corpus(root: Path) -> Path:
             for c in range(2):
                 rng = np.random.default_rng([a, b, c])
                 t = np.arange(4 * SR) / SR
-                base = 220 * 2 ** (rng.integers(12) / 12)
-                y = sum(np.sin(2 * np.pi * base * ratio**k * t) for k in range(3)) * np.exp(-3 * (t % 0.5))
+                # No two alike: they would be duplicates, which stand on one side.
+                base, beat = 220 * 2 ** ((2 * b + c) / 6), 0.4 + 0.03 * (2 * b + c)
+                y = sum(np.sin(2 * np.pi * base * ratio**k * t) for k in range(3)) * np.exp(-3 * (t % beat))
                 path = root / f"Artist {a}" / f"Album {b}" / f"Song {c}.flac"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 soundfile.write(path, 0.2 * y + 0.01 * (b + 1) * rng.normal(size=len(t)), SR)

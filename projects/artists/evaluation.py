@@ -71,28 +71,29 @@ class SideScores:
         return named
 
 
-def calibrate(sides: Mapping[str, SideScores]) -> tuple[dict[str, float], dict[str, float]]:
-    """Temperatures of clips and of songs, fitted on validation, and the calibration errors that they leave.
+def _by_level(scores: SideScores) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """(truth, probabilities) of clips, and of songs as the packaged model has them, whatever the pooling of this run."""
+    song = pooling.mean_probability(scores.proba, scores.clips.songs)[1]
+    return {"clip": (scores.clips.y, scores.proba), "song": (scores.song_y, song)}
+
+
+def temperatures(validation: SideScores) -> dict[str, float]:
+    """Temperatures of clips and of songs, fitted on validation, by `clip` and `song`."""
+    return {level: calibration.fit_temperature(y, proba) for level, (y, proba) in _by_level(validation).items()}
+
+
+def calibration_errors(sides: Mapping[str, SideScores], fitted: Mapping[str, float]) -> dict[str, float]:
+    """The temperatures, and the calibration errors that they leave, as metrics.
 
     A temperature changes no order of classes: all scores of `SideScores.metrics` are those of the probabilities as
     the network gives them, `_ece` and `_log_loss` too; the errors after calibration are named `_ece_calibrated`.
-
-    Returns:
-        Temperatures by `clip` and `song`, and metrics.
     """
-    levels = {
-        "clip": lambda scores: (scores.clips.y, scores.proba),
-        # What the packaged model says of a song, whatever the pooling of this run.
-        "song": lambda scores: (scores.song_y, pooling.mean_probability(scores.proba, scores.clips.songs)[1]),
-    }
-    temperatures = {level: calibration.fit_temperature(*of(sides["val"])) for level, of in levels.items()}
-    named = {f"temperature_{level}": value for level, value in temperatures.items()}
-    for side in ("val", "test"):
-        for level, of in levels.items():
-            y, proba = of(sides[side])
-            after = calibration.tempered(proba, temperatures[level])
+    named = {f"temperature_{level}": value for level, value in fitted.items()}
+    for side in {"val", "test"} & set(sides):
+        for level, (y, proba) in _by_level(sides[side]).items():
+            after = calibration.tempered(proba, fitted[level])
             named[f"{side}_{level}_ece_calibrated"] = metrics.METRICS["ece"](y, after)
-    return temperatures, named
+    return named
 
 
 def _song_truth(clips: ClipSet) -> np.ndarray:

@@ -58,8 +58,8 @@ def log_results(
     """
     sides = score_sides(system, prepared, settings.make(EvaluationOptions))
     metrics = log_evaluation(run, prepared, sides, settings, work)
-    temperatures, calibrated = evaluation.calibrate(sides)
-    run.metrics(calibrated)
+    temperatures = evaluation.temperatures(sides["val"])
+    run.metrics(evaluation.calibration_errors(sides, temperatures))
     card = Card(
         model=settings["model"],
         options={name: settings[name] for name in type(system).option_names()},
@@ -94,6 +94,7 @@ def log_again(run: Run, system: System, card: Card, prepared: Prepared, settings
     """Evaluates a loaded model; says how many test songs it has learned from."""
     sides = score_sides(system, prepared, settings.make(EvaluationOptions))
     metrics = log_evaluation(run, prepared, sides, settings, work)
+    run.metrics(evaluation.calibration_errors(sides, card.temperatures))
     learned = {digest for side in ("train", "val") for digest in card.songs[side]}
     tested = [prepared.features.entries[t.track_id].audio_digest for t in prepared.tracks["test"]]
     heard = same_recordings(tested, learned, FingerprintStore(prepared.features.config))
