@@ -72,7 +72,7 @@ class SideScores:
 
 
 def _by_level(scores: SideScores) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """(truth, probabilities) of clips, and of songs as the packaged model has them, whatever the pooling of this run."""
+    """(truth, probabilities) of clips, and of songs as the packaged model has them, whatever this run pools by."""
     song = pooling.mean_probability(scores.proba, scores.clips.songs)[1]
     return {"clip": (scores.clips.y, scores.proba), "song": (scores.song_y, song)}
 
