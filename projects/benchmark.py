@@ -17,6 +17,7 @@ only       all, or one of
   epoch      a training epoch against Keras' fit on arrays in memory
   mlflow     MLflow's share of a training
   memory     private memory of featurize, train and evaluate with ten times the songs
+  scoring    songs a minute of the packaged model against librosa.load and Keras' predict
 data       corpus whose songs it is measured on (default demo)
 minutes    length of the files that are made of them (4)
 repeats    of each pair; the median counts (5)
@@ -48,7 +49,7 @@ def _measured(options, run, folder: Path) -> list:
 
     bar = cli.progress_bar("features")
     figures = []
-    if any(options.measures(part) for part in ("features", "workers")):
+    if any(options.measures(part) for part in ("features", "workers", "scoring")):
         y = sound.concatenated(corpora.load(options.data, bar), options.minutes)
     if options.measures("features"):
         figures += speed.features(y, options.repeats, folder / "features")
@@ -56,8 +57,12 @@ def _measured(options, run, folder: Path) -> list:
         figures += speed.workers(y, options.repeats, folder / "workers")
     if options.measures("memory"):
         figures += memory.memory(options.minutes, options.tracks, folder / "memory")
+    if options.measures("scoring"):
+        from .artists.bench import scoring  # loads Keras, which takes seconds
+
+        figures += scoring.songs_a_minute(y, options.repeats, folder / "scoring")
     if options.measures("epoch") or options.measures("mlflow"):
-        from .artists.bench import training  # loads Keras, which takes seconds
+        from .artists.bench import training
 
         if options.measures("epoch"):
             figures += training.epoch(options.data, options.repeats, bar)

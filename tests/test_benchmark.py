@@ -160,8 +160,15 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_speed_of_training_and_the_share_of_mlflow_are_measured(tmp_path):
-    for only, name in (("workers", "workers_speedup"), ("epoch", "epoch_of_keras"), ("mlflow", "mlflow_share")):
-        (tmp_path / only).mkdir()
-        text, metrics = benchmark(tmp_path / only, only=only, minutes=0.5, repeats=1, epochs=1)
-        assert 0 < metrics[name] < 10 and "wanted" in text
+@pytest.mark.parametrize(
+    ("only", "name"),
+    [
+        ("workers", "workers_speedup"),
+        ("epoch", "epoch_of_keras"),
+        ("mlflow", "mlflow_share"),
+        ("scoring", "scoring_speedup"),
+    ],
+)
+def test_the_other_parts_are_measured(tmp_path, only, name):
+    text, metrics = benchmark(tmp_path, only=only, minutes=0.5, repeats=1, epochs=1)
+    assert 0 < metrics[name] < 10 and "wanted" in text

@@ -54,11 +54,12 @@ def score(source: Path | BinaryIO, system: System, card: Card, excerpt: Excerpt 
         features = np.concatenate([features, silence])
     starts = clip_starts(len(features), card.clip_frames)
     clips = np.stack([features[start : start + card.clip_frames] for start in starts])
-    proba, embedding = system.scores([clips] if system.unit == "song" else _batches(clips))
+    proba, embedding = system.scores([clips] if system.unit == "song" else batches(clips))
     return Scored(proba[: len(clips)], embedding[: len(clips)], len(y) / config.sr, padded)
 
 
-def _batches(clips: np.ndarray) -> Iterator[np.ndarray]:
+def batches(clips: np.ndarray) -> Iterator[np.ndarray]:
+    """Clips (n, frames, bands) in batches whose sizes are few, the last filled up with copies of its last clip."""
     for start in range(0, len(clips), BATCH):
         batch = clips[start : start + BATCH]
         yield np.pad(batch, ((0, -len(batch) % STEP), (0, 0), (0, 0)), mode="edge")

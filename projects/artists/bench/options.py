@@ -15,7 +15,7 @@ class BenchmarkOptions:
     epochs: of the training whose share of MLflow is measured.
     """
 
-    only: typing.Literal["all", "features", "workers", "epoch", "mlflow", "memory"] = "all"
+    only: typing.Literal["all", "features", "workers", "epoch", "mlflow", "memory", "scoring"] = "all"
     data: str = "demo"
     minutes: float = 4.0
     repeats: int = 5

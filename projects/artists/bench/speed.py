@@ -44,10 +44,10 @@ def features(y: np.ndarray, repeats: int, folder: Path) -> list[Figure]:
 
 
 def _against_librosa(kind: str, path: Path, repeats: int) -> list[Figure]:
-    reference, ours = _librosa(path), _ours(path)
+    reference, ours = published_log_mel(path), _ours(path)
     fft = _bare_fft(len(ours))
     work = {
-        "librosa": lambda: _librosa(path),
+        "librosa": lambda: published_log_mel(path),
         "ours": lambda: _ours(path),
         "decoding": lambda: _decoded(path),
         "fft": fft,
@@ -87,7 +87,8 @@ def _ours(path: Path) -> np.ndarray:
     return log_mel(read_audio(path, CONFIG.sr), CONFIG)
 
 
-def _librosa(path: Path) -> np.ndarray:
+def published_log_mel(path: Path) -> np.ndarray:
+    """Frames (n, n_mels) in dB, with the calls of the authors' code."""
     import librosa
 
     y, _ = librosa.load(path, sr=CONFIG.sr)

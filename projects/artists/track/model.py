@@ -79,23 +79,40 @@ def log_model(system_folder: Path, golden: Path, work: Path) -> str:
     Returns:
         Its URI, models:/m-...
     """
-    package = work / "package"
-    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
-    with warnings.catch_warnings():
-        # An input example would store audio and load the network again; the signature stands without one.
-        warnings.filterwarnings("ignore", message=".*input example was not provided")
+    with _quiet():
         info = server.patient(
-            lambda: mlflow.pyfunc.log_model(
-                name="model",
-                python_model=str(PACKAGE / "scorer.py"),
-                artifacts={"package": str(package), "system": str(system_folder), "golden": str(golden)},
-                signature=SIGNATURE,
-                pip_requirements=[f"{name}=={metadata.version(name)}" for name in REQUIREMENTS],
-            ),
+            lambda: mlflow.pyfunc.log_model(name="model", **_parts(system_folder, golden, work)),
             f"logging the model (what was learned is kept: later, go on with resume={mlflow.active_run().info.run_id})",
             seconds=PATIENCE,
         )
     return info.model_uri
+
+
+def save_model(folder: Path, system_folder: Path, golden: Path, work: Path) -> Path:
+    """Writes the model that `log_model` logs to `folder`, which must not be there yet; returns it."""
+    with _quiet():
+        mlflow.pyfunc.save_model(path=str(folder), **_parts(system_folder, golden, work))
+    return folder
+
+
+def _parts(system_folder: Path, golden: Path, work: Path) -> dict[str, Any]:
+    """What the model is made of; the copy of the package is built in `work`."""
+    package = work / "package"
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+    return {
+        "python_model": str(PACKAGE / "scorer.py"),
+        "artifacts": {"package": str(package), "system": str(system_folder), "golden": str(golden)},
+        "signature": SIGNATURE,
+        "pip_requirements": [f"{name}=={metadata.version(name)}" for name in REQUIREMENTS],
+    }
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """An input example would store audio and load the network again; the signature stands without one."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*input example was not provided")
+        yield
 
 
 def download_system(model: str, work: Path) -> Path:
