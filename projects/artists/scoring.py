@@ -17,8 +17,6 @@ from .saved import Card
 from .systems.protocol import System
 
 BATCH = 64
-# The last batch of a track is filled up to a multiple of this: a network is compiled for each number of clips it meets.
-STEP = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,14 +53,13 @@ def score(source: Path | BinaryIO, system: System, card: Card, excerpt: Excerpt 
     starts = clip_starts(len(features), card.clip_frames)
     clips = np.stack([features[start : start + card.clip_frames] for start in starts])
     proba, embedding = system.scores([clips] if system.unit == "song" else batches(clips))
-    return Scored(proba[: len(clips)], embedding[: len(clips)], len(y) / config.sr, padded)
+    return Scored(proba, embedding, len(y) / config.sr, padded)
 
 
 def batches(clips: np.ndarray) -> Iterator[np.ndarray]:
-    """Clips (n, frames, bands) in batches whose sizes are few, the last filled up with copies of its last clip."""
+    """Clips (n, frames, bands), a few at a time."""
     for start in range(0, len(clips), BATCH):
-        batch = clips[start : start + BATCH]
-        yield np.pad(batch, ((0, -len(batch) % STEP), (0, 0), (0, 0)), mode="edge")
+        yield clips[start : start + BATCH]
 
 
 def pooled(proba: np.ndarray, method: str, card: Card) -> tuple[np.ndarray, np.ndarray]:
