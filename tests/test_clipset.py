@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from projects.artists.audio.clips import batch_size
 from projects.artists.data import clipset
 from projects.artists.data.clipset import ClipSet, make_clips
 from projects.artists.data.featurize import Entry
@@ -80,6 +81,10 @@ def test_batches_are_all_clips_in_order(clips, size):
     batches = list(clips.batches(size))
     assert [len(batch) for batch in batches[:-1]] == [size] * (len(batches) - 1) and 0 < len(batches[-1]) <= size
     np.testing.assert_array_equal(np.concatenate(batches), clips.read(slice(None)))
+
+
+def test_a_batch_holds_few_clips_where_clips_are_long():
+    assert [batch_size(length) for length in (1, 32, 157, 911, 5_000, 90_000)] == [64, 64, 31, 5, 1, 1]
 
 
 def test_what_is_read_may_be_changed_without_changing_what_is_stored(clips):

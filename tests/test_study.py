@@ -204,6 +204,7 @@ def test_killed_twice_failed_once_and_shared_by_two_workers_each_cell_counts_onc
     assert parent.info.status == "FINISHED" and len(runs) == 6 + 4, "six cells and four workers, one of them the parent"
 
 
+@pytest.mark.slow
 def test_a_study_through_mlflow_run_goes_on_after_a_kill_and_ends_with_its_report(
     tmp_path, common_corpus, common_cache
 ):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .audio.clips import clip_frames, clip_starts
+from .audio.clips import batch_size, clip_frames, clip_starts
 from .audio.features import FeatureConfig
 from .data.featurize import Entry, Features, Progress, featurize
 from .data.tracks import Corpus, Track
@@ -19,7 +19,6 @@ from .reference import identity_of
 from .saved import load
 from .systems import find
 
-BATCH = 64
 PRETRAINED = (".h5", ".hdf5")
 # The published weights of this architecture are what `model=<file>` reads.
 PRETRAINED_SYSTEM = "siamese_dcnn"
@@ -144,15 +143,16 @@ def _pretrained(file: Path) -> Embedder:
 
 
 def _rebatched(songs: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """The clips of songs in batches of `BATCH`, the last one smaller."""
+    """The clips of songs in batches of `batch_size`, the last one smaller."""
     waiting, held = [], 0
     for clips in songs:
         waiting.append(clips)
         held += len(clips)
-        if held >= BATCH:
+        size = batch_size(clips.shape[1])
+        if held >= size:
             joined = np.concatenate(waiting)
-            whole = len(joined) // BATCH * BATCH
-            yield from np.split(joined[:whole], whole // BATCH)
+            whole = len(joined) // size * size
+            yield from np.split(joined[:whole], whole // size)
             waiting, held = [joined[whole:]], len(joined) - whole
     if held:
         yield np.concatenate(waiting)

@@ -9,14 +9,12 @@ from typing import BinaryIO
 
 import numpy as np
 
-from .audio.clips import clip_starts
+from .audio.clips import batch_size, clip_starts
 from .audio.decode import DecodeError, Excerpt, read_audio
 from .audio.features import log_mel
 from .judge import calibration, pooling
 from .saved import Card
 from .systems.protocol import System
-
-BATCH = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,8 +56,9 @@ def score(source: Path | BinaryIO, system: System, card: Card, excerpt: Excerpt 
 
 def batches(clips: np.ndarray) -> Iterator[np.ndarray]:
     """Clips (n, frames, bands), a few at a time."""
-    for start in range(0, len(clips), BATCH):
-        yield clips[start : start + BATCH]
+    size = batch_size(clips.shape[1])
+    for start in range(0, len(clips), size):
+        yield clips[start : start + size]
 
 
 def pooled(proba: np.ndarray, method: str, card: Card) -> tuple[np.ndarray, np.ndarray]:

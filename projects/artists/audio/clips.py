@@ -13,6 +13,9 @@ from .features import FeatureConfig
 # (29.12 s in truth), Park et al.'s "3 s"; by (sr, hop_length, seconds).
 PUBLISHED_FRAMES = {(16000, 512, 20.0): 628, (16000, 512, 30.0): 911, (22050, 512, 3.0): 129}
 
+# What a network holds of a batch that it only judges grows with its frames, whatever the clips' length.
+FRAMES_A_BATCH, MOST_CLIPS = 5_000, 64
+
 
 def clip_frames(clip: float, config: FeatureConfig) -> int:
     """Frames of a clip of `clip` seconds.
@@ -34,3 +37,8 @@ def clip_starts(n_frames: int, length: int, overlap: float = 0.0) -> np.ndarray:
     """
     hop = max(1, round(length * (1 - overlap)))
     return np.arange(0, n_frames - length + 1, hop)
+
+
+def batch_size(length: int) -> int:
+    """Clips of `length` frames that are judged at once: 64 of 1 s, 31 of 5 s, 5 of 30 s."""
+    return max(1, min(MOST_CLIPS, FRAMES_A_BATCH // length))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..audio.clips import clip_starts
+from ..audio.clips import batch_size, clip_starts
 from .featurize import Entry
 
 # Each map keeps a file descriptor; the usual limit is 1,024 a process.
@@ -38,8 +38,9 @@ class ClipSet:
     def n_mels(self) -> int:
         return _mapped(self.entries[0].path).shape[1]
 
-    def batches(self, size: int = 64) -> Iterator[np.ndarray]:
-        """All clips in order, (at most size, length, n_mels) at a time."""
+    def batches(self, size: int | None = None) -> Iterator[np.ndarray]:
+        """All clips in order, (at most size, length, n_mels) at a time; as many as `batch_size` says by default."""
+        size = size or batch_size(self.length)
         for start in range(0, len(self), size):
             yield self.read(slice(start, start + size))
 
