@@ -6,6 +6,7 @@ import http.server
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ import boto3
 import pandas as pd
 import pytest
 
+from projects.artists import batch
 from projects.artists.data import cache, corpora
 from projects.artists.data.corpora import s3
 from projects.artists.data.splits import make_split
@@ -138,6 +140,27 @@ def test_a_corpus_is_the_same_on_s3_and_on_disk(store, bucket, common_corpus, pr
         assert there.path.read_bytes() == here.path.read_bytes() and there.path.suffix == ".flac"
     for split in ("song", "album"):
         assert make_split(corpus, split, seed=3).digest == make_split(disk, split, seed=3).digest
+
+
+def test_what_is_scored_may_lie_in_any_layout(store, bucket, common_corpus, tmp_path):
+    song = next(common_corpus.rglob("*.flac"))
+    for name in ("loose.flac", "a/b/c/deep.flac", "notes.txt"):
+        (tmp_path / "music" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(song, tmp_path / "music" / name)
+    uri = store.fill(bucket, tmp_path / "music", "library/")
+    there, here = (list(batch.songs_of(place, "artist")) for place in (uri, str(tmp_path / "music")))
+    assert sorted(song.track_id for song in there) == sorted(song.track_id for song in here)
+    assert [song.track_id for song in there] == ["a/b/c/deep.flac", "loose.flac"]
+    assert all(each.path.read_bytes() == song.read_bytes() and not each.label for each in there)
+    with pytest.raises(InputError, match="holds no audio files"):
+        batch.songs_of(f"{uri}a/b/c/d", "artist")
+
+
+def test_a_manifest_on_s3_brings_its_labels_to_be_scored(store, bucket, common_corpus, tmp_path):
+    pd.DataFrame({"path": ["a.flac"], "artist": ["Ada"], "genre": ["folk"]}).to_csv(tmp_path / "t.csv", index=False)
+    shutil.copy(next(common_corpus.rglob("*.flac")), tmp_path / "a.flac")
+    (song,) = batch.songs_of(f"{store.fill(bucket, tmp_path)}t.csv", "genre")
+    assert song.label == "folk" and song.path.is_file()
 
 
 def test_only_what_is_new_or_changed_is_fetched_and_what_is_deleted_vanishes(store, bucket, common_corpus, fetched):

@@ -23,6 +23,7 @@ from . import reference as reference_file
 from .audio.decode import AV_SUFFIXES, SUFFIXES
 from .data import corpora
 from .data.cache import atomic_write
+from .data.corpora import s3
 from .data.tracks import nfc
 from .errors import InputError
 from .journal import Journal
@@ -121,16 +122,19 @@ class Source:
 
 
 def songs_of(audio: str, label: str) -> Iterator[Song]:
-    """The files of a folder of any layout, or the tracks of a corpus with their labels.
+    """The files of a folder or an S3 prefix of any layout, or the tracks of a corpus with their labels.
 
     Raises:
         InputError: There is nothing there that can be scored.
     """
     folder = Path(audio).expanduser()
-    if not folder.is_dir():
+    if s3.matches(audio) and not s3.is_table(audio):
+        found = (Song(nfc(key), path) for key, path in s3.files(audio).items())
+    elif folder.is_dir():
+        found = _files(folder.resolve())
+    else:
         corpus = corpora.load(audio)
         return (Song(track.track_id, track.path, track.label(label)) for track in corpus.tracks)
-    found = _files(folder.resolve())
     first = next(found, None)
     if first is None:
         known = " ".join(sorted(suffix.lstrip(".") for suffix in SUFFIXES))

@@ -78,17 +78,38 @@ def matches(data: str) -> bool:
 
 def load(data: str, progress: Progress | None = None) -> Corpus:
     """Raises InputError where the store refuses or does not answer, or what lies there is no corpus."""
-    bucket, _, key = data.removeprefix("s3://").partition("/")
-    if not bucket:
-        raise InputError(f"data={data} names no bucket. Give s3://bucket/prefix.")
-    table = key if key.lower().endswith(TABLES) else ""
-    prefix = key.rpartition("/")[0] if table else key.rstrip("/")
-    place = _place(data, bucket, f"{prefix}/" if prefix else "")
+    place, table = _named(data)
     with _told(place):
         listed = _list(place)
         corpus = _of_manifest(place, listed, table, progress) if table else _of_folder(place, listed, progress)
     _forget(place, {remote.name for remote in listed.values()})
     return corpus
+
+
+def is_table(data: str) -> bool:
+    """Whether it names a manifest rather than a prefix."""
+    return data.lower().endswith(TABLES)
+
+
+def files(data: str, progress: Progress | None = None) -> dict[str, Path]:
+    """Audio of any layout below a prefix, fetched: key relative to it -> file. Raises InputError as `load`."""
+    place, _ = _named(data)
+    with _told(place):
+        listed = _list(place)
+        wanted = {str(relative): remote for relative, remote in listed.items() if folder.is_audio(relative)}
+        _fetch(place, wanted.values(), progress)
+    _forget(place, {remote.name for remote in listed.values()})
+    return {relative: place.file(remote) for relative, remote in sorted(wanted.items())}
+
+
+def _named(data: str) -> tuple[Place, str]:
+    """The place that s3://bucket/key means, and the key of its manifest, empty where it is a prefix."""
+    bucket, _, key = data.removeprefix("s3://").partition("/")
+    if not bucket:
+        raise InputError(f"data={data} names no bucket. Give s3://bucket/prefix.")
+    table = key if is_table(key) else ""
+    prefix = key.rpartition("/")[0] if table else key.rstrip("/")
+    return _place(data, bucket, f"{prefix}/" if prefix else ""), table
 
 
 def _of_folder(place: Place, listed: Mapping[PurePosixPath, Remote], progress: Progress | None) -> Corpus:
