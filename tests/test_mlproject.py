@@ -243,3 +243,17 @@ def test_bad_input_is_one_sentence_and_a_failed_run(place):
     assert done.returncode != 0 and done.run.info.status == "FAILED"
     assert sentence in done.stderr and "Traceback" not in done.stderr + done.stdout
     assert sentence in done.run.data.tags["mlflow.note.content"]
+
+
+@pytest.mark.slow
+def test_search_ends_with_a_configuration_that_train_takes(place):
+    wanted = dict(data=place[1], clip=1, split="album", seed=3, epochs=1)
+    done = mlflow_run(place, "search", **wanted, gru_units=4, n_trials=2, seeds="0,1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    parent = next(run for run in runs(place) if run.data.tags.get("mlflow.project.entryPoint") == "search")
+    below = [run for run in runs(place) if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    trials = [run for run in below if "trial" in run.data.tags]
+    assert len(trials) == 2 and not any(name.startswith("test_") for run in trials for name in run.data.metrics)
+    best = artifacts(place, parent) / "best.yaml"
+    trained = mlflow_run(place, "train", **wanted, config=best)
+    assert trained.returncode == 0 and trained.run.data.params["gru_units"] == "4"
