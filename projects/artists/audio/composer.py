@@ -48,7 +48,7 @@ BEATS: dict[str, dict[str, str]] = {
 FORMS = ("vc", "vcv", "vcbc", "vvc", "cvc", "vbc")
 LOUDNESS = {"i": 0.5, "v": 0.72, "c": 1.0, "b": 0.55}  # intro, verse, chorus, break
 ENDING = 2.6  # seconds from the last chord to the end
-FAVOUR = 0.5  # how much rarer each further choice of a style is than the one before it
+FAVOUR = 0.7  # how much rarer each further choice of a style is than the one before it
 ACCENTS = {"x": 1.0, "o": 0.72}
 
 
