@@ -149,7 +149,8 @@ def test_the_size_of_a_block_does_not_matter(tone, monkeypatch, block):
 
 
 def test_silence_is_the_smallest_power_everywhere():
-    np.testing.assert_array_equal(log_mel(np.zeros(5000, np.float32), DEFAULT), np.float32(-100))
+    # The last bit of a logarithm depends on the instructions of the processor.
+    np.testing.assert_allclose(log_mel(np.zeros(5000, np.float32), DEFAULT), np.float32(-100), rtol=2e-7)
 
 
 def test_no_samples_are_one_frame_of_silence():
