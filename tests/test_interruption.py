@@ -245,7 +245,7 @@ def killed_after(place, seconds: float, **parameters: object) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_kill_9_anywhere_and_resume_end_as_if_nothing_had_happened(place, seed):
-    wanted = TRAINING | {"epochs": 3, "n_mels": 128 if seed % 2 else 96, "data": place[1]}
+    wanted = TRAINING | {"epochs": 3, "n_mels": 128 if seed % 2 else 160, "data": place[1]}
     whole = launch(place, "train", **wanted)
     began = time.monotonic()
     said, _ = whole.communicate(timeout=400)
