@@ -56,16 +56,17 @@ def test_two_versions_of_other_features_and_layers_each_give_their_own_answer(tm
     """Each logged by a checkout of its own, used in turn in one process once both checkouts are gone."""
     folders = []
     for name, filters, card in (
-        ("one", "(64, 128, 128, 128)", {}),
-        ("two", "(8, 16, 16, 16)", {"features": {"sr": 8000, "n_fft": 1024, "hop_length": 256}, "clip_frames": 40}),
+        ("one", "64,128,128,128", {}),
+        ("two", "8,16,16,16", {"features": {"sr": 8000, "n_fft": 1024, "hop_length": 256}, "clip_frames": 40}),
     ):
         checkout = tmp_path / name
         shutil.copytree(PROJECT / "projects", checkout / "projects")
         shutil.copy(PROJECT / "tests" / "models.py", checkout)
         network = checkout / "projects" / "artists" / "systems" / "crnn.py"
         text = network.read_text(encoding="utf-8")
-        assert "FILTERS = (64, 128, 128, 128)" in text
-        network.write_text(text.replace("FILTERS = (64, 128, 128, 128)", f"FILTERS = {filters}"), encoding="utf-8")
+        published = 'filters: str = "64,128,128,128"'
+        assert published in text
+        network.write_text(text.replace(published, f'filters: str = "{filters}"'), encoding="utf-8")
         given = {"work": str(checkout / "work"), "out": str(tmp_path / f"{name}-model"), "card": card}
         folders.append(python(WRITE, json.dumps(given), PYTHONPATH=str(checkout)))
         shutil.rmtree(checkout)
