@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .audio.clips import batch_size, clip_frames, clip_starts
+from .audio.clips import batch_size, clip_frames, disjoint_clips
 from .audio.features import FeatureConfig
 from .data.featurize import Entry, Features, Progress, featurize
 from .data.tracks import Corpus, Track
@@ -62,14 +62,9 @@ class Embedder:
     def _clips(self, entry: Entry, counts: list[int]) -> np.ndarray:
         """All disjoint clips of a song; their number is appended to `counts`."""
         features = np.load(entry.path, mmap_mode="r")
-        missing = self.clip_frames - len(features)
-        if missing > 0:
-            silence = np.zeros((missing, features.shape[1]), features.dtype)
-            silence[:, : self.config.n_mels] = features[:, : self.config.n_mels].min()
-            features = np.concatenate([features, silence])
-        starts = clip_starts(len(features), self.clip_frames)
-        counts.append(len(starts))
-        return np.stack([features[start : start + self.clip_frames] for start in starts]).astype(np.float32)
+        clips = disjoint_clips(features, self.clip_frames, self.config.n_mels)
+        counts.append(len(clips))
+        return clips.astype(np.float32)
 
     def embed(self, corpus: Corpus, *, workers: int | None, progress: Progress | None = None) -> SongVectors:
         """The readable tracks of a corpus; those that are not are in the result's `features.quarantined`."""

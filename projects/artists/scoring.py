@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from .audio.clips import batch_size, clip_starts
+from .audio.clips import batch_size, disjoint_clips
 from .audio.decode import DecodeError, Excerpt, read_audio
 from .audio.features import log_mel
 from .judge import calibration, pooling
@@ -42,16 +42,9 @@ def score(source: Path | BinaryIO, system: System, card: Card, excerpt: Excerpt 
         features = log_mel(y, config)
     if not np.isfinite(features).all():
         raise DecodeError("its samples are too large: the power of the spectrum overflows")
-    padded = len(features) < card.clip_frames
-    if padded:
-        missing = card.clip_frames - len(features)
-        silence = np.full((missing, features.shape[1]), features[:, : config.n_mels].min(), features.dtype)
-        silence[:, config.n_mels :] = 0
-        features = np.concatenate([features, silence])
-    starts = clip_starts(len(features), card.clip_frames)
-    clips = np.stack([features[start : start + card.clip_frames] for start in starts])
+    clips = disjoint_clips(features, card.clip_frames, config.n_mels)
     proba, embedding = system.scores([clips] if system.unit == "song" else batches(clips))
-    return Scored(proba, embedding, len(y) / config.sr, padded)
+    return Scored(proba, embedding, len(y) / config.sr, padded=len(features) < card.clip_frames)
 
 
 def batches(clips: np.ndarray) -> Iterator[np.ndarray]:

@@ -39,6 +39,20 @@ def clip_starts(n_frames: int, length: int, overlap: float = 0.0) -> np.ndarray:
     return np.arange(0, n_frames - length + 1, hop)
 
 
+def disjoint_clips(features: np.ndarray, length: int, n_mels: int) -> np.ndarray:
+    """All disjoint clips of a track, (n_clips, length, columns); one, padded with silence, where it is shorter.
+
+    Args:
+        features: (n_frames, columns), the first `n_mels` of them bands in dB.
+    """
+    missing = length - len(features)
+    if missing > 0:
+        silence = np.zeros((missing, features.shape[1]), features.dtype)
+        silence[:, :n_mels] = features[:, :n_mels].min()
+        features = np.concatenate([features, silence])
+    return np.stack([features[start : start + length] for start in clip_starts(len(features), length)])
+
+
 def batch_size(length: int) -> int:
     """Clips of `length` frames that are judged at once: 64 of 1 s, 31 of 5 s, 5 of 30 s."""
     return max(1, min(MOST_CLIPS, FRAMES_A_BATCH // length))

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from .. import golden, intake, library, saved, scoring
-from ..audio.clips import clip_frames, clip_starts
+from ..audio.clips import clip_frames, disjoint_clips
 from ..audio.decode import read_audio
 from ..audio.features import log_mel
 from ..saved import Card
@@ -98,18 +98,14 @@ def _packaged(folder: Path) -> Callable[[Path], pd.DataFrame]:
 
 def _published(path: Path, system: System, card: Card) -> np.ndarray:
     """As the authors' code and its successors do it: librosa.load, a spectrogram, one `model.predict` a song."""
-    return system.model.predict(_clips(published_log_mel(path), card), verbose=0).mean(0)
-
-
-def _clips(features: np.ndarray, card: Card) -> np.ndarray:
-    starts = clip_starts(len(features), card.clip_frames)
-    return np.stack([features[start : start + card.clip_frames] for start in starts])
+    clips = disjoint_clips(published_log_mel(path), card.clip_frames, CONFIG.n_mels)
+    return system.model.predict(clips, verbose=0).mean(0)
 
 
 def _parts(paths: Sequence[Path], system: System, card: Card) -> dict[str, Callable[[], object]]:
     """The pieces of ours, each alone, on what the piece before it gives."""
     decoded = [read_audio(path, CONFIG.sr) for path in paths]
-    clips = [_clips(log_mel(y, CONFIG), card) for y in decoded]
+    clips = [disjoint_clips(log_mel(y, CONFIG), card.clip_frames, CONFIG.n_mels) for y in decoded]
     return {
         "decoding": lambda: [read_audio(path, CONFIG.sr) for path in paths],
         "features": lambda: [log_mel(y, CONFIG) for y in decoded],
