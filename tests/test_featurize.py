@@ -17,6 +17,7 @@ from projects.artists.audio.decode import read_audio
 from projects.artists.audio.features import FeatureConfig, log_mel
 from projects.artists.data import corpora
 from projects.artists.data import featurize as module
+from projects.artists.data import workers as workers_module
 from projects.artists.data.cache import FeatureStore, audio_digest
 from projects.artists.data.featurize import Features, featurize, surviving
 from projects.artists.data.tracks import Corpus, Track
@@ -44,7 +45,7 @@ def test_every_track_has_the_features_of_its_audio(cached):
 
 
 def test_what_the_cache_holds_starts_no_worker(cached, monkeypatch):
-    monkeypatch.setattr(module.futures, "ProcessPoolExecutor", None)
+    monkeypatch.setattr(workers_module.futures, "ProcessPoolExecutor", None)
     before = stored(FeatureStore(CONFIG))
     assert len(before) == 18
     for corpus in (cached, Corpus("turned", tuple(reversed(cached.tracks)))):
@@ -230,7 +231,7 @@ class FakePool:
     eager = False
     pools: list[FakePool] = []  # noqa: RUF012
 
-    def __init__(self, workers, context, initializer):
+    def __init__(self, workers, context, initializer, arguments):
         self.workers, self.flying, self.most, self.broken = workers, [], 0, False
         FakePool.pools.append(self)
 
@@ -240,7 +241,8 @@ class FakePool:
     def __exit__(self, *error):
         assert not self.flying
 
-    def submit(self, function, path, store, audits):
+    def submit(self, function, track):
+        path = track.path
         if self.broken:
             raise BrokenProcessPool
         future = futures.Future()
@@ -274,7 +276,7 @@ def test_wherever_killers_stand_they_alone_are_lost_and_few_songs_are_in_flight(
     tmp_path, monkeypatch, killers, workers, eager
 ):
     fake = SimpleNamespace(ProcessPoolExecutor=FakePool, wait=FakePool.wait, FIRST_COMPLETED=futures.FIRST_COMPLETED)
-    monkeypatch.setattr(module, "futures", fake)
+    monkeypatch.setattr(workers_module, "futures", fake)
     monkeypatch.setattr(FakePool, "pools", [])
     monkeypatch.setattr(FakePool, "eager", eager)
     names = [f"{i:02}killer" if i in killers else f"{i:02}" for i in range(20)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from projects.artists.workers import spread
+from projects.artists.data.workers import spread
 
 
 def double(task: int | str) -> int:

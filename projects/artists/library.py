@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import intake, workers
+from . import intake
+from .data import workers
 from .track import model
 
 ERROR = "error"

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import concurrent.futures as futures
 import dataclasses
-import multiprocessing
+import functools
 import os
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +18,7 @@ from .cache import DigestIndex, FeatureStore, audio_digest, sweep
 from .duplicates import FingerprintStore, fingerprint
 from .machine import cores
 from .tracks import Corpus, Progress, Track
+from .workers import spread
 
 MOST_LOST = 0.05
 
@@ -102,42 +100,12 @@ def featurize(
 def _computed(
     tracks: list[Track], store: FeatureStore, workers: int, audits: AuditStore | None = None
 ) -> Iterator[tuple[Track, _Done]]:
-    """Runs the workers; files in flight when one dies are tried once more alone, and what kills again is given up."""
-    waiting = deque(tracks)
-    while waiting:
-        suspects: deque[Track] = deque()
-        yield from _until_crash(waiting, suspects, store, min(workers, len(waiting)), audits)
-        while suspects:
-            guilty: deque[Track] = deque()
-            yield from _until_crash(suspects, guilty, store, 1, audits)
-            for track in guilty:
-                yield track, _Done(reason="the decoder crashed on this file")
-
-
-def _until_crash(
-    waiting: deque[Track], crashed: deque[Track], store: FeatureStore, workers: int, audits: AuditStore | None
-) -> Iterator[tuple[Track, _Done]]:
-    """Computes from the left of `waiting` until it is empty or a worker dies; tracks then in flight go to `crashed`.
-
-    Few are in flight: few are suspected, and Ctrl-C waits for few. A single worker has one, so it is the guilty one.
-    """
-    in_flight = 1 if workers == 1 else 2 * workers
-    running: dict[futures.Future[_Done], Track] = {}
-    context = multiprocessing.get_context("spawn")
-    with futures.ProcessPoolExecutor(workers, context, _single_threaded) as pool:
-        while running or (waiting and not crashed):
-            while waiting and not crashed and len(running) < in_flight:
-                try:
-                    running[pool.submit(_compute, waiting[0].path, store, audits)] = waiting[0]
-                except BrokenProcessPool:
-                    crashed.append(waiting[0])
-                waiting.popleft()
-            for future in futures.wait(running, return_when=futures.FIRST_COMPLETED).done:
-                track = running.pop(future)
-                try:
-                    yield track, future.result()
-                except BrokenProcessPool:
-                    crashed.append(track)
+    """Runs the workers; what kills one twice is given up."""
+    if not tracks:
+        return
+    compute = functools.partial(_compute_track, store=store, audits=audits)
+    for track, done in spread(tracks, compute, min(workers, len(tracks)), _single_threaded, ()):
+        yield track, done or _Done(reason="the decoder crashed on this file")
 
 
 def _single_threaded() -> None:
@@ -145,6 +113,10 @@ def _single_threaded() -> None:
     import threadpoolctl
 
     threadpoolctl.threadpool_limits(1)
+
+
+def _compute_track(track: Track, store: FeatureStore, audits: AuditStore | None) -> _Done:
+    return _compute(track.path, store, audits)
 
 
 def _compute(path: Path, store: FeatureStore, audits: AuditStore | None = None) -> _Done:

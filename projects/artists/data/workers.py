@@ -22,7 +22,9 @@ def spread(
     setup: Callable[..., None],
     arguments: tuple[Any, ...],
 ) -> Iterator[tuple[Task, Result | None]]:
-    """Each task with its result, in the order in which they are done; few are held at a time.
+    """Each task with its result, in the order in which they are done.
+
+    Few are in flight: few are suspected, and Ctrl-C waits for few. A single worker has one, so it is the guilty one.
 
     A task that is in flight when a process dies is tried once more, alone; None is the result of one that kills again.
 
@@ -35,9 +37,14 @@ def spread(
         left = yield from _until_crash(tasks, suspects, function, workers, setup, arguments)
         while suspects:
             guilty: deque[Task] = deque()
-            alone = iter([suspects.popleft()])
-            yield from _until_crash(alone, guilty, function, 1, setup, arguments)
+            yield from _until_crash(_drained(suspects), guilty, function, 1, setup, arguments)
             yield from ((task, None) for task in guilty)
+
+
+def _drained(tasks: deque[Task]) -> Iterator[Task]:
+    """From the left, so that what is not taken is still there."""
+    while tasks:
+        yield tasks.popleft()
 
 
 def _until_crash(
@@ -49,11 +56,12 @@ def _until_crash(
     arguments: tuple[Any, ...],
 ) -> Iterator[tuple[Task, Result]]:
     """Returns whether tasks may be left: a process has died, and those then in flight are in `crashed`."""
+    in_flight = 1 if workers == 1 else 2 * workers
     running: dict[futures.Future[Result], Task] = {}
     context = multiprocessing.get_context("spawn")
     with futures.ProcessPoolExecutor(workers, context, _start, (setup, arguments)) as pool:
         while True:
-            while not crashed and len(running) < 2 * workers:
+            while not crashed and len(running) < in_flight:
                 task = next(tasks, None)
                 if task is None:
                     break
