@@ -24,6 +24,7 @@ from .audio.decode import AV_SUFFIXES, SUFFIXES
 from .data import corpora
 from .data.cache import atomic_write
 from .data.corpora import s3
+from .data.machine import cores
 from .data.tracks import nfc
 from .errors import InputError
 from .journal import Journal
@@ -89,7 +90,7 @@ class ScoreOptions:
 
     @property
     def processes(self) -> int:
-        return self.workers or os.cpu_count() or 1
+        return self.workers or cores()
 
     @property
     def params(self) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from registry.gates import Policy, Verdict
 from registry.history import Decision, State, Step
 
 from . import evidence
+from .data.machine import cores
 from .errors import InputError
 from .evidence import Candidate, Comparison
 from .judge.metrics import LABEL_METRICS
@@ -66,7 +67,7 @@ class PromoteOptions:
 
     @property
     def processes(self) -> int:
-        return self.workers or os.cpu_count() or 1
+        return self.workers or cores()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,6 +15,7 @@ from .. import golden, intake, library, saved, scoring
 from ..audio.clips import clip_frames, disjoint_clips
 from ..audio.decode import read_audio
 from ..audio.features import log_mel
+from ..data.machine import cores
 from ..saved import Card
 from ..systems import find
 from ..systems.protocol import System
@@ -115,7 +116,7 @@ def _parts(paths: Sequence[Path], system: System, card: Card) -> dict[str, Calla
 
 def _all_cores(paths: Sequence[Path], packaged: Path, published: float, folder: Path) -> list[Figure]:
     """As `score` does it, a process a core, the start of the processes included."""
-    processes = os.cpu_count() or 1
+    processes = cores()
     each = [sound.copies(path, folder / f"copies {path.stem}", COPIES // len(paths)) for path in paths]
     songs = [library.Song(str(path), path) for copies in each for path in copies]
     began = time.perf_counter()
