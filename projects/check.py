@@ -17,6 +17,7 @@ Parameters: data label split folds fold seed clip crop sr n_fft hop_length n_mel
 def run(flags: Mapping[str, str], run) -> None:
     from .artists import checkup, pipeline
     from .artists.audio.features import FeatureConfig
+    from .artists.errors import command
     from .artists.settings import DataOptions, resolve
 
     settings = resolve((DataOptions, FeatureConfig, checkup.CheckOptions), flags)
@@ -25,7 +26,7 @@ def run(flags: Mapping[str, str], run) -> None:
     found = checkup.examine(options, config, seed=settings["seed"], progress=cli.progress_bar("check"))
     checkup.log(run, found, options)
     pipeline.prepare(found.corpus, found.features, options, seed=settings["seed"])
-    print(f"\nA training is possible. Next: mlflow run . -e train -P data={options.data} -P split={options.split}")
+    print(f"\nA training is possible. Next: {command('train', data=options.data, split=options.split)}")
 
 
 if __name__ == "__main__":

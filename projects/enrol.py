@@ -50,13 +50,14 @@ def run(flags: Mapping[str, str], run) -> None:
 
 def _log(run, made, embedder, options) -> None:
     from .artists import enrolling
+    from .artists.errors import command
 
     run.table(made.table(), "reference.csv")
     run.tags({"reference_digest": made.digest, "reference_version": str(made.version), "reference_from": made.previous})
     run.metrics({"reference_songs": len(made), "reference_artists": len(made.artists)})
     print(
         f"\nVersion {made.version}, {made.digest}: {len(made)} songs of {len(made.artists)} {options.label}s. "
-        f"Next: mlflow run . -e score -P reference={run.run_id} -P model={embedder.source} ..."
+        f"Next: {command('score', reference=run.run_id, model=embedder.source, audio='<folder>')}"
     )
     curve = enrolling.curve(made, embedder, options.seed)
     if curve.empty:

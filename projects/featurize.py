@@ -17,6 +17,7 @@ def run(flags: Mapping[str, str], run) -> None:
     from .artists import pipeline
     from .artists.audio.features import FeatureConfig
     from .artists.data.featurize import surviving
+    from .artists.errors import command
     from .artists.settings import DataOptions, resolve
 
     settings = resolve((DataOptions, FeatureConfig), flags)
@@ -36,7 +37,7 @@ def run(flags: Mapping[str, str], run) -> None:
     surviving(corpus, features, options.label)
     print(
         f"{len(features.entries)} tracks, {seconds / 60:.0f} minutes; {features.computed} computed now, "
-        f"{len(features.quarantined)} unreadable. Next: mlflow run . -e train -P data={options.data}"
+        f"{len(features.quarantined)} unreadable. Next: {command('train', data=options.data)}"
     )
 
 

@@ -47,6 +47,7 @@ def _build(embedder, options, run, work: Path):
     from .artists import enrolling, pipeline, reference
     from .artists.data import corpora
     from .artists.data.featurize import surviving
+    from .artists.errors import command
 
     corpus = enrolling.named(corpora.load(options.data), options.label)
     songs = embedder.embed(corpus, workers=options.workers, progress=cli.progress_bar("features"))
@@ -59,7 +60,7 @@ def _build(embedder, options, run, work: Path):
     run.metrics({"reference_songs": len(index)})
     print(
         f"An index of {len(index)} songs by {embedder.name}. "
-        f"Next: mlflow run . -e similar -P index={run.run_id} -P query=<audio file>"
+        f"Next: {command('similar', index=run.run_id, query='<audio file>')}"
     )
     return index
 

@@ -30,7 +30,9 @@ def run(flags: Mapping[str, str], run) -> None:
     try:
         _train(flags, run)
     except KeyboardInterrupt:
-        go_on = f"mlflow run . -e train -P resume={run.run_id}"
+        from .artists.errors import command
+
+        go_on = command("train", resume=run.run_id)
         print(f"\nWhat it has learned is kept. To go on: {go_on}", file=sys.stderr)
         run.tags({"resume_with": go_on})
         raise
@@ -80,12 +82,12 @@ def _resumed(flags: Mapping[str, str], run) -> Mapping[str, str]:
 
 
 def _refuse_resume_in_file(settings) -> None:
-    from .artists.errors import InputError
+    from .artists.errors import InputError, command
 
     if settings["resume"]:
         raise InputError(
             f"resume={settings['resume']} stands in {settings['config']}; resume is a flag alone, "
-            f"which takes everything else from the old run: mlflow run . -e train -P resume={settings['resume']}"
+            f"which takes everything else from the old run: {command('train', resume=settings['resume'])}"
         )
 
 

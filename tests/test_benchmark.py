@@ -109,10 +109,10 @@ def test_private_memory_counts_what_a_process_and_its_children_hold():
     both = f"{code}p = subprocess.Popen([sys.executable, '-c', {child!r}]); p.wait()"
     process = psutil.Popen([sys.executable, "-c", both], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout.readline() and process.stdout.readline()
-    assert 100 < memory.private_mb(process) < 150
+    assert 100 < memory.private_mb_with_children(process) < 150
     process.stdin.close()
     process.wait()
-    assert memory.private_mb(process) == 0
+    assert memory.private_mb_with_children(process) == 0
 
 
 @pytest.mark.parametrize(

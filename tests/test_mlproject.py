@@ -137,7 +137,11 @@ def test_train_logs_tables_figures_and_no_corpus(place, trained):
 
 def test_train_ends_with_scores_beside_the_trivial_ones_and_next_commands(trained):
     text = trained.stdout
-    assert "majority class" in text and "95 %" in text and f"-P model={trained.run.info.run_id}" in text
+    run_id = trained.run.info.run_id
+    assert "majority class" in text and "95 %" in text
+    assert f"mlflow run . -e evaluate -P model={run_id} -P split=album --env-manager=local" in text
+    assert (Path(trained.run.info.artifact_uri) / "tsne.html").is_file()
+    assert f"{run_id}/artifacts/tsne.html" in text
     assert "majority class" in trained.run.data.tags["mlflow.note.content"]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from .audio.decode import read_audio
+from .audio.decode import DecodeError, read_audio
 from .audio.features import mel_frequencies, to_db
 from .data.clipset import ClipSet
 from .data.splits import SIDES
@@ -23,6 +23,9 @@ from .show import figures, tsne_page, worst_songs
 from .systems.protocol import System
 
 MAP_POINTS = 1000
+# A menu entry with more names than this tells nobody anything.
+MAP_COLOURS = 100
+MAP_COLUMNS = ("x", "y", "song", "album", "artist", "label", "predicted", "clip_start", "side")
 WORST = 20
 WORST_SECONDS = 6.0
 TRIVIAL_METRICS = ("f1", "f1_macro", "accuracy")
@@ -115,13 +118,13 @@ def trivial_metrics(prepared: Prepared, *, seed: int) -> dict[str, float]:
     """Test scores by song of the majority class, of loudness alone and of MFCC with logistic regression."""
     vectors, y = {}, {}
     for side in ("train", "test"):
-        entries = [prepared.features.entries[track.track_id] for track in prepared.tracks[side]]
+        entries = [prepared.features.entries[track.track_id] for track in prepared.used(side)]
         logs = [to_db(np.load(entry.path, mmap_mode="r"), prepared.features.config) for entry in entries]
         vectors[side] = {
             "loudness": np.stack([baselines.loudness_vector(log) for log in logs]),
             "mfcc": np.stack([baselines.mfcc_vector(log) for log in logs]),
         }
-        y[side] = np.array([prepared.classes.index(t.label(prepared.label)) for t in prepared.tracks[side]])
+        y[side] = np.array([prepared.classes.index(t.label(prepared.label)) for t in prepared.used(side)])
     scores = baselines.trivial_scores(
         vectors["train"], y["train"], vectors["test"], y["test"], len(prepared.classes), seed=seed
     )
@@ -205,6 +208,8 @@ def _write_worst(
     if options.log_audio:
         clips = {row.track_id: _worst_clip(prepared, test, row.Index) for row in worst.itertuples()}
         for rank, (track_id, wav) in enumerate(clips.items(), 1):
+            if wav is None:
+                continue
             file = folder / "worst_songs" / f"{rank:02d}_{_plain(track_id)}.wav"
             file.parent.mkdir(exist_ok=True)
             file.write_bytes(wav)
@@ -213,13 +218,16 @@ def _write_worst(
     (folder / "worst_songs.html").write_text(page, encoding="utf-8")
 
 
-def _worst_clip(prepared: Prepared, test: SideScores, position: int) -> bytes:
-    """WAV bytes of the clip of a song with the least probability of the truth."""
+def _worst_clip(prepared: Prepared, test: SideScores, position: int) -> bytes | None:
+    """WAV bytes of the clip of a song with the least probability of the truth; None where its file has gone."""
     song = test.song_ids[position]
     members = np.flatnonzero(test.clips.songs == song)
     worst = members[test.proba[members, test.clips.y[members]].argmin()]
     track, config = prepared.tracks["test"][song], prepared.features.config
-    y = read_audio(track.path, config.sr, crop=config.crop)
+    try:
+        y = read_audio(track.path, config.sr, crop=config.crop)
+    except DecodeError:
+        return None
     start = test.clips.starts[worst] * config.hop_length
     length = min(test.clips.length * config.hop_length, int(WORST_SECONDS * config.sr))
     wav = io.BytesIO()
@@ -249,9 +257,9 @@ def _write_map(
         return
     title = f"t-SNE of the embedding before the softmax, {options.tsne_split} clips"
     (folder / "tsne.png").write_bytes(figures.figure_bytes(figures.tsne_figure(xy, table["label"].tolist(), title)))
-    colours = list(dict.fromkeys(["label", "artist", "album", *sorted(_extra_labels(prepared)), "side"]))
-    colours = [name for name in colours if 1 < table[name].nunique() <= 100]
-    page = tsne_page.tsne_html(table, title, colour_by=colours, target="label")
+    colours = ["label", "artist", "album", *sorted(_extra_labels(prepared)), "side"]
+    colours = [name for name in colours if 1 < table[name].nunique() <= MAP_COLOURS]
+    page = tsne_page.tsne_html(table, title, colour_by=colours or ["label"], target="label")
     (folder / "tsne.html").write_text(page, encoding="utf-8")
 
 
@@ -266,7 +274,8 @@ def _clip_table(prepared: Prepared, scores: SideScores, side: str) -> pd.DataFra
         "clip_start": scores.clips.starts * _hop_seconds(prepared),
         "side": side,
     }
-    return pd.DataFrame(columns | {name: [t.label(name) for t in tracks] for name in _extra_labels(prepared)})
+    extra = {name: [t.label(column) for t in tracks] for name, column in _extra_labels(prepared).items()}
+    return pd.DataFrame(columns | extra)
 
 
 def _write_spectrograms(folder: Path, prepared: Prepared) -> None:
@@ -289,8 +298,10 @@ def _write_spectrograms(folder: Path, prepared: Prepared) -> None:
     (folder / "spectrograms.png").write_bytes(figures.figure_bytes(figure))
 
 
-def _extra_labels(prepared: Prepared) -> list[str]:
-    return [name for name in prepared.corpus.label_columns if name not in ("artist", "album")]
+def _extra_labels(prepared: Prepared) -> dict[str, str]:
+    """Column of the map -> label column of the corpus, which may have a name that the map uses otherwise."""
+    columns = [name for name in prepared.corpus.label_columns if name not in ("artist", "album")]
+    return {f"{name} (corpus)" if name in MAP_COLUMNS else name: name for name in columns}
 
 
 def _hop_seconds(prepared: Prepared) -> float:

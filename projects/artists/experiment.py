@@ -10,6 +10,7 @@ import numpy as np
 
 from . import evaluation
 from .data.cache import cache_root
+from .data.machine import private_mb
 from .learn import device
 from .learn.checkpoints import State
 from .learn.loop import Hooks
@@ -50,7 +51,7 @@ def fit(
     logged, memory, history = run.steps("epoch_loss"), [], []
 
     def after_epoch(epoch: int, logs: Mapping[str, float]) -> None:
-        memory.append(device.private_mb())
+        memory.append(private_mb())
         history.append(logs)
         if epoch not in logged:
             run.metrics({f"epoch_{name}": value for name, value in logs.items()}, step=epoch)

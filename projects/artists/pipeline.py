@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from .audio.clips import clip_frames
@@ -40,6 +41,10 @@ class Prepared:
     clips: Mapping[str, ClipSet]
     short: list[str]
     groups: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def used(self, side: str) -> list[Track]:
+        """The tracks of a side that have a clip."""
+        return [self.tracks[side][i] for i in np.unique(self.clips[side].songs)]
 
     @property
     def warnings(self) -> list[str]:

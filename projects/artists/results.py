@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from . import evaluation, golden, pipeline, saved
 from .data.duplicates import FingerprintStore, same_recordings
+from .data.splits import SIDES
+from .errors import InputError, command
 from .evaluation import SideScores
 from .pipeline import Prepared
 from .saved import Card
@@ -18,6 +20,7 @@ from .systems.protocol import System
 from .track.model import log_model
 from .track.runs import Run
 
+FIGURES = ("confusion_song.png", "confusion_clip.png", "tsne.html", "spectrograms.png", "worst_songs.html")
 HEADLINES = (("song F1", "song_f1"), ("song accuracy", "song_accuracy"), ("song F1, macro", "song_f1_macro"))
 
 TRIVIAL = {
@@ -42,7 +45,7 @@ def log_data(run: Run, prepared: Prepared, *, context: str = "training") -> None
     )
     run.dataset(table, name=prepared.corpus.name, digest=corpus, context=context)
     run.text(json.dumps({"short": prepared.short, "warnings": prepared.warnings}, indent=1), "corpus_notes.json")
-    sizes = {f"{side}_songs": len(tracks) for side, tracks in prepared.tracks.items()}
+    sizes = {f"{side}_songs": len(prepared.used(side)) for side in prepared.tracks}
     run.metrics(sizes | {f"{side}_clips": len(clips) for side, clips in prepared.clips.items()})
     for warning in prepared.warnings:
         print(f"warning: {warning}")
@@ -51,13 +54,13 @@ def log_data(run: Run, prepared: Prepared, *, context: str = "training") -> None
 def log_results(
     run: Run, system: System, prepared: Prepared, settings: Settings, work: Path, *, say: bool = True
 ) -> dict[str, float]:
-    """Evaluates the best weights, once; logs metrics, report and model; prints the summary if `say`.
+    """Evaluates the best weights, once; logs metrics, model and report; prints the summary if `say`.
 
     Returns:
         The metrics.
     """
     sides = score_sides(system, prepared, settings.make(EvaluationOptions))
-    metrics = log_evaluation(run, prepared, sides, settings, work)
+    metrics = log_metrics(run, prepared, sides, settings)
     temperatures = evaluation.temperatures(sides["val"])
     run.metrics(evaluation.calibration_errors(sides, temperatures))
     card = Card(
@@ -69,8 +72,8 @@ def log_results(
         classes=prepared.classes,
         settings=dict(settings.values),
         songs={
-            side: sorted(prepared.features.entries[t.track_id].audio_digest for t in tracks)
-            for side, tracks in prepared.tracks.items()
+            side: sorted(prepared.features.entries[t.track_id].audio_digest for t in prepared.used(side))
+            for side in prepared.tracks
         },
         groups=duplicate_groups(prepared),
         temperatures=temperatures,
@@ -80,7 +83,9 @@ def log_results(
     run.flush()
     uri = log_model(work / "system", golden.write(work / "golden", system, card), work)
     run.tags({"model_uri": uri})
-    _tell(run, settings["model"], uri, prepared, settings, metrics, say=say)
+    log_report(run, prepared, sides, settings, work)
+    commands = [command("evaluate", model=run.run_id, split=settings["split"]), command("promote", run_id=run.run_id)]
+    _tell(run, settings["model"], uri, prepared, settings, metrics, commands, say=say)
     return metrics
 
 
@@ -93,40 +98,56 @@ def duplicate_groups(prepared: Prepared) -> dict[str, str]:
 def log_again(run: Run, system: System, card: Card, prepared: Prepared, settings: Settings, work: Path) -> None:
     """Evaluates a loaded model; says how many test songs it has learned from."""
     sides = score_sides(system, prepared, settings.make(EvaluationOptions))
-    metrics = log_evaluation(run, prepared, sides, settings, work)
+    metrics = log_metrics(run, prepared, sides, settings)
     run.metrics(evaluation.calibration_errors(sides, card.temperatures))
     learned = {digest for side in ("train", "val") for digest in card.songs[side]}
-    tested = [prepared.features.entries[t.track_id].audio_digest for t in prepared.tracks["test"]]
+    tested = [prepared.features.entries[t.track_id].audio_digest for t in prepared.used("test")]
     heard = same_recordings(tested, learned, FingerprintStore(prepared.features.config))
     seen = sum(digest in heard for digest in tested)
     run.metrics({"test_songs_seen_in_training": seen})
     if seen:
-        print(f"warning: the model trained or validated on {seen} of {len(prepared.tracks['test'])} test songs.")
+        print(f"warning: the model trained or validated on {seen} of {len(tested)} test songs.")
+    log_report(run, prepared, sides, settings, work)
     _tell(run, card.model, settings["model"], prepared, settings, metrics)
 
 
 def score_sides(system: System, prepared: Prepared, options: EvaluationOptions) -> dict[str, SideScores]:
-    """Validation and test, and training where its map is asked for."""
+    """Validation and test, and training where its map is asked for.
+
+    Raises:
+        InputError: The map is asked for of a side without clips.
+    """
     wanted = ["val", "test"] + (["train"] if options.tsne_split in ("train", "all") else [])
     clips = {side: prepared.clips[side] for side in wanted if len(prepared.clips[side])}
+    if options.tsne_split not in (*clips, "all"):
+        raise InputError(
+            f"tsne_split={options.tsne_split}: no clip stands on that side here; choose {', '.join(clips)} or all."
+        )
     return {side: SideScores.of(system, chosen, options.pooling) for side, chosen in clips.items()}
 
 
-def log_evaluation(
-    run: Run, prepared: Prepared, sides: Mapping[str, SideScores], settings: Settings, work: Path
+def log_metrics(
+    run: Run, prepared: Prepared, sides: Mapping[str, SideScores], settings: Settings
 ) -> dict[str, float]:
-    """Metrics and report; returns the metrics."""
+    """Logs and returns the metrics of validation and test, and those of the trivial classifiers."""
     seed = settings["seed"]
     metrics = {}
     for side in ("val", "test"):
         if side in sides:
             metrics |= sides[side].metrics(side, seed=seed)
-    if prepared.tracks["train"]:
+    if len(prepared.clips["train"]):
         metrics |= evaluation.trivial_metrics(prepared, seed=seed)
     run.metrics(metrics)
-    evaluation.write_report(work / "report", prepared, sides, settings.make(EvaluationOptions), seed=seed)
-    run.folder(work / "report")
     return metrics
+
+
+def log_report(
+    run: Run, prepared: Prepared, sides: Mapping[str, SideScores], settings: Settings, work: Path
+) -> None:
+    """Tables, figures and pages; nothing that goes wrong here costs a model."""
+    options = settings.make(EvaluationOptions)
+    evaluation.write_report(work / "report", prepared, sides, options, seed=settings["seed"])
+    run.folder(work / "report")
 
 
 def _tell(
@@ -136,6 +157,7 @@ def _tell(
     prepared: Prepared,
     settings: Settings,
     metrics: Mapping[str, float],
+    commands: Sequence[str] = (),
     *,
     say: bool = True,
 ) -> None:
@@ -149,16 +171,12 @@ def _tell(
         "title": f"{name} on {prepared.corpus.name}: {settings['split']} split, {settings['clip']:g} s clips",
         "scores": scores,
         "trivial": trivial,
-        "figures": ["confusion_song.png", "confusion_clip.png", "tsne.html", "spectrograms.png", "worst_songs.html"],
-        "next_commands": [
-            "mlflow ui",
-            f"mlflow run . -e evaluate -P model={run.run_id} -P split={settings['split']}",
-        ],
+        "figures": [run.artifact(name) for name in FIGURES],
+        "next_commands": ["mlflow ui", *commands],
         "facts": {
             "run": run.run_id,
             "model": uri,
-            "songs": f"{len(prepared.tracks['train'])} train, {len(prepared.tracks['val'])} val, "
-            f"{len(prepared.tracks['test'])} test",
+            "songs": ", ".join(f"{len(prepared.used(side))} {side}" for side in SIDES),
         },
     }
     run.description(summary.summary_markdown(**said))

@@ -170,6 +170,8 @@ def evaluate_settings(flags: Mapping[str, Any], trained: Mapping[str, Any]) -> S
     known = field_names(DataOptions, EvaluationOptions)
     values = {name: trained[name] for name in known if name in trained} | dict(flags)
     values.pop("artists", None)
+    if values["split"] == "all" and "tsne_split" not in flags:
+        values["tsne_split"] = "test"
     seed = _cast("seed", values.pop("seed", trained["seed"]), int)
     model = values.pop("model")
     settings = resolve((DataOptions, EvaluationOptions), values)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from ..data.machine import private_mb
 from ..errors import InputError
 from . import sound
 from .figure import Figure
@@ -68,7 +69,7 @@ def _commands(table: Path) -> dict[str, float]:
         ("evaluate", {}),
     ):
         if verb == "evaluate":
-            flags = {"model": re.search(r"-P model=(\w+)", said)[1]}
+            flags = {"model": re.search(r"-P model=(\S+)", said)[1]}
         peaks[verb], said = _peak(verb, flags, place, environment)
     return peaks
 
@@ -82,7 +83,7 @@ def _peak(verb: str, flags: Mapping[str, str], place: Path, environment: Mapping
             [sys.executable, "-m", f"projects.{verb}", *words], cwd=place, env=environment, stdout=file, stderr=file
         )
         while process.poll() is None:
-            highest = max(highest, private_mb(process))
+            highest = max(highest, private_mb_with_children(process))
             time.sleep(SECONDS_BETWEEN)
     said = log.read_text(errors="replace")
     if process.returncode:
@@ -90,12 +91,9 @@ def _peak(verb: str, flags: Mapping[str, str], place: Path, environment: Mapping
     return highest, said
 
 
-def private_mb(process: psutil.Process) -> float:
+def private_mb_with_children(process: psutil.Process) -> float:
     """Private memory of a process and those that it started, mapped files aside."""
-    total = 0.0
-    for each in (process, *_children(process)):
-        total += _rss_anon(each.pid)
-    return total
+    return sum(private_mb(each.pid) for each in (process, *_children(process)))
 
 
 def _children(process: psutil.Process) -> list[psutil.Process]:
@@ -103,15 +101,3 @@ def _children(process: psutil.Process) -> list[psutil.Process]:
         return process.children(recursive=True)
     except psutil.NoSuchProcess:
         return []
-
-
-def _rss_anon(pid: int) -> float:
-    """MiB; 0 of a process that has ended. Elsewhere than on Linux its unique set size."""
-    status = Path(f"/proc/{pid}/status")
-    try:
-        if sys.platform != "linux":
-            return psutil.Process(pid).memory_full_info().uss / 2**20
-        found = re.search(r"^RssAnon:\s+(\d+)", status.read_text(), re.MULTILINE)
-        return int(found[1]) / 1024 if found else 0.0
-    except (OSError, psutil.Error):
-        return 0.0

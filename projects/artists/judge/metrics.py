@@ -142,6 +142,13 @@ def _proba_metric(name: str) -> Metric:
 
 LABEL_METRICS: dict[str, Metric] = {name: _label_metric(name) for name in LABEL_STATISTICS}
 METRICS: dict[str, Metric] = {name: _proba_metric(name) for name in (*LABEL_STATISTICS, *ROW_STATISTICS)}
+# Words in the name of a metric that is an error.
+ERRORS = {"loss", "ece"}
+
+
+def lower_is_better(name: str) -> bool:
+    """Whether the metric of a run with this name, such as `test_song_ece_calibrated`, is an error."""
+    return bool(ERRORS & set(name.split("_")))
 
 
 def scores(y_true: np.ndarray, proba: np.ndarray) -> dict[str, float]:

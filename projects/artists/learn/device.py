@@ -1,12 +1,12 @@
-"""What a training runs on and takes, and what to do when a GPU stands idle."""
+"""What a training runs on, and what to do when a GPU stands idle."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import keras
-import psutil
+
+from ..data.machine import cores
 
 GPU_HINT = (
     "An NVIDIA device is here but TensorFlow sees none, so this runs on the CPU. PyPI's tensorflow has no CUDA: run "
@@ -29,21 +29,12 @@ def release() -> None:
 
 
 def device() -> str:
-    """`gpu:N` with the number of devices that the backend sees, or `cpu:N` with the number of cores."""
+    """`gpu:N` with the number of devices that the backend sees, or `cpu:N` with the number of cores that it may use."""
     gpus = keras.distribution.list_devices("gpu")
-    return f"gpu:{len(gpus)}" if gpus else f"cpu:{os.cpu_count()}"
+    return f"gpu:{len(gpus)}" if gpus else f"cpu:{cores()}"
 
 
 def idle_gpu_hint() -> str | None:
     """What to do when an NVIDIA device is there and the backend sees none."""
     present = Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidia0").exists()
     return GPU_HINT if present and device().startswith("cpu") else None
-
-
-def private_mb() -> float:
-    """Private memory of this process in MiB, mapped files aside: RssAnon on Linux, elsewhere the unique set size."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("RssAnon"))
-        return int(line.split()[1]) / 1024
-    return psutil.Process().memory_full_info().uss / 2**20

@@ -70,11 +70,8 @@ def fit(model: keras.Model, train: ClipSet, val: ClipSet, training: Training, ho
         hooks.on_epoch(epoch, logs)
     order = _batch_order(state.epoch, -(-len(train) // training.batch_size))
     while state.epoch < training.epochs and state.wait < training.patience:
-        rate = _set_learning_rate(model, training, state)
+        rate = _set_learning_rate(model, training, state, own)
         began = time.perf_counter()
-        if own.rate:
-            losses = [logs["val_loss"] for logs in state.history]
-            model.optimizer.learning_rate = own.rate(losses, int(model.optimizer.iterations))
         loss = _train_epoch(model, train, training, state, order, own)
         trained = time.perf_counter()
         logs = {"loss": loss, **(own.validate() if own.validate else _validate(model, val, hooks))}
@@ -117,11 +114,15 @@ def decay_kernels(optimizer: keras.optimizers.Optimizer, weight_decay: float) ->
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
 
 
-def _set_learning_rate(model: keras.Model, training: Training, state: State) -> dict[str, float]:
-    """Sets the rate of the next epoch where it has a schedule; what is to be logged of it."""
-    if training.schedule == "constant":
+def _set_learning_rate(model: keras.Model, training: Training, state: State, own: Own) -> dict[str, float]:
+    """Sets the rate of the next epoch where it is not constant; what is to be logged of it."""
+    losses = [logs["val_loss"] for logs in state.history]
+    if own.rate:
+        rate = own.rate(losses, int(model.optimizer.iterations))
+    elif training.schedule != "constant":
+        rate = learning_rate(training, losses)
+    else:
         return {}
-    rate = learning_rate(training, [logs["val_loss"] for logs in state.history])
     model.optimizer.learning_rate = rate
     return {"learning_rate": rate}
 
@@ -155,5 +156,9 @@ def _train_epoch(
 
 def _validate(model: keras.Model, val: ClipSet, hooks: Hooks) -> dict[str, float]:
     proba = np.concatenate([np.asarray(model.predict_on_batch(x)) for x in val.batches()])
-    true = proba[np.arange(len(val)), val.y]
-    return {"val_loss": float(-np.log(np.clip(true, EPSILON, 1)).mean()), **hooks.validate(proba)}
+    return {"val_loss": log_loss(proba, val.y), **hooks.validate(proba)}
+
+
+def log_loss(proba: np.ndarray, y: np.ndarray) -> float:
+    """Mean of minus the logarithm of the true class's probability, as Keras has it."""
+    return float(-np.log(np.clip(proba[np.arange(len(y)), y], EPSILON, 1)).mean())

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..data.clipset import ClipSet
 from .checkpoints import State
-from .loop import EPSILON, Hooks, check_clips
+from .loop import Hooks, check_clips, log_loss
 
 Scores = Callable[[Iterable[np.ndarray]], tuple[np.ndarray, np.ndarray]]
 # Of the training side its loss is taken over about this many clips.
@@ -38,8 +38,3 @@ def fit(learn: Callable[[], None], scores: Scores, train: ClipSet, val: ClipSet,
     logs |= {"clips_per_second": len(train) / (learned - began), "seconds": time.perf_counter() - began}
     hooks.on_epoch(0, logs)
     return State(epoch=1, best_loss=logs["val_loss"], history=[logs])
-
-
-def log_loss(proba: np.ndarray, y: np.ndarray) -> float:
-    """Mean of minus the logarithm of the true class's probability."""
-    return float(-np.log(np.clip(proba[np.arange(len(y)), y], EPSILON, 1)).mean())

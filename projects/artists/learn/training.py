@@ -7,6 +7,7 @@ import math
 import typing
 
 from ..errors import InputError
+from .rates import reductions
 
 # Values that a recipe sets; `published` is each system's own default.
 RECIPES: dict[str, dict[str, object]] = {
@@ -61,15 +62,5 @@ def learning_rate(training: Training, losses: list[float]) -> float:
     if training.schedule == "cosine":
         return training.learning_rate * (1 + math.cos(math.pi * len(losses) / training.epochs)) / 2
     if training.schedule == "plateau":
-        return training.learning_rate / 2 ** _plateaus(losses, max(1, training.patience // 2))
+        return training.learning_rate / 2 ** reductions(losses, max(1, training.patience // 2))
     return training.learning_rate
-
-
-def _plateaus(losses: list[float], length: int) -> int:
-    """How often `length` epochs in a row brought no lower loss."""
-    best, wait, count = math.inf, 0, 0
-    for loss in losses:
-        best, wait = (loss, 0) if loss < best else (best, wait + 1)
-        if wait == length:
-            wait, count = 0, count + 1
-    return count

@@ -9,10 +9,9 @@ import numpy as np
 from .. import evaluation
 from ..data.clipset import ClipSet
 from ..errors import InputError
-from ..judge.metrics import LABEL_METRICS, METRICS
+from ..judge.metrics import LABEL_METRICS, METRICS, lower_is_better
 
 COSTS = ("parameters", "seconds_per_clip")
-SMALLER_IS_BETTER = ("log_loss", "ece")
 
 
 def known() -> list[str]:
@@ -43,8 +42,7 @@ def parse(objective: str) -> list[str]:
 
 def direction(name: str) -> str:
     """`minimize` or `maximize`."""
-    small = name in (*COSTS, "val_loss") or name.endswith(SMALLER_IS_BETTER)
-    return "minimize" if small else "maximize"
+    return "minimize" if name in COSTS or lower_is_better(name) else "maximize"
 
 
 def prunable(names: list[str]) -> bool:

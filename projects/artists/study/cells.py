@@ -88,7 +88,7 @@ class Trainer:
 
     def _trivial_metrics(self, prepared: Prepared, seed: int) -> dict[str, float]:
         """They see whole songs: the same at every length of clip."""
-        sides = tuple(tuple(t.track_id for t in prepared.tracks[side]) for side in ("train", "test"))
+        sides = tuple(tuple(t.track_id for t in prepared.used(side)) for side in ("train", "test"))
         key = (prepared.corpus.name, prepared.label, prepared.features.config, sides, seed)
         if key not in self._trivial:
             self._trivial[key] = evaluation.trivial_metrics(prepared, seed=seed)

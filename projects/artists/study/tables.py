@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from ..judge.metrics import lower_is_better
 from ..track.reading import TrackedRun
 from .worker import ENTRY, FINISHED, TRAINED, by_cell
 
@@ -20,7 +21,8 @@ SEEDS = ("seed", "random_seed", "random_state")
 IGNORED = ("workers", "config", "resume", "log_audio", "tsne_split", "study", "study_name")
 FIRST = ("entry", "data", "model", "split", "label", "clip", "artists", "classes")
 HEADLINES = ("test_clip_f1", "test_song_f1", "test_song_f1_vote50")
-LOWER_IS_BETTER = ("loss", "ece", "seconds", "error", "rmse", "mse", "mae", "_mb")
+# Ends of the names of metrics, other people's too, of which less is better.
+COSTS = ("loss", "seconds", "error", "rmse", "mse", "mae", "_mb")
 MOST_METRICS = 6
 
 
@@ -116,23 +118,20 @@ def shown_metrics(found: Results, wanted: Sequence[str]) -> list[str]:
     return chosen or (test or final)[:MOST_METRICS]
 
 
-def lower_is_better(metric: str) -> bool:
-    return metric.endswith(LOWER_IS_BETTER)
-
-
 def summarise(found: Results, metrics: Sequence[str]) -> pd.DataFrame:
     """A row a configuration and metric: the varying parameters, metric, mean, best, deviation (n - 1), runs."""
     rows = []
     for values, members in groups(found, found.varying):
         for metric in metrics:
             scores = found.metric(metric)[members].dropna()
+            low = lower_is_better(metric) or metric.endswith(COSTS)
             if len(scores):
                 rows.append(
                     {
                         **values,
                         "metric": metric,
                         "mean": scores.mean(),
-                        "best": scores.min() if lower_is_better(metric) else scores.max(),
+                        "best": scores.min() if low else scores.max(),
                         "deviation": scores.std(ddof=1) if len(scores) > 1 else np.nan,
                         "runs": len(scores),
                     }

@@ -7,9 +7,8 @@ from pathlib import Path
 from mlflow.tracking import MlflowClient
 
 from ..errors import InputError
+from ..judge.metrics import lower_is_better
 from . import model
-
-LOWER_IS_BETTER = ("log_loss", "ece")
 
 
 def best_run(experiment_name: str, metric: str) -> str:
@@ -22,7 +21,7 @@ def best_run(experiment_name: str, metric: str) -> str:
     experiment = client.get_experiment_by_name(experiment_name)
     if experiment is None:
         raise InputError(f"experiment_name={experiment_name} does not exist; copy a name from the MLflow UI.")
-    order = "ASC" if any(word in metric for word in LOWER_IS_BETTER) else "DESC"
+    order = "ASC" if lower_is_better(metric) else "DESC"
     found = client.search_runs(
         [experiment.experiment_id],
         f"attributes.status = 'FINISHED' and tags.model_uri != '' and metrics.`{metric}` > -1e300",

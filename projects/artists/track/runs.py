@@ -30,7 +30,7 @@ from mlflow.utils.mlflow_tags import (
     MLFLOW_USER,
 )
 
-from ..errors import InputError
+from ..errors import InputError, command
 from . import server
 from .delivery import Courier
 from .outbox import Outbox, encoded, now
@@ -60,12 +60,12 @@ def _timed(method: Callable) -> Callable:
 class Run:
     """Everything that a verb says about its run. Returns at once: a thread talks to the tracking server.
 
-    seconds: time spent in calls that log.
+    seconds: time spent in calls that log; artifact_uri: where its artifacts go, empty where nobody has asked.
     """
 
     def __init__(self, run_id: str, *, fresh: bool = False) -> None:
         """`fresh`: nothing has been logged to it yet but what `mlflow run` logs."""
-        self.run_id, self.seconds = run_id, 0.0
+        self.run_id, self.seconds, self.artifact_uri = run_id, 0.0, ""
         self._courier: Courier | None = None
         # (metric, step) -> value of what the server had before; None: nobody knows.
         self._before: dict[tuple[str, int], float] | None = {} if fresh else None
@@ -108,6 +108,7 @@ class Run:
         self.tags({"resumes": run_id})
         delivered = self.end("FINISHED")
         self.run_id, self._courier, self._before, self._own = run_id, courier, before, {}
+        self.artifact_uri = old.info.artifact_uri
         # Where this is all that it says, sync still finds a run to end.
         self._put("run", uri=server.address())
         _leave("FINISHED", delivered)
@@ -144,6 +145,13 @@ class Run:
     def folder(self, folder: Path, artifact_path: str | None = None) -> None:
         """Logs all files below a folder, as they are now, as artifacts."""
         self._files(lambda copy: shutil.copytree(folder, copy), artifact_path)
+
+    def artifact(self, name: str) -> str:
+        """Where an artifact is: a path, from here where it lies below, or an address."""
+        folder = self.artifact_uri.removeprefix("file://")
+        with contextlib.suppress(ValueError):
+            folder = str(Path(folder).relative_to(Path.cwd()))
+        return f"{folder}/{name}" if folder else name
 
     @_timed
     def text(self, text: str, name: str) -> None:
@@ -204,7 +212,7 @@ class Run:
         if courier.outbox.sent < courier.outbox.written:
             print(
                 f"\nThe tracking server {server.address()} has not taken all of run {self.run_id}; the rest waits in "
-                f"{courier.outbox.folder}.\nOnce the server is back: mlflow run . -e sync",
+                f"{courier.outbox.folder}.\nOnce the server is back: {command('sync')}",
                 file=sys.stderr,
             )
         return done
@@ -242,6 +250,7 @@ def start() -> Iterator[Run]:
     status, delivered, last_word = "FAILED", False, None
     try:
         run = Run(active.info.run_id, fresh=True)
+        run.artifact_uri = active.info.artifact_uri
         try:
             yield run
             status = "FINISHED"
