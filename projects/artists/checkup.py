@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from . import pipeline
+from . import pipeline, quarantine
 from .audio.clips import clip_frames
 from .audio.endings import cut_off
 from .audio.features import FeatureConfig
@@ -202,7 +202,7 @@ def log(run: Run, found: Checkup, options: DataOptions) -> None:
     run.table(found.by("artist", "album"), "albums.csv")
     run.table(found.duplicates, "duplicates.csv")
     run.table(found.small, "too_small.csv")
-    run.table(pipeline.quarantine_table(found.features), "quarantined.csv")
+    quarantine.log(run, found.features)
     figure = shown.corpus_figure(found.tracks, list(PROBLEMS), f"{found.corpus.name}: {_sentence(found)}", options.clip)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "corpus.png").write_bytes(figure_bytes(figure))
