@@ -16,7 +16,7 @@ from optuna.storages import RDBStorage
 from .. import pipeline
 from ..errors import InputError
 from ..pipeline import Prepared
-from ..settings import Settings, field_names, read_config, train_settings
+from ..settings import NO_IDENTITY, Settings, field_names, read_config, train_settings
 from ..systems import find
 from ..track import others
 from ..track.runs import Run
@@ -30,9 +30,7 @@ from .trial import Search, run_trial
 logger = logging.getLogger(__name__)
 # Best trials that are taken over from an earlier study.
 WARM = 5
-# Parameters of a training that change none of its scores.
 Write = Callable[[Path], tuple[dict[str, float], dict[str, str]]]
-NO_IDENTITY = ("workers", "config", "resume", "log_audio", "tsne_split")
 
 
 @dataclasses.dataclass(frozen=True)
