@@ -20,7 +20,7 @@ def run(flags: Mapping[str, str], run) -> None:
     from .artists.settings import DataOptions, resolve
 
     settings = resolve((DataOptions, FeatureConfig), flags)
-    run.params({name: settings[name] for name in settings.values})
+    run.params(settings.values)
     options, config = settings.make(DataOptions), settings.make(FeatureConfig)
     corpus, features = quarantine.read_features(run, options, config, progress=cli.progress_bar("features"))
     seconds = sum(entry.n_frames for entry in features.entries.values()) * config.hop_length / config.sr
