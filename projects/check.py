@@ -10,8 +10,9 @@ from . import cli
 
 USAGE = """mlflow run . -e check -P data=<folder or manifest> [-P split=album] [-P clip=5]
 Lists tracks, minutes, rates and channels, unreadable, truncated, silent, clipped and short files, duplicates, and
-artists too small for the split. Fails only where a training would be impossible.
-Parameters: data label split folds fold seed clip crop sr n_fft hop_length n_mels mel_scale workers"""
+artists too small for the split, of what train with the same parameters takes. Fails only where it would.
+Parameters: data label artists songs_per_artist leave_out split folds fold seed split_seed clip workers
+crop sr n_fft hop_length n_mels mel_scale"""
 
 
 def run(flags: Mapping[str, str], run) -> None:

@@ -18,9 +18,8 @@ seed workers of the draws behind the report; processes for features"""
 
 
 def run(flags: Mapping[str, str], run) -> None:
-    from .artists import embedding, enrolling, pipeline, reference
+    from .artists import embedding, enrolling, quarantine, reference
     from .artists.data import songs as given
-    from .artists.data.featurize import surviving
     from .artists.settings import resolve
     from .artists.track import references
 
@@ -36,11 +35,9 @@ def run(flags: Mapping[str, str], run) -> None:
         embedder = embedding.open_embedder(options.model or before.model_source, work)
         if before:
             before.check_model(embedder.identity)
-        songs = embedder.embed(
-            enrolling.named(corpus, options.label), workers=options.workers, progress=cli.progress_bar("features")
-        )
-        run.table(pipeline.quarantine_table(songs.features), "quarantined.csv")
-        surviving(corpus, songs.features, options.label)
+        corpus = enrolling.named(corpus, options.label)
+        progress = cli.progress_bar("features")
+        songs = quarantine.embed(run, embedder, corpus, options.label, workers=options.workers, progress=progress)
         made = enrolling.make_reference(songs, embedder, options.label)
         made = before.extended(made) if before else made
         reference.write(work / "made" / reference.FILE, made)

@@ -16,7 +16,7 @@ workers log_audio tsne_split  see train"""
 
 
 def run(flags: Mapping[str, str], run) -> None:
-    from .artists import pipeline, results, saved
+    from .artists import pipeline, quarantine, results, saved
     from .artists.settings import DataOptions, evaluate_settings
     from .artists.track.model import download_system
 
@@ -26,8 +26,9 @@ def run(flags: Mapping[str, str], run) -> None:
         settings = evaluate_settings(flags, card.settings)
         run.params(settings.values)
         options = settings.make(DataOptions)
-        corpus, features = pipeline.read_features(options, card.feature_config, progress=cli.progress_bar("features"))
-        run.table(pipeline.quarantine_table(features), "quarantined.csv")
+        corpus, features = quarantine.read_features(
+            run, options, card.feature_config, progress=cli.progress_bar("features")
+        )
         prepared = pipeline.prepare(
             corpus, features, options, seed=settings["seed"], classes=card.classes, required=("test",)
         )

@@ -14,17 +14,16 @@ Parameters: data label crop sr n_fft hop_length n_mels mel_scale compression chr
 
 
 def run(flags: Mapping[str, str], run) -> None:
-    from .artists import pipeline
+    from .artists import quarantine
     from .artists.audio.features import FeatureConfig
     from .artists.data.featurize import surviving
     from .artists.errors import command
     from .artists.settings import DataOptions, resolve
 
     settings = resolve((DataOptions, FeatureConfig), flags)
-    run.params({name: settings[name] for name in settings.values})
+    run.params(settings.values)
     options, config = settings.make(DataOptions), settings.make(FeatureConfig)
-    corpus, features = pipeline.read_features(options, config, progress=cli.progress_bar("features"))
-    run.table(pipeline.quarantine_table(features), "quarantined.csv")
+    corpus, features = quarantine.read_features(run, options, config, progress=cli.progress_bar("features"))
     seconds = sum(entry.n_frames for entry in features.entries.values()) * config.hop_length / config.sr
     run.metrics(
         {

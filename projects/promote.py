@@ -20,7 +20,7 @@ def run(flags: Mapping[str, str], run) -> None:
     from .artists.settings import resolve
 
     settings = resolve((promotion.PromoteOptions,), flags)
-    run.params({name: settings[name] for name in settings.values})
+    run.params(settings.values)
     options = settings.make(promotion.PromoteOptions)
     with tempfile.TemporaryDirectory() as folder:
         {"promote": _promote, "history": _history, "rollback": _rollback}[options.action](options, run, Path(folder))

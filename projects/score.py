@@ -24,7 +24,7 @@ def run(flags: Mapping[str, str], run) -> None:
     from .artists.settings import resolve
 
     settings = resolve((batch.ScoreOptions,), flags)
-    run.params({name: settings[name] for name in settings.values})
+    run.params(settings.values)
     options = settings.make(batch.ScoreOptions)
     with tempfile.TemporaryDirectory() as folder:
         source = batch.Source.of(options.model, Path(folder), options.reference)

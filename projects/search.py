@@ -21,7 +21,7 @@ The same command started again works on the same study. See README.md."""
 
 def run(flags: Mapping[str, str], run) -> None:
     """Prepares features and split once, then trains trial after trial in this process."""
-    from .artists import pipeline, results
+    from .artists import pipeline, quarantine, results
     from .artists.audio.features import FeatureConfig
     from .artists.search import search
     from .artists.settings import DataOptions
@@ -32,8 +32,7 @@ def run(flags: Mapping[str, str], run) -> None:
     settings = asked.settings
     options, features = settings.make(DataOptions), settings.make(FeatureConfig)
     find(settings["model"]).check_input(options.clip, features)
-    corpus, stored = pipeline.read_features(options, features, progress=cli.progress_bar("features"))
-    run.table(pipeline.quarantine_table(stored), "quarantined.csv")
+    corpus, stored = quarantine.read_features(run, options, features, progress=cli.progress_bar("features"))
     prepared = pipeline.prepare(corpus, stored, options, seed=settings["seed"])
     results.log_data(run, prepared)
     print("\n" + search.search(asked, prepared, run))

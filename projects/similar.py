@@ -44,15 +44,13 @@ def _read(value: str, work: Path):
 
 
 def _build(embedder, options, run, work: Path):
-    from .artists import enrolling, pipeline, reference
+    from .artists import enrolling, quarantine, reference
     from .artists.data import corpora
-    from .artists.data.featurize import surviving
     from .artists.errors import command
 
     corpus = enrolling.named(corpora.load(options.data), options.label)
-    songs = embedder.embed(corpus, workers=options.workers, progress=cli.progress_bar("features"))
-    run.table(pipeline.quarantine_table(songs.features), "quarantined.csv")
-    surviving(corpus, songs.features, options.label)
+    progress = cli.progress_bar("features")
+    songs = quarantine.embed(run, embedder, corpus, options.label, workers=options.workers, progress=progress)
     index = enrolling.make_reference(songs, embedder, options.label)
     reference.write(work / "index" / reference.FILE, index)
     run.folder(work / "index")
@@ -66,11 +64,11 @@ def _build(embedder, options, run, work: Path):
 
 
 def _search(embedder, index, options, run) -> None:
-    from .artists import enrolling, pipeline
+    from .artists import enrolling, quarantine
     from .artists.data import songs as given
 
     found = embedder.embed(given.query(options.query), workers=options.workers)
-    run.table(pipeline.quarantine_table(found.features), "query_quarantined.csv")
+    quarantine.log(run, found.features, "query_quarantined.csv")
     table = enrolling.neighbours(index, found, options.k)
     run.table(table, "similar.csv")
     print("\n" + table.to_string(index=False, float_format="{:.3f}".format))

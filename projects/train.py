@@ -39,7 +39,7 @@ def run(flags: Mapping[str, str], run) -> None:
 
 
 def _train(flags: Mapping[str, str], run) -> None:
-    from .artists import experiment, pipeline, results
+    from .artists import experiment, pipeline, quarantine, results
     from .artists.audio.features import FeatureConfig
     from .artists.learn import device
     from .artists.settings import DataOptions, train_settings
@@ -50,10 +50,9 @@ def _train(flags: Mapping[str, str], run) -> None:
     run.params(settings.values)
     options = settings.make(DataOptions)
     find(settings["model"]).check_input(options.clip, settings.make(FeatureConfig))
-    corpus, features = pipeline.read_features(
-        options, settings.make(FeatureConfig), progress=cli.progress_bar("features")
+    corpus, features = quarantine.read_features(
+        run, options, settings.make(FeatureConfig), progress=cli.progress_bar("features")
     )
-    run.table(pipeline.quarantine_table(features), "quarantined.csv")
     prepared = pipeline.prepare(corpus, features, options, seed=settings["seed"])
     results.log_data(run, prepared)
     hint = device.idle_gpu_hint()

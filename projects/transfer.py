@@ -56,13 +56,11 @@ def _embedded(corpus, options, run, work: Path):
 
 
 def _by_network(corpus, source: str, options, run, work: Path):
-    from .artists import embedding, pipeline, transfer
-    from .artists.data.featurize import surviving
+    from .artists import embedding, quarantine, transfer
 
     embedder = embedding.open_embedder(source, work).cropped(options.crop)
-    songs = embedder.embed(corpus, workers=options.workers, progress=cli.progress_bar(f"features for {embedder.name}"))
-    run.table(pipeline.quarantine_table(songs.features), "quarantined.csv")
-    surviving(corpus, songs.features, options.label)
+    progress = cli.progress_bar(f"features for {embedder.name}")
+    songs = quarantine.embed(run, embedder, corpus, options.label, workers=options.workers, progress=progress)
     digests = zip(songs.tracks, songs.audio_sha256, strict=True)
     seen = frozenset(track.track_id for track, digest in digests if digest in embedder.trained_on)
     return transfer.Embedded(embedder.name, songs.tracks, songs.vectors, seen)

@@ -171,6 +171,7 @@ def test_only_the_trainings_at_the_end_are_tested_and_hold_models(place):
     for name, run in place.children().items():
         tested = "test_song_f1" in run.data.metrics
         assert tested == ("seed" in name) == ("model_uri" in run.data.tags), name
+        assert not tested or (place.artifacts(run) / "quarantined.csv").is_file(), name
     split = {run.data.tags["split_digest"] for name, run in place.children().items() if "seed" in name}
     assert split == {place.parent().data.tags["split_digest"]}
 

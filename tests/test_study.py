@@ -252,6 +252,22 @@ def test_a_study_through_mlflow_run_goes_on_after_a_kill_and_ends_with_its_repor
     assert {file.path for file in client.list_artifacts(parent)} >= {"report.html", "summary.csv", "cells.json"}
 
 
+def test_every_cell_lists_the_files_that_could_not_be_read_before_it_fails_of_them(tmp_path, in_process, write_corpus):
+    from projects.artists.study.cells import Trainer
+    from projects.artists.track import runs
+
+    root = write_corpus(tmp_path / "music", seconds=1.5)
+    (root / "artist0" / "album0" / "song0.flac").write_bytes(b"bad")
+    study = write_study(tmp_path, fixed={"data": str(root), "clip": 1}, grid={"seed": [0, 1]})
+    trainer = Trainer()
+    for cell in read_plan(study, {}).cells:
+        with pytest.raises(InputError, match=r"quarantined\.csv of this run"), runs.start() as run:
+            trainer(cell, run)
+        table = mlflow.artifacts.download_artifacts(run_id=run.run_id, artifact_path="quarantined.csv")
+        assert list(pd.read_csv(table)["track_id"]) == ["artist0/album0/song0.flac"]
+    assert len(in_process) == 18, "features are read once for both"
+
+
 def test_a_cell_may_be_followed_by_another_entry_point_on_its_model(tmp_path):
     study = write_study(
         tmp_path,

@@ -5,21 +5,20 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from . import pipeline
+from . import pipeline, quarantine
 from .audio.clips import clip_frames
 from .audio.endings import cut_off
 from .audio.features import FeatureConfig
-from .data import corpora
 from .data.audit import Audit, AuditStore
-from .data.featurize import Features, featurize
-from .data.splits import SIDES, Split, make_split
+from .data.featurize import Features
+from .data.splits import SIDES, Split
 from .data.tracks import Corpus, Track
 from .errors import InputError
+from .pipeline import Dealt
 from .settings import DataOptions
 from .show import corpus as shown
 from .show.figures import figure_bytes
@@ -45,11 +44,12 @@ class CheckOptions:
 
 @dataclasses.dataclass(frozen=True)
 class Checkup:
-    """Findings about a corpus.
+    """Findings about what a training with the same parameters would learn from and be judged on.
 
-    tracks: a row a track, in the order of ids, its problems separated by spaces; duplicates: a row a track that is the
-    same recording as another; small: a row a label value or artist that is missing on a side of the split; conflicts:
-    sentences about recordings on two sides or under two labels.
+    corpus, features: all that it would read; tracks: a row a track that would take part, in the order of ids, its
+    problems separated by spaces; duplicates: a row a track that is the same recording as another; small: a row a label
+    value or artist that is missing on a side of the split; conflicts: sentences about recordings on two sides or under
+    two labels.
     """
 
     corpus: Corpus
@@ -98,22 +98,16 @@ class Checkup:
 def examine(
     options: DataOptions, config: FeatureConfig, *, seed: int, progress: pipeline.Progress | None = None
 ) -> Checkup:
-    """Decodes what was not audited before and looks at all of a corpus.
+    """Decodes what was not audited before and looks at all that a training would take of a corpus.
 
     Raises:
         InputError: There is no corpus to look at; what is wrong with single files or a split raises nothing here.
     """
-    corpus, audits = corpora.load(options.data, progress).labelled(options.label), AuditStore()
-    features = featurize(corpus, config, workers=options.workers, progress=progress, audits=audits)
-    groups = pipeline.find_groups(corpus, features)
-    try:
-        split = make_split(
-            corpus, options.split, label=options.label, seed=seed, folds=options.folds, fold=options.fold, groups=groups
-        )
-    except InputError:  # the same is said, once, by the preparation of a training
-        split = Split(dict.fromkeys((track.track_id for track in corpus.tracks), ""))
+    audits = AuditStore()
+    corpus, features = pipeline.read_features(options, config, progress=progress, audits=audits)
+    dealt = _dealt(corpus, features, options, seed)
     length = clip_frames(options.clip, config)
-    rows = [_row(track, features, audits, groups, split, options.label, length) for track in corpus.tracks]
+    rows = [_row(track, features, audits, dealt, options.label, length) for track in dealt.corpus.tracks]
     tracks = pd.DataFrame(rows)
     return Checkup(
         corpus,
@@ -121,18 +115,21 @@ def examine(
         tracks,
         _duplicate_table(tracks),
         _small_table(tracks, options),
-        pipeline.duplicate_conflicts(corpus, groups, split, options.label),
+        pipeline.duplicate_conflicts(dealt.corpus, dealt.groups, dealt.split, options.label),
     )
 
 
+def _dealt(corpus: Corpus, features: Features, options: DataOptions, seed: int) -> Dealt:
+    """What a training would deal; where it could not, everybody on no side."""
+    try:
+        return pipeline.deal(corpus, features, options, seed=seed)
+    except InputError:  # the same is said, once, by the preparation of a training
+        nowhere = Split(dict.fromkeys((track.track_id for track in corpus.tracks), ""))
+        return Dealt(corpus, [], pipeline.find_groups(corpus, features), nowhere)
+
+
 def _row(
-    track: Track,
-    features: Features,
-    audits: AuditStore,
-    groups: Mapping[str, str],
-    split: Split,
-    label: str,
-    length: int,
+    track: Track, features: Features, audits: AuditStore, dealt: Dealt, label: str, length: int
 ) -> dict[str, object]:
     entry = features.entries.get(track.track_id)
     audit = audits.get(entry.audio_digest) if entry else None
@@ -148,12 +145,12 @@ def _row(
         "album": track.album,
         "title": track.title,
         "label": track.label(label),
-        "side": split.sides[track.track_id] if entry else "",
+        "side": dealt.split.sides[track.track_id] if entry else "",
         "problems": " ".join(kind for kind in PROBLEMS if found.get(kind)),
         "reason": "; ".join(filter(None, (reason, truncated))),
         **(dataclasses.asdict(audit) if audit else dict.fromkeys(f.name for f in dataclasses.fields(Audit))),
         "ending": "not known" if truncated is None else "truncated" if truncated else "whole",
-        "duplicate_group": groups.get(track.track_id, ""),
+        "duplicate_group": dealt.groups.get(track.track_id, ""),
         "audio_sha256": entry.audio_digest if entry else "",
     }
 
@@ -205,7 +202,7 @@ def log(run: Run, found: Checkup, options: DataOptions) -> None:
     run.table(found.by("artist", "album"), "albums.csv")
     run.table(found.duplicates, "duplicates.csv")
     run.table(found.small, "too_small.csv")
-    run.table(pipeline.quarantine_table(found.features), "quarantined.csv")
+    quarantine.log(run, found.features)
     figure = shown.corpus_figure(found.tracks, list(PROBLEMS), f"{found.corpus.name}: {_sentence(found)}", options.clip)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "corpus.png").write_bytes(figure_bytes(figure))

@@ -12,6 +12,7 @@ import pandas as pd
 from .audio.clips import clip_frames
 from .audio.features import FeatureConfig
 from .data import corpora
+from .data.audit import AuditStore
 from .data.balance import balanced
 from .data.clipset import ClipSet, make_clips
 from .data.duplicates import FingerprintStore, duplicate_groups
@@ -21,6 +22,19 @@ from .data.splits import SIDES, Split, check_sides, make_split
 from .data.tracks import Corpus, Progress, Track
 from .errors import InputError
 from .settings import DataOptions
+
+
+@dataclasses.dataclass(frozen=True)
+class Dealt:
+    """Who takes part in a training, readable or not, and on which side.
+
+    classes: label values in the order of class indices; groups: as in `Prepared`, among those who take part.
+    """
+
+    corpus: Corpus
+    classes: list[str]
+    groups: Mapping[str, str]
+    split: Split
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,31 +84,33 @@ class Prepared:
 
 
 def read_features(
-    options: DataOptions, config: FeatureConfig, *, progress: Progress | None = None
-) -> tuple[Corpus, Features]:
-    """The labelled tracks of a corpus and their features, computed where the cache has none."""
-    corpus = corpora.load(options.data, progress).labelled(options.label)
-    corpus = first_values(corpus, options.label, options.artists)
-    return corpus, featurize(corpus, config, workers=options.workers, progress=progress)
-
-
-def prepare(
-    corpus: Corpus,
-    features: Features,
     options: DataOptions,
+    config: FeatureConfig,
     *,
-    seed: int,
-    classes: Sequence[str] | None = None,
-    required: Sequence[str] = SIDES,
-) -> Prepared:
-    """Splits the readable tracks and cuts them into clips.
+    progress: Progress | None = None,
+    audits: AuditStore | None = None,
+) -> tuple[Corpus, Features]:
+    """The labelled tracks of a corpus and their features, computed where the cache has none.
 
     Args:
+        audits: Where the audit of every readable track goes; without it none is made.
+    """
+    corpus = corpora.load(options.data, progress).labelled(options.label)
+    corpus = first_values(corpus, options.label, options.artists)
+    return corpus, featurize(corpus, config, workers=options.workers, progress=progress, audits=audits)
+
+
+def deal(
+    corpus: Corpus, features: Features, options: DataOptions, *, seed: int, classes: Sequence[str] | None = None
+) -> Dealt:
+    """Takes what is learned from out of a corpus and splits it.
+
+    Args:
+        seed: Of all draws, unless the options have a `split_seed`.
         classes: Label values of an existing model; tracks of others are left out. None: all of the corpus.
-        required: Sides that must not be empty.
 
     Raises:
-        InputError: Too much of the corpus is unreadable, or a side would be empty.
+        InputError: The options leave too little of the corpus, or it cannot be split so.
     """
     label = options.label
     seed = seed if options.split_seed is None else options.split_seed
@@ -116,7 +132,30 @@ def prepare(
         balanced=bool(options.songs_per_artist),
         groups=groups,
     )
-    kept = surviving(corpus, features, label)
+    return Dealt(corpus, classes, groups, split)
+
+
+def prepare(
+    corpus: Corpus,
+    features: Features,
+    options: DataOptions,
+    *,
+    seed: int,
+    classes: Sequence[str] | None = None,
+    required: Sequence[str] = SIDES,
+) -> Prepared:
+    """Splits the readable tracks and cuts them into clips.
+
+    Args:
+        seed, classes: See `deal`.
+        required: Sides that must not be empty.
+
+    Raises:
+        InputError: Too much of the corpus is unreadable, or a side would be empty.
+    """
+    dealt, label = deal(corpus, features, options, seed=seed, classes=classes), options.label
+    classes, split = dealt.classes, dealt.split
+    kept = surviving(dealt.corpus, features, label)
     check_sides(split, kept, options.split, label, required)
     number = {name: i for i, name in enumerate(classes)}
     length = clip_frames(options.clip, features.config)
@@ -134,7 +173,7 @@ def prepare(
         raise InputError(
             f"No song on side {' and '.join(empty)} is as long as one clip of {options.clip:g} s. Take a shorter clip."
         )
-    return Prepared(kept, features, split, label, classes, tracks, clips, short, groups)
+    return Prepared(kept, features, split, label, classes, tracks, clips, short, dealt.groups)
 
 
 def find_groups(corpus: Corpus, features: Features) -> dict[str, str]:

@@ -20,6 +20,8 @@ from .systems import find
 
 T = TypeVar("T")
 FIXED_BY_MODEL = ("label", "clip", "overlap", "leave_out")
+# Say how a training is made and shown, and change none of its scores.
+NO_IDENTITY = ("workers", "config", "resume", "log_audio", "tsne_split")
 
 
 @dataclasses.dataclass(frozen=True)

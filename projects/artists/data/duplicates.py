@@ -219,18 +219,13 @@ def find_root(parent: dict, item):
     return item
 
 
-def same_recordings(these: Iterable[str], those: Iterable[str], store: FingerprintStore) -> dict[str, str]:
+def same_recordings(these: Iterable[str], those: Iterable[str], store: FingerprintStore) -> set[str]:
     """Which of these audio digests are recordings that stand among those, by bytes or by fingerprint.
 
     A digest without a fingerprint in the cache (music that was never here) is compared by bytes alone.
-
-    Returns:
-        Digest among `these` -> the smallest digest among `those` of the same recording.
     """
     these, those = set(these), set(those)
     marks = {digest: mark for digest in these | those if (mark := store.get(digest)) is not None}
     group = duplicate_groups({digest: digest for digest in these | those}, marks)
-    members: dict[str, str] = {}
-    for digest in sorted(those, reverse=True):
-        members[group.get(digest, digest)] = digest
-    return {digest: members[root] for digest in these if (root := group.get(digest, digest)) in members}
+    known = {group.get(digest, digest) for digest in those}
+    return {digest for digest in these if group.get(digest, digest) in known}

@@ -16,7 +16,7 @@ import pandas as pd
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from .. import experiment, pipeline, results
+from .. import experiment, pipeline, quarantine, results
 from ..errors import InputError
 from ..learn import device
 from ..settings import train_settings
@@ -84,6 +84,7 @@ def run_final(search: Search, trial: optuna.Trial) -> float:
         settings = train_settings(values)
         run.params(settings.values)
         prepared = pipeline.with_overlap(search.prepared, settings["overlap"])
+        quarantine.log(run, prepared.features)
         results.log_data(run, prepared)
         system, _ = experiment.fit(settings, prepared, run)
         with tempfile.TemporaryDirectory() as folder, runs.active(run):

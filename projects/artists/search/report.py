@@ -15,6 +15,7 @@ from optuna import visualization
 from optuna.trial import FrozenTrial, TrialState
 from plotly.graph_objects import Figure
 
+from ..settings import NO_IDENTITY
 from ..show.page import escape, page
 from .final import SHOWN, best_trial
 from .study import ENDED
@@ -28,8 +29,6 @@ h2 { margin: 2rem 0 0; } p { color: #59636e; } td, th { padding: .1rem .8rem .1r
 """
 # A contour of each pair: four make twelve panels that can still be read.
 CONTOUR_PARAMETERS = 4
-# Of a run that is searched for, not of the configuration.
-NOT_IN_CONFIG = ("config", "resume", "workers", "log_audio", "tsne_split")
 
 
 def write_study(folder: Path, study: optuna.Study, names: Sequence[str], given: Mapping[str, Any]) -> None:
@@ -92,7 +91,7 @@ def numbers(study: optuna.Study) -> dict[str, float]:
 
 def config_file(study: optuna.Study, best: FrozenTrial, names: Sequence[str], given: Mapping[str, Any]) -> str:
     """YAML that train takes as config=."""
-    values = {name: value for name, value in given.items() if name not in NOT_IN_CONFIG}
+    values = {name: value for name, value in given.items() if name not in NO_IDENTITY}
     values |= best.user_attrs["values"]
     reached = ", ".join(f"{name} {value:.4g}" for name, value in zip(names, best.values, strict=True))
     heading = f"# Trial {best.number} of {' '.join(study.study_name.split())}: {reached}\n"

@@ -16,13 +16,13 @@ from optuna.storages import RDBStorage
 from .. import pipeline
 from ..errors import InputError
 from ..pipeline import Prepared
-from ..settings import Settings, field_names, read_config, train_settings
+from ..settings import NO_IDENTITY, Settings, field_names, read_config, train_settings
 from ..systems import find
 from ..track import others
 from ..track.runs import Run
 from . import final, objectives, report
 from .options import SearchOptions
-from .space import Point, SearchSpace, make_space, read_points
+from .space import Cast, Point, SearchSpace, make_space, read_points
 from .storage import exclusive, open_storage, storage_url
 from .study import SeededSampler, digest, enqueue, make_pruner, open_study, work
 from .trial import Search, run_trial
@@ -30,9 +30,7 @@ from .trial import Search, run_trial
 logger = logging.getLogger(__name__)
 # Best trials that are taken over from an earlier study.
 WARM = 5
-# Parameters of a training that change none of its scores.
 Write = Callable[[Path], tuple[dict[str, float], dict[str, str]]]
-NO_IDENTITY = ("workers", "config", "resume", "log_audio", "tsne_split")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,12 +75,12 @@ def request(flags: Mapping[str, Any]) -> Request:
         options = dataclasses.replace(options, pruner="none")
     system = find(settings["model"])
     fixed_by_flags = set(flags) - set(own)
-    cast = _caster(given, system)
+    cast = _caster(given)
     space = make_space(system, options.space, dict.fromkeys(fixed_by_flags), cast)
     return Request(options, given, settings, space, names)
 
 
-def _caster(given: Mapping[str, Any], system: type):
+def _caster(given: Mapping[str, Any]) -> Cast:
     def cast(name: str, value: Any) -> Any:
         return train_settings({**given, name: value})[name]
 
@@ -132,7 +130,7 @@ def _start(asked: Request, storage: RDBStorage, name: str, identity: Mapping[str
         attributes={"run_id": run.run_id, "identity": identity},
     )
     published = {name: asked.settings[name] for name in space.names}
-    cast = _caster(asked.given, find(asked.settings["model"]))
+    cast = _caster(asked.given)
     points = [{**published, **point} for point in read_points(options.points, space, cast)] if options.points else []
     if options.n_trials is not None and 1 + len(points) > options.n_trials:
         raise InputError(f"n_trials={options.n_trials} leaves no room for {len(points)} points and the published one.")

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from .. import evaluation, experiment, pipeline, results
+from .. import evaluation, experiment, pipeline, quarantine, results
 from ..audio.features import FeatureConfig
 from ..data import corpora
 from ..data.featurize import Features
@@ -43,7 +43,7 @@ class Trainer:
             return follow(cell, run, trained)
         settings = cell.settings
         run.params(settings.values)
-        prepared = self._prepare(settings)
+        prepared = self._prepare(settings, run)
         results.log_data(run, prepared)
         run.metrics({"classes": len(prepared.classes)})
         try:
@@ -54,14 +54,16 @@ class Trainer:
         finally:
             device.release()
 
-    def _prepare(self, settings: Settings) -> Prepared:
+    def _prepare(self, settings: Settings, run: Run) -> Prepared:
+        """Each cell's run lists the unreadable files, also where an earlier cell has met them."""
         options, config = settings.make(DataOptions), settings.make(FeatureConfig)
         source = (options.data, options.label, options.artists, config)
         if source not in self._features:
             self._features[source] = pipeline.read_features(options, config, progress=self._progress)
+        corpus, features = self._features[source]
+        quarantine.log(run, features)
         wanted = (config, dataclasses.replace(options, workers=None), settings["seed"])
         if wanted not in self._prepared:
-            corpus, features = self._features[source]
             self._prepared[wanted] = pipeline.prepare(corpus, features, options, seed=settings["seed"])
         return self._prepared[wanted]
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..settings import Settings, read_config, train_settings
+from ..settings import NO_IDENTITY, Settings, read_config, train_settings
 
 SHIPPED = Path(__file__).parents[2] / "studies"
 KEYS = ("title", "paper", "metrics", "columns", "fixed", "grid", "then")
@@ -26,8 +26,6 @@ FOLLOWERS = ("evaluate", "transfer")
 # A flag of this form sets a parameter of the entry point that follows.
 THEN = "then_"
 PATHS = ("data", "config")
-# These do not change what a training gives.
-NOT_IDENTITY = ("workers", "config", "resume", "log_audio", "tsne_split")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,7 +179,7 @@ def _check(settings: Settings) -> None:
 
 def cell_key(values: Mapping[str, Any]) -> str:
     """Sixteen hex digits over every value that a result depends on."""
-    kept = {name: str(value) for name, value in values.items() if name not in NOT_IDENTITY}
+    kept = {name: str(value) for name, value in values.items() if name not in NO_IDENTITY}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 

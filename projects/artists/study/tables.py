@@ -13,12 +13,13 @@ import numpy as np
 import pandas as pd
 
 from ..judge.metrics import lower_is_better
+from ..settings import NO_IDENTITY
 from ..track.reading import TrackedRun
 from .worker import ENTRY, FINISHED, TRAINED, by_cell
 
 SEEDS = ("seed", "random_seed", "random_state")
 # Say how a run was made, not what it is.
-IGNORED = ("workers", "config", "resume", "log_audio", "tsne_split", "study", "study_name")
+IGNORED = (*NO_IDENTITY, "study", "study_name")
 FIRST = ("entry", "data", "model", "split", "label", "clip", "artists", "classes")
 HEADLINES = ("test_clip_f1", "test_song_f1", "test_song_f1_vote50")
 # Ends of the names of metrics, other people's too, of which less is better.

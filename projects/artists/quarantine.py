@@ -1,0 +1,49 @@
+"""Reading a corpus inside of a run: what cannot be read stands in its tables before anything fails of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import pipeline
+from .audio.features import FeatureConfig
+from .data.featurize import Features, surviving
+from .data.tracks import Corpus, Progress
+from .settings import DataOptions
+from .track.runs import Run
+
+if TYPE_CHECKING:
+    from .embedding import Embedder, SongVectors
+
+
+def log(run: Run, features: Features, name: str = "quarantined.csv") -> None:
+    """Every unreadable file and why."""
+    run.table(pipeline.quarantine_table(features), name)
+
+
+def read_features(
+    run: Run, options: DataOptions, config: FeatureConfig, *, progress: Progress | None = None
+) -> tuple[Corpus, Features]:
+    """`pipeline.read_features`, with what was unreadable logged."""
+    corpus, features = pipeline.read_features(options, config, progress=progress)
+    log(run, features)
+    return corpus, features
+
+
+def embed(
+    run: Run,
+    embedder: Embedder,
+    corpus: Corpus,
+    label: str,
+    *,
+    workers: int | None,
+    progress: Progress | None = None,
+) -> SongVectors:
+    """The vectors of a corpus, with what was unreadable logged.
+
+    Raises:
+        InputError: Too much of it was: `surviving`.
+    """
+    songs = embedder.embed(corpus, workers=workers, progress=progress)
+    log(run, songs.features)
+    surviving(corpus, songs.features, label)
+    return songs
