@@ -364,7 +364,7 @@ def test_an_evaluation_does_not_change_what_the_model_fixes(name):
         evaluate_settings({"model": "m", name: "1"}, TRAINED)
 
 
-@pytest.mark.parametrize(("name", "value"), [("seed", "x"), ("fold", "1.5"), ("split", "x"), ("workers", "0")])
+@pytest.mark.parametrize(("name", "value"), [("seed", "x"), ("seed", "-1"), ("fold", "1.5"), ("split", "x"), ("workers", "0")])
 def test_bad_values_of_an_evaluation(name, value):
     with pytest.raises(InputError, match=f"{name}={value}"):
         evaluate_settings({"model": "m", name: value}, TRAINED)

@@ -20,6 +20,7 @@ from .data.featurize import Features, featurize
 from .data.splits import SIDES, Split, make_split
 from .data.tracks import Corpus, Track
 from .errors import InputError
+from .learn.training import check_seed
 from .settings import DataOptions
 from .show import corpus as shown
 from .show.figures import figure_bytes
@@ -41,6 +42,9 @@ class CheckOptions:
     """seed: of the split that is tried."""
 
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,7 +24,7 @@ from registry.gates import Policy, Verdict
 from registry.history import Decision, State, Step
 
 from . import evidence
-from .data.machine import cores
+from .data.machine import processes
 from .errors import InputError
 from .evidence import Candidate, Comparison
 from .judge.metrics import LABEL_METRICS
@@ -60,14 +60,9 @@ class PromoteOptions:
                 f"metric={self.metric} is not of validation. A model is chosen by a val_ metric: one that is chosen "
                 "by its test scores has no test scores left that mean anything."
             )
-        if self.workers is not None and self.workers < 1:
-            raise InputError(f"workers={self.workers} must be at least 1; leave it out for one a core.")
+        processes(self.workers)
         if self.action == "promote" and (self.run_id is None) == (self.experiment_name is None):
             raise InputError("give run_id=<a run of train>, or experiment_name=<name> for its best run.")
-
-    @property
-    def processes(self) -> int:
-        return self.workers or cores()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,7 +211,7 @@ class Judge:
         if champion not in self._compared:
             folder = model.download_model(self.registry.uri(champion), self.work / f"version-{champion}")
             self._compared[champion] = evidence.compare(
-                self.candidate, folder, self.policy, self.options.data, self.options.processes
+                self.candidate, folder, self.policy, self.options.data, processes(self.options.workers)
             )
         return self._compared[champion]
 

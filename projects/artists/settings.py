@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 import yaml
 
 from .audio.features import FeatureConfig
+from .data.machine import processes
 from .errors import InputError
-from .learn.training import RECIPES, Training
+from .learn.training import RECIPES, Training, check_seed
 from .systems import find
 
 T = TypeVar("T")
@@ -49,16 +50,15 @@ class DataOptions:
     def __post_init__(self) -> None:
         if not 0 <= self.overlap < 1:
             raise InputError(f"overlap={self.overlap:g} must be at least 0 and below 1, for example overlap=0.5.")
-        if self.split_seed is not None and not 0 <= self.split_seed < 2**32:
-            raise InputError(f"split_seed={self.split_seed} must be from 0 to 4294967295.")
+        if self.split_seed is not None:
+            check_seed(self.split_seed, "split_seed")
         if self.leave_out < 0:
             raise InputError(f"leave_out={self.leave_out} must be 0 or more.")
         if not self.clip > 0:
             raise InputError(f"clip={self.clip:g} must be a positive number of seconds, for example clip=3.")
         if self.songs_per_artist is not None and self.songs_per_artist < 1:
             raise InputError(f"songs_per_artist={self.songs_per_artist} must be at least 1; leave it out for all.")
-        if self.workers is not None and self.workers < 1:
-            raise InputError(f"workers={self.workers} must be at least 1; leave it out for one a core.")
+        processes(self.workers)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,6 +171,7 @@ def evaluate_settings(flags: Mapping[str, Any], trained: Mapping[str, Any]) -> S
     values = {name: trained[name] for name in known if name in trained} | dict(flags)
     values.pop("artists", None)
     seed = _cast("seed", values.pop("seed", trained["seed"]), int)
+    check_seed(seed)
     model = values.pop("model")
     settings = resolve((DataOptions, EvaluationOptions), values)
     return Settings({**settings.values, "seed": seed, "model": model})
