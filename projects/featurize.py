@@ -17,11 +17,11 @@ def run(flags: Mapping[str, str], run) -> None:
     from .artists import pipeline
     from .artists.audio.features import FeatureConfig
     from .artists.data.featurize import surviving
-    from .artists.settings import DataOptions, resolve
+    from .artists.settings import CorpusOptions, resolve
 
-    settings = resolve((DataOptions, FeatureConfig), flags)
+    settings = resolve((CorpusOptions, FeatureConfig), flags)
     run.params({name: settings[name] for name in settings.values})
-    options, config = settings.make(DataOptions), settings.make(FeatureConfig)
+    options, config = settings.make(CorpusOptions), settings.make(FeatureConfig)
     corpus, features = pipeline.read_features(options, config, progress=cli.progress_bar("features"))
     run.table(pipeline.quarantine_table(features), "quarantined.csv")
     seconds = sum(entry.n_frames for entry in features.entries.values()) * config.hop_length / config.sr

@@ -44,7 +44,6 @@ def _train(flags: Mapping[str, str], run) -> None:
     from .artists.systems import find
 
     settings = train_settings(flags)
-    _refuse_resume_in_file(settings)
     run.params(settings.values)
     options = settings.make(DataOptions)
     find(settings["model"]).check_input(options.clip, settings.make(FeatureConfig))
@@ -77,16 +76,6 @@ def _resumed(flags: Mapping[str, str], run) -> Mapping[str, str]:
     old = run.resume(flags["resume"])
     whole = set(field_names(Training)) <= set(old)
     return {name: value for name, value in old.items() if name != "resume" and not (whole and name == "config")}
-
-
-def _refuse_resume_in_file(settings) -> None:
-    from .artists.errors import InputError
-
-    if settings["resume"]:
-        raise InputError(
-            f"resume={settings['resume']} stands in {settings['config']}; resume is a flag alone, "
-            f"which takes everything else from the old run: mlflow run . -e train -P resume={settings['resume']}"
-        )
 
 
 if __name__ == "__main__":

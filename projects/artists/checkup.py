@@ -17,6 +17,7 @@ from .audio.features import FeatureConfig
 from .data import corpora
 from .data.audit import Audit, AuditStore
 from .data.featurize import Features, featurize
+from .data.selection import first_values
 from .data.splits import SIDES, Split, make_split
 from .data.tracks import Corpus, Track
 from .errors import InputError
@@ -108,6 +109,7 @@ def examine(
         InputError: There is no corpus to look at; what is wrong with single files or a split raises nothing here.
     """
     corpus, audits = corpora.load(options.data, progress).labelled(options.label), AuditStore()
+    corpus, seed = first_values(corpus, options.label, options.artists), options.split_seed_or(seed)
     features = featurize(corpus, config, workers=options.workers, progress=progress, audits=audits)
     groups = pipeline.find_groups(corpus, features)
     try:

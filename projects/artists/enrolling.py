@@ -15,6 +15,7 @@ from .errors import InputError
 from .judge import enrolment
 from .learn.training import check_seed
 from .reference import Reference
+from .settings import refuse
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +65,10 @@ class SimilarOptions:
             raise InputError(f"An index of data={self.data} needs model=<run id, URI or .h5 file>.")
         if self.index and not self.query:
             raise InputError("query= is missing; give the audio file or the folder to look for.")
+        if self.index:
+            refuse(self, ("label",), "with index=, which names its own labels")
+        if not self.query:
+            refuse(self, ("k",), "without query=")
 
 
 def named(corpus: Corpus, label: str) -> Corpus:

@@ -19,7 +19,7 @@ from .data.selection import first_values
 from .data.splits import SIDES, Split, check_sides, make_split
 from .data.tracks import Corpus, Progress, Track
 from .errors import InputError
-from .settings import DataOptions
+from .settings import CorpusOptions, DataOptions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Prepared:
 
 
 def read_features(
-    options: DataOptions, config: FeatureConfig, *, progress: Progress | None = None
+    options: CorpusOptions, config: FeatureConfig, *, progress: Progress | None = None
 ) -> tuple[Corpus, Features]:
     """The labelled tracks of a corpus and their features, computed where the cache has none."""
     corpus = corpora.load(options.data, progress).labelled(options.label)
@@ -92,7 +92,7 @@ def prepare(
         InputError: Too much of the corpus is unreadable, or a side would be empty.
     """
     label = options.label
-    seed = seed if options.split_seed is None else options.split_seed
+    seed = options.split_seed_or(seed)
     fresh = not classes
     classes = list(classes) if classes else _learned(corpus, options, seed)
     corpus = Corpus(corpus.name, tuple(track for track in corpus.tracks if track.label(label) in classes))

@@ -28,11 +28,14 @@ from .data.machine import processes
 from .errors import InputError
 from .evidence import Candidate, Comparison
 from .judge.metrics import LABEL_METRICS
+from .settings import refuse
 from .track import model
 from .track.registry import Registry
 
 POLICY = Path(__file__).resolve().parents[2] / "registry" / "policy.yaml"
 ATTEMPTS = 20
+# By the actions that judge no model.
+TAKEN = {"history": ("action", "name"), "rollback": ("action", "name", "dry_run")}
 ARCHITECTURE = ("model", "clip", "split", "recipe", "seed")
 
 
@@ -61,8 +64,13 @@ class PromoteOptions:
                 "by its test scores has no test scores left that mean anything."
             )
         processes(self.workers)
-        if self.action == "promote" and (self.run_id is None) == (self.experiment_name is None):
+        if self.action in TAKEN:
+            others = [field.name for field in dataclasses.fields(self) if field.name not in TAKEN[self.action]]
+            refuse(self, others, f"with action={self.action}")
+        elif (self.run_id is None) == (self.experiment_name is None):
             raise InputError("give run_id=<a run of train>, or experiment_name=<name> for its best run.")
+        elif self.run_id:
+            refuse(self, ("metric",), "with run_id=: it chooses among the runs of experiment_name=")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,6 +17,7 @@ from .data.tracks import Corpus, Track, nfc
 from .errors import InputError
 from .judge import embeddings, intervals, metrics, retrieval
 from .learn.training import check_seed
+from .settings import refuse, refuse_folds
 from .show import figures
 
 MAP_POINTS = 1000
@@ -69,10 +70,11 @@ class TransferOptions:
             )
         if self.k < 1:
             raise InputError(f"k={self.k} must be at least 1; 20 is Park et al.'s.")
-        if self.crop is not None and not self.names("model"):
-            raise InputError(f"crop={self.crop:g} has no effect on vectors; leave it out.")
+        if not self.names("model"):
+            refuse(self, ("crop", "workers"), "without model=: vectors= are there already")
         check_seed(self.seed)
         processes(self.workers)
+        refuse_folds(self)
 
     def names(self, field: str) -> list[str]:
         """The values of a field with commas between."""
