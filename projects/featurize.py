@@ -10,7 +10,9 @@ from . import cli
 
 USAGE = """mlflow run . -e featurize [-P data=demo] [-P crop=60] [-P workers=2]
 Computes what the cache (ARTISTS_CACHE, default ~/.cache/artists) does not hold yet.
-Parameters: data label crop sr n_fft hop_length n_mels mel_scale compression chroma workers"""
+data label artists workers       the corpus: its tracks with this label, of so many labels alone; processes
+crop sr n_fft hop_length n_mels  features: seconds of each track, rate, log-mel spectrogram
+mel_scale compression chroma     the same"""
 
 
 def run(flags: Mapping[str, str], run) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from . import cli
 
-USAGE = """mlflow run . [-P name=value ...]
-The parameters of train; see `python -m projects.train --help`."""
+USAGE = f"""mlflow run . [-P name=value ...]
+The parameters of train:
+{cli.TRAINING}"""
 PROJECT = Path(__file__).resolve().parents[1]
 
 

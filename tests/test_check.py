@@ -204,9 +204,3 @@ def test_a_figure_of_any_corpus_can_be_drawn():
     one = rows(1).assign(seconds=3.0, side="train", problems="")
     for tracks in (empty, rows(1), one, rows(300)):
         assert figure_bytes(corpus_figure(tracks, ["unreadable"], "ti$le", 5.0), dpi=40)[:4] == b"\x89PNG"
-
-
-def test_the_description_names_no_option_that_check_does_not_take(checked):
-    params = checked.run.data.params
-    for name in check.USAGE.splitlines()[-1].removeprefix("Parameters: ").split():
-        assert name in params, name

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import re
-from types import ModuleType
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import mlflow
 import pytest
@@ -21,6 +22,7 @@ from projects.artists.settings import (
     CorpusOptions,
     DataOptions,
     evaluate_settings,
+    field_names,
     resolve,
     train_settings,
     unused,
@@ -237,3 +239,52 @@ def test_a_search_over_heads_takes_the_option_of_each(tmp_path):
     assert train_settings(used({**asked.given, **point}))["neighbours"] == 5
     fixed = request({"model": "siamese_dcnn", "neighbours": "5"})
     assert fixed.given["neighbours"] == 5 and "head" in fixed.space.open, "of the trials with head=knn"
+
+
+# Help
+
+
+def accepted(name: str, monkeypatch: pytest.MonkeyPatch, **given: str) -> set[str]:
+    """The parameters that an entry point says it knows; resume is a flag of train, and each other verb refuses it."""
+    if name == "evaluate":
+        card = SimpleNamespace(settings=train_settings({}).values)
+        monkeypatch.setattr("projects.artists.track.model.download_system", lambda uri, folder: folder)
+        monkeypatch.setattr("projects.artists.saved.load", lambda folder: (None, card))
+    said = refusal(name, **given, xyzzy="1")
+    if name == "sync":
+        assert said == "sync takes no parameters; leave out xyzzy."
+        return set()
+    known = set(re.search(r"(?:Known: |it takes )(.*)\.$", said)[1].split(", "))
+    return known - ({"resume"} if name != "train" else set()) | ({"study", "full"} if name == "study" else set())
+
+
+def listed(usage: str) -> set[str]:
+    """The names that stand before two spaces and their explanation."""
+    rows = [line.split("  ")[0] for line in usage.splitlines() if re.match(r"[a-z_]+( [a-z_]+)*  ", line)]
+    return {name for row in rows for name in row.split()}
+
+
+def options_of(usage: str) -> dict[str, list[str]]:
+    """The options of each model in a help."""
+    table = usage.partition("and the options of the model:\n")[2].replace("\n" + " " * 31, " ")
+    rows = [line.split("  ") for line in re.findall(r"^  (\w.*)$", table, flags=re.MULTILINE)]
+    return {model: words[-1].split() for words in rows for model in words[0].split()}
+
+
+VERBS = [path.stem for path in sorted(Path(cli.__file__).parent.glob("*.py")) if path.stem not in ("__init__", "cli")]
+OF_TRAINING = ("main", "search", "study", "train")
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_help_lists_every_parameter_and_no_other(name, monkeypatch, capsys):
+    assert cli.main(verb(name).run, verb(name).USAGE, ["--help"]) == 0
+    usage = capsys.readouterr().out
+    known = accepted(name, monkeypatch)
+    assert listed(usage) == known - (set(systems.find("crnn").option_names()) if name in OF_TRAINING else set())
+    assert max(map(len, usage.splitlines())) <= 120
+
+
+@pytest.mark.parametrize("name", OF_TRAINING)
+def test_help_lists_the_options_of_every_model(name):
+    configs = {model: field_names(systems.find(model).Config) for model in systems.names()}
+    assert options_of(verb(name).USAGE) == configs
