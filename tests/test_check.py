@@ -15,6 +15,9 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from projects import check, cli
+from projects.artists import checkup
+from projects.artists.audio.features import FeatureConfig
+from projects.artists.settings import DataOptions
 from projects.artists.show.corpus import corpus_figure, corpus_text
 from projects.artists.show.figures import figure_bytes
 from tests.test_duplicates import SR, melody, mp3
@@ -204,3 +207,14 @@ def test_a_figure_of_any_corpus_can_be_drawn():
     one = rows(1).assign(seconds=3.0, side="train", problems="")
     for tracks in (empty, rows(1), one, rows(300)):
         assert figure_bytes(corpus_figure(tracks, ["unreadable"], "ti$le", 5.0), dpi=40)[:4] == b"\x89PNG"
+
+
+def test_so_many_artists_and_the_seed_of_the_split_are_those_of_a_training(common_corpus):
+    def sides(seed: int, **options: int) -> dict[str, str]:
+        chosen = DataOptions(data=str(common_corpus), clip=1.0, split="song", workers=1, **options)
+        tracks = checkup.examine(chosen, FeatureConfig(), seed=seed).tracks
+        return dict(zip(tracks["track_id"], tracks["side"], strict=True))
+
+    everyone = sides(0)
+    assert sides(0, split_seed=3) == sides(3) != everyone
+    assert {name.split("/")[0] for name in sides(0, artists=2)} < {name.split("/")[0] for name in everyone}
