@@ -11,8 +11,12 @@ from . import cli
 USAGE = """mlflow run . -e check -P data=<folder or manifest> [-P split=album] [-P clip=5]
 Lists tracks, minutes, rates and channels, unreadable, truncated, silent, clipped and short files, duplicates, and
 artists too small for the split, of what train with the same parameters takes. Fails only where it would.
-Parameters: data label artists songs_per_artist leave_out split folds fold seed split_seed clip workers
-crop sr n_fft hop_length n_mels mel_scale"""
+data label workers                  the corpus, the column that is to be learned, processes
+artists songs_per_artist leave_out  the part of it that train would learn from
+split folds fold seed split_seed    who would be tested; folds and fold of split=kfold
+clip overlap                        how train would cut it
+crop sr n_fft hop_length n_mels     features, which train finds in the cache
+mel_scale compression chroma        the same"""
 
 
 def run(flags: Mapping[str, str], run) -> None:

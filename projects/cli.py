@@ -20,6 +20,34 @@ if TYPE_CHECKING:
     from .artists.data.tracks import Progress
     from .artists.track.runs import Run
 
+# What train, main, search and study take, for their --help.
+TRAINING = """\
+data label workers                             the corpus, the column that is learned, processes for features
+split folds fold                               song, album (default), manifest, or kfold with its folds and fold
+split_seed                                     of the split alone, where it is not to change with seed
+clip overlap                                   seconds; share of a training clip that is in the next one too
+artists songs_per_artist leave_out             so many labels, so many songs of each, so many labels kept for enrol
+crop sr n_fft hop_length n_mels mel_scale      features: seconds of each track, rate, log-mel spectrogram
+compression chroma                             db or log10; twelve pitch classes beside the bands (mfcc_gaussian)
+model recipe config                            what is trained; recipe and config (YAML) set other parameters
+epochs patience batch_size learning_rate seed  how it is trained
+schedule weight_decay label_smoothing augment  the same, beyond the published recipes: none of it unless given
+pooling log_audio tsne_split                   from clips to a song; clips to listen to; side of the t-SNE map
+and the options of the model:
+  crnn crnn_larger crnn_vgg    filters width convolutions pool_time pool_bands gru_units gru_layers keras2_gru
+                               conv_dropout dropout
+  crnn_1d                      filters kernel_size gru_units gru_layers
+  rnn                          gru_units gru_layers keras2_gru dropout
+  inception_gru                filters gru_units gru_layers conv_dropout dropout
+  resnet50                     dropout
+  resnet50_gru                 gru_units gru_layers dropout
+  dcnn tag_dcnn                dropout pretrained freeze
+  siamese_dcnn                 dropout pretrained freeze margin negatives head head_c neighbours
+  mfcc_svm                     n_mfcc svm_c max_clips
+  mfcc_gaussian                n_mfcc max_frames
+  mfcc_gmm                     n_mfcc components max_frames
+  song_svm                     n_mfcc svm_c gamma
+A flag beats the config file, which beats the recipe, which beats the model's default. See README.md."""
 Work = Callable[[Mapping[str, str], "Run"], Any]
 
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from . import cli
 
 USAGE = """mlflow run . -e enrol -P model=<run id, model URI or .h5 file> -P songs=<folder> [-P reference=...]
-songs        a folder <artist>/<songs>, or what data= of train takes
-reference    run id or path of one that is added to, whose model is then the default; else a new one begins
-label        what is enrolled (artist)
-seed workers of the draws behind the report; processes for features"""
+model         the network; default: that of the reference
+songs         a folder <artist>/<songs>, or what data= of train takes
+reference     run id or path of one that is added to; else a new one begins
+label         what is enrolled (artist)
+seed workers  of the draws behind the report; processes for features"""
 
 
 def run(flags: Mapping[str, str], run) -> None:

@@ -11,8 +11,13 @@ from pathlib import Path
 from . import cli
 
 USAGE = """mlflow run . -e evaluate -P model=<run id or model URI> [-P name=value ...]
-data split folds fold seed    what is tested; the model's own unless given; split=all tests every track
-workers log_audio tsne_split  see train"""
+model                        what is tested; it fixes label, clip and features
+data songs_per_artist        on what; the model's own unless given
+split folds fold             which songs; split=all tests every track
+seed split_seed              of the split and the intervals; of the split alone
+workers                      processes for features
+log_audio tsne_split         clips to listen to; side of the t-SNE map
+pooling                      from clips to a song"""
 
 
 def run(flags: Mapping[str, str], run) -> None:

@@ -10,7 +10,9 @@ from . import cli
 
 USAGE = """mlflow run . -e featurize [-P data=demo] [-P crop=60] [-P workers=2]
 Computes what the cache (ARTISTS_CACHE, default ~/.cache/artists) does not hold yet.
-Parameters: data label crop sr n_fft hop_length n_mels mel_scale compression chroma workers"""
+data label artists workers       the corpus: its tracks with this label, of so many labels alone; processes
+crop sr n_fft hop_length n_mels  features: seconds of each track, rate, log-mel spectrogram
+mel_scale compression chroma     the same"""
 
 
 def run(flags: Mapping[str, str], run) -> None:
@@ -18,11 +20,11 @@ def run(flags: Mapping[str, str], run) -> None:
     from .artists.audio.features import FeatureConfig
     from .artists.data.featurize import surviving
     from .artists.errors import command
-    from .artists.settings import DataOptions, resolve
+    from .artists.settings import CorpusOptions, resolve
 
-    settings = resolve((DataOptions, FeatureConfig), flags)
+    settings = resolve((CorpusOptions, FeatureConfig), flags)
     run.params(settings.values)
-    options, config = settings.make(DataOptions), settings.make(FeatureConfig)
+    options, config = settings.make(CorpusOptions), settings.make(FeatureConfig)
     corpus, features = quarantine.read_features(run, options, config, progress=cli.progress_bar("features"))
     seconds = sum(entry.n_frames for entry in features.entries.values()) * config.hop_length / config.sr
     run.metrics(

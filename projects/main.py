@@ -8,22 +8,22 @@ from pathlib import Path
 
 from . import cli
 
-USAGE = """mlflow run . [-P name=value ...]
-The parameters of train; see `python -m projects.train --help`."""
+USAGE = f"""mlflow run . [-P name=value ...]
+The parameters of train:
+{cli.TRAINING}"""
 PROJECT = Path(__file__).resolve().parents[1]
 
 
 def run(flags: Mapping[str, str], run) -> None:
     from .artists.audio.features import FeatureConfig
     from .artists.data.cache import cache_root
-    from .artists.settings import DataOptions, field_names, train_settings
+    from .artists.settings import CorpusOptions, DataOptions, train_settings
 
     settings = train_settings(flags)
     run.params(settings.values)
     options = settings.make(DataOptions)
-    known = field_names(DataOptions, FeatureConfig)
-    _step("check", settings.given([*known, "seed"]))
-    _step("featurize", settings.given(known))
+    _step("check", settings.changed(DataOptions, FeatureConfig) | {"seed": settings["seed"]})
+    _step("featurize", settings.changed(CorpusOptions, FeatureConfig))
     trained = _step("train", dict(flags))
     evaluated = _step("evaluate", {"model": trained})
     promoted = _step("promote", {"run_id": trained})

@@ -12,7 +12,13 @@ from . import cli
 
 USAGE = """mlflow run . -e promote -P run_id=<run of train>    or  -P experiment_name=<name> [-P metric=val_song_f1]
 mlflow run . -e promote -P action=history | -P action=rollback
-name (artist-classifier) policy (registry/policy.yaml) data (the candidate's corpus) dry_run workers"""
+action                          promote (default), history, rollback
+run_id                          the candidate
+experiment_name metric          instead: its best run by a validation metric
+name                            the registered model (artist-classifier)
+dry_run                         says what would be decided and writes nothing; not with history
+policy data workers             registry/policy.yaml; the candidate's corpus; processes that score its test songs
+History takes the name alone, rollback name and dry_run."""
 
 
 def run(flags: Mapping[str, str], run) -> None:

@@ -13,9 +13,12 @@ from . import cli
 # Larger tables stay where they are.
 SMALL = 20e6
 USAGE = """mlflow run . -e score -P audio=<folder, manifest or s3://bucket/prefix> -P output=<file>.parquet
-model (models:/artist-classifier@champion) pooling top_k threshold embedding   what is asked
-reference (run id of enrol, or its file)                                       artists enrolled answer, by cosine
-label engine (local, spark) workers                                            truth, where a manifest has it; how
+audio output                         what is scored; the table, .parquet or .csv
+model                                who answers (models:/artist-classifier@champion)
+pooling top_k threshold embedding    what is asked
+reference                            run id of enrol, or its file: artists enrolled answer, by cosine
+label                                truth, where a manifest has it
+engine workers                       local or spark; processes
 A scoring that was interrupted goes on where it was when the same command is given again."""
 
 

@@ -8,15 +8,16 @@ from collections.abc import Mapping
 # Spawned workers import this module again: the library is imported where it is used.
 from . import cli
 
-USAGE = """mlflow run . -e search -P clip=5 -P n_trials=30 [-P name=value ...]
+USAGE = f"""mlflow run . -e search -P clip=5 -P n_trials=30 [-P name=value ...]
 n_trials timeout               trials of the study, seconds of this worker
 objective pruner               validation metrics (several: Pareto front); median, hyperband or none
 space points warm_start        YAML of what is tried, YAML of what is tried first, earlier studies whose best are
 study_name storage             a study to start, join or go on with; sqlite:///FILE or postgresql://USER@HOST/DATABASE
 max_retry heartbeat            what becomes of the trial of a worker that died
 seeds                          of the best and the published configuration at the end, which alone are tested
-and the parameters of train; those given as flags stay as they are in all trials.
-The same command started again works on the same study. See README.md."""
+The same command started again works on the same study.
+And the parameters of train; those given as flags stay as they are in all trials:
+{cli.TRAINING}"""
 
 
 def run(flags: Mapping[str, str], run) -> None:

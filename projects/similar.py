@@ -14,7 +14,10 @@ USAGE = """mlflow run . -e similar -P data=<corpus> -P model=<run id, model URI 
     builds an index of the corpus, reference.npz of the run; searches it if there is a query
 mlflow run . -e similar -P index=<run id or path> -P query=<audio file or folder> [-P k=5] [-P model=...]
     searches an index, with the model that it names unless another place of the same model is given
-label workers    what is named beside each neighbour (artist); processes for features"""
+data label    what an index is built of; what is named beside each neighbour (artist), which an index keeps
+index model   an index to search; the network
+query k       what is looked for; its neighbours (5)
+workers       processes for features"""
 
 
 def run(flags: Mapping[str, str], run) -> None:

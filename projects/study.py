@@ -8,13 +8,14 @@ from collections.abc import Mapping
 # Spawned workers import this module again: the library is imported where it is used.
 from . import cli
 
-USAGE = """mlflow run . -e study -P study=<name or YAML file> [-P name=value ...]
+USAGE = f"""mlflow run . -e study -P study=<name or YAML file> [-P name=value ...]
 study        one that is shipped (an unknown name lists them), or a file: see projects/studies/
 full         true: every cell logs all that train logs, model included; false (default): what figures are drawn from
-any parameter of train, for all cells; several values separated by commas: -P seed=0,21 -P epochs=10
 then_<name>  a parameter of the entry point that follows each training, in studies that have one
 Started again, it goes on: finished cells are left alone, failed and interrupted ones retried. Started twice at once,
-the two share the cells. Ends with a report on the parent run."""
+the two share the cells. Ends with a report on the parent run.
+And the parameters of train, for all cells; several values separated by commas: -P seed=0,21 -P epochs=10
+{cli.TRAINING}"""
 
 
 def run(flags: Mapping[str, str], run) -> None:

@@ -10,17 +10,9 @@ from pathlib import Path
 # Spawned workers import this module again: the library is imported where it is used.
 from . import cli
 
-USAGE = """mlflow run . -e train -P clip=5 [-P name=value ...]
-data label split folds fold clip workers       the corpus and how it is cut
-songs_per_artist                               equally many songs of each artist
-crop sr n_fft hop_length n_mels mel_scale      features
-compression chroma
-model recipe config resume                     what is trained; recipe and config (YAML) set other parameters
-epochs patience batch_size learning_rate seed  how it is trained
-log_audio tsne_split                           what is shown
-and the options of the model (crnn: filters width convolutions pool_time pool_bands gru_units gru_layers keras2_gru
-conv_dropout dropout; an unknown name lists them).
-A flag beats the config file, which beats the recipe, which beats the model's default. See README.md."""
+USAGE = f"""mlflow run . -e train -P clip=5 [-P name=value ...]
+{cli.TRAINING}
+resume                                         alone: run id of an interrupted training that is to go on"""
 
 
 def run(flags: Mapping[str, str], run) -> None:
@@ -46,7 +38,6 @@ def _train(flags: Mapping[str, str], run) -> None:
     from .artists.systems import find
 
     settings = train_settings(flags)
-    _refuse_resume_in_file(settings)
     run.params(settings.values)
     options = settings.make(DataOptions)
     find(settings["model"]).check_input(options.clip, settings.make(FeatureConfig))
@@ -78,16 +69,6 @@ def _resumed(flags: Mapping[str, str], run) -> Mapping[str, str]:
     old = run.resume(flags["resume"])
     whole = set(field_names(Training)) <= set(old)
     return {name: value for name, value in old.items() if name != "resume" and not (whole and name == "config")}
-
-
-def _refuse_resume_in_file(settings) -> None:
-    from .artists.errors import InputError, command
-
-    if settings["resume"]:
-        raise InputError(
-            f"resume={settings['resume']} stands in {settings['config']}; resume is a flag alone, "
-            f"which takes everything else from the old run: {command('train', resume=settings['resume'])}"
-        )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from . import cli
 
 USAGE = """mlflow run . -e transfer -P model=<run id, model URI or .h5 file> -P data=... [-P name=value ...]
 model vectors                  what is judged: networks, or Parquet files with track_id and vector; several with commas
-data label split folds fold    on what; val chooses the softmax's C, test is scored
+data label split folds fold    on what; val chooses the softmax's C, test is scored; folds and fold of split=kfold
 crop                           seconds around the centre of each track; default: as the model was trained
 k seed workers                 neighbours (20); of the split and the map; processes for features"""
 

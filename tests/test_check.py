@@ -254,7 +254,12 @@ def test_a_figure_of_any_corpus_can_be_drawn():
         assert figure_bytes(corpus_figure(tracks, ["unreadable"], "ti$le", 5.0), dpi=40)[:4] == b"\x89PNG"
 
 
-def test_the_description_names_no_option_that_check_does_not_take(checked):
-    params = checked.run.data.params
-    for name in check.USAGE.partition("Parameters: ")[2].split():
-        assert name in params, name
+def test_so_many_artists_and_the_seed_of_the_split_are_those_of_a_training(common_corpus):
+    def sides(seed: int, **options: int) -> dict[str, str]:
+        chosen = DataOptions(data=str(common_corpus), clip=1.0, split="song", workers=1, **options)
+        tracks = checkup.examine(chosen, FeatureConfig(), seed=seed).tracks
+        return dict(zip(tracks["track_id"], tracks["side"], strict=True))
+
+    everyone = sides(0)
+    assert sides(0, split_seed=3) == sides(3) != everyone
+    assert {name.split("/")[0] for name in sides(0, artists=2)} < {name.split("/")[0] for name in everyone}

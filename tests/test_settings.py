@@ -148,6 +148,7 @@ def test_what_a_run_logged_as_text_gives_the_same_settings(config):
 def test_values_have_the_types_of_their_fields(config):
     given = (
         "--clip 3 --crop 60 --epochs 4 --learning_rate 1 --log_audio false --fold 2 --data 12 --gru_units 8 --dropout 0"
+        " --split kfold"
     )
     for s in (
         settings(*given.split()),
@@ -364,7 +365,9 @@ def test_an_evaluation_does_not_change_what_the_model_fixes(name):
         evaluate_settings({"model": "m", name: "1"}, TRAINED)
 
 
-@pytest.mark.parametrize(("name", "value"), [("seed", "x"), ("fold", "1.5"), ("split", "x"), ("workers", "0")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("seed", "x"), ("seed", "-1"), ("fold", "1.5"), ("split", "x"), ("workers", "0")]
+)
 def test_bad_values_of_an_evaluation(name, value):
     with pytest.raises(InputError, match=f"{name}={value}"):
         evaluate_settings({"model": "m", name: value}, TRAINED)

@@ -226,7 +226,7 @@ def test_vectors_that_do_not_fit_are_refused(logged, tmp_path, content, said):
     ("parameters", "said"),
     [
         ({}, "Neither model nor vectors"),
-        ({"vectors": "v.parquet", "crop": 5}, "crop=5 has no effect"),
+        ({"vectors": "v.parquet", "crop": 5}, "crop=5.0 means nothing without model="),
         ({"model": "weights.h5"}, "weights.h5 does not exist"),
         ({"model": "x", "k": 0}, "k=0 must be at least 1"),
         ({"model": "x", "clip": 3}, "Unknown parameter clip"),

@@ -24,7 +24,7 @@ from .audio.decode import AV_SUFFIXES, SUFFIXES
 from .data import corpora
 from .data.cache import atomic_write
 from .data.corpora import s3
-from .data.machine import cores
+from .data.machine import processes
 from .data.tracks import nfc
 from .errors import InputError
 from .journal import Journal
@@ -79,18 +79,13 @@ class ScoreOptions:
             raise InputError(f"top_k={self.top_k} must be at least 1.")
         if not 0 <= self.threshold <= 1:
             raise InputError(f"threshold={self.threshold} must be from 0 to 1.")
-        if self.workers is not None and self.workers < 1:
-            raise InputError(f"workers={self.workers} must be at least 1; leave it out for one a core.")
+        processes(self.workers)
         if self.reference and (self.pooling != "mean" or self.threshold):
             raise InputError("A reference answers by cosine; pooling and threshold are of probabilities. Omit them.")
 
     @property
     def file(self) -> Path:
         return Path(self.output).expanduser()
-
-    @property
-    def processes(self) -> int:
-        return self.workers or cores()
 
     @property
     def params(self) -> dict[str, Any]:
@@ -203,8 +198,8 @@ def _answers(songs: Iterator[Song], options: ScoreOptions, source: Source) -> It
     if options.engine == "spark":
         from . import spark
 
-        return spark.answers(songs, source.folder, options.params, options.processes)
-    return library.answers(songs, library.Request(source.folder, options.params, options.processes))
+        return spark.answers(songs, source.folder, options.params, processes(options.workers))
+    return library.answers(songs, library.Request(source.folder, options.params, processes(options.workers)))
 
 
 # The table

@@ -18,6 +18,7 @@ from .data.featurize import Features
 from .data.splits import SIDES, Split
 from .data.tracks import Corpus, Track
 from .errors import InputError
+from .learn.training import check_seed
 from .pipeline import Dealt
 from .settings import DataOptions
 from .show import corpus as shown
@@ -40,6 +41,9 @@ class CheckOptions:
     """seed: of the split that is tried."""
 
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
 
 
 @dataclasses.dataclass(frozen=True)

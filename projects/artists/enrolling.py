@@ -8,11 +8,14 @@ import numpy as np
 import pandas as pd
 
 from . import reference
+from .data.machine import processes
 from .data.tracks import Corpus
 from .embedding import Embedder, SongVectors
 from .errors import InputError
 from .judge import enrolment
+from .learn.training import check_seed
 from .reference import Reference
+from .settings import refuse
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +35,8 @@ class EnrolOptions:
             raise InputError("songs= is missing; give a folder with a folder of songs for each artist, or a manifest.")
         if not self.model and not self.reference:
             raise InputError("Neither model nor reference is given. Give model=<run id, URI or .h5 file>.")
+        check_seed(self.seed)
+        processes(self.workers)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +53,7 @@ class SimilarOptions:
     workers: int | None = None
 
     def __post_init__(self) -> None:
+        processes(self.workers)
         if self.k < 1:
             raise InputError(f"k={self.k} must be at least 1.")
         if bool(self.index) == bool(self.data):
@@ -59,6 +65,10 @@ class SimilarOptions:
             raise InputError(f"An index of data={self.data} needs model=<run id, URI or .h5 file>.")
         if self.index and not self.query:
             raise InputError("query= is missing; give the audio file or the folder to look for.")
+        if self.index:
+            refuse(self, ("label",), "with index=, which names its own labels")
+        if not self.query:
+            refuse(self, ("k",), "without query=")
 
 
 def named(corpus: Corpus, label: str) -> Corpus:

@@ -21,7 +21,7 @@ from .data.selection import first_values
 from .data.splits import SIDES, Split, check_sides, make_split
 from .data.tracks import Corpus, Progress, Track
 from .errors import InputError
-from .settings import DataOptions
+from .settings import CorpusOptions, DataOptions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Prepared:
 
 
 def read_features(
-    options: DataOptions,
+    options: CorpusOptions,
     config: FeatureConfig,
     *,
     progress: Progress | None = None,
@@ -113,7 +113,7 @@ def deal(
         InputError: The options leave too little of the corpus, or it cannot be split so.
     """
     label = options.label
-    seed = seed if options.split_seed is None else options.split_seed
+    seed = options.split_seed_or(seed)
     fresh = not classes
     classes = list(classes) if classes else _learned(corpus, options, seed)
     corpus = Corpus(corpus.name, tuple(track for track in corpus.tracks if track.label(label) in classes))

@@ -24,15 +24,18 @@ from registry.gates import Policy, Verdict
 from registry.history import Decision, State, Step
 
 from . import evidence
-from .data.machine import cores
+from .data.machine import processes
 from .errors import InputError
 from .evidence import Candidate, Comparison
 from .judge.metrics import LABEL_METRICS
+from .settings import refuse
 from .track import model
 from .track.registry import Registry
 
 POLICY = Path(__file__).resolve().parents[2] / "registry" / "policy.yaml"
 ATTEMPTS = 20
+# By the actions that judge no model.
+TAKEN = {"history": ("action", "name"), "rollback": ("action", "name", "dry_run")}
 ARCHITECTURE = ("model", "clip", "split", "recipe", "seed")
 
 
@@ -60,14 +63,14 @@ class PromoteOptions:
                 f"metric={self.metric} is not of validation. A model is chosen by a val_ metric: one that is chosen "
                 "by its test scores has no test scores left that mean anything."
             )
-        if self.workers is not None and self.workers < 1:
-            raise InputError(f"workers={self.workers} must be at least 1; leave it out for one a core.")
-        if self.action == "promote" and (self.run_id is None) == (self.experiment_name is None):
+        processes(self.workers)
+        if self.action in TAKEN:
+            others = [field.name for field in dataclasses.fields(self) if field.name not in TAKEN[self.action]]
+            refuse(self, others, f"with action={self.action}")
+        elif (self.run_id is None) == (self.experiment_name is None):
             raise InputError("give run_id=<a run of train>, or experiment_name=<name> for its best run.")
-
-    @property
-    def processes(self) -> int:
-        return self.workers or cores()
+        elif self.run_id:
+            refuse(self, ("metric",), "with run_id=: it chooses among the runs of experiment_name=")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,7 +219,7 @@ class Judge:
         if champion not in self._compared:
             folder = model.download_model(self.registry.uri(champion), self.work / f"version-{champion}")
             self._compared[champion] = evidence.compare(
-                self.candidate, folder, self.policy, self.options.data, self.options.processes
+                self.candidate, folder, self.policy, self.options.data, processes(self.options.workers)
             )
         return self._compared[champion]
 

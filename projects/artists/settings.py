@@ -7,15 +7,16 @@ import difflib
 import math
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 
 from .audio.features import FeatureConfig
-from .errors import InputError
-from .learn.training import RECIPES, Training
+from .data.machine import processes
+from .errors import InputError, command
+from .learn.training import RECIPES, Training, check_seed
 from .systems import find
 
 T = TypeVar("T")
@@ -25,42 +26,55 @@ NO_IDENTITY = ("workers", "config", "resume", "log_audio", "tsne_split")
 
 
 @dataclasses.dataclass(frozen=True)
-class DataOptions:
-    """What is learned from: corpus, label, split, length of a clip in seconds; processes that compute features.
+class CorpusOptions:
+    """What is read: corpus, label, so many values of the label alone; processes that compute features."""
 
-    split_seed: seed of the split, where that is not to change with `seed`; overlap: share of a training clip that is in
-    the next one too (validation and test clips are disjoint).
+    data: str = "demo"
+    label: str = "artist"
+    # Park et al.: 500 to 10,000.
+    artists: int | None = None
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        processes(self.workers)
+
+
+@dataclasses.dataclass(frozen=True)
+class DataOptions(CorpusOptions):
+    """What is learned from: a corpus, its split, length of a clip in seconds.
+
+    folds, fold: of split=kfold alone; split_seed: seed of the split, where that is not to change with `seed`; overlap:
+    share of a training clip that is in the next one too (validation and test clips are disjoint).
     songs_per_artist: keep so many songs of each value of the label, and no value with fewer (Park et al.: 20).
     leave_out: so many values of the label, drawn by the seed, are no part of the training: to be enrolled later.
     """
 
-    data: str = "demo"
-    label: str = "artist"
-    # So many values of the label alone (Park et al.: 500 to 10,000 artists).
-    artists: int | None = None
     split: typing.Literal["song", "album", "manifest", "kfold", "all"] = "album"
     folds: int = 5
     fold: int = 0
     clip: float = 5.0
     songs_per_artist: int | None = None
     leave_out: int = 0
-    workers: int | None = None
     split_seed: int | None = None
     overlap: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_folds(self)
         if not 0 <= self.overlap < 1:
             raise InputError(f"overlap={self.overlap:g} must be at least 0 and below 1, for example overlap=0.5.")
-        if self.split_seed is not None and not 0 <= self.split_seed < 2**32:
-            raise InputError(f"split_seed={self.split_seed} must be from 0 to 4294967295.")
+        if self.split_seed is not None:
+            check_seed(self.split_seed, "split_seed")
         if self.leave_out < 0:
             raise InputError(f"leave_out={self.leave_out} must be 0 or more.")
         if not self.clip > 0:
             raise InputError(f"clip={self.clip:g} must be a positive number of seconds, for example clip=3.")
         if self.songs_per_artist is not None and self.songs_per_artist < 1:
             raise InputError(f"songs_per_artist={self.songs_per_artist} must be at least 1; leave it out for all.")
-        if self.workers is not None and self.workers < 1:
-            raise InputError(f"workers={self.workers} must be at least 1; leave it out for one a core.")
+
+    def split_seed_or(self, seed: int) -> int:
+        """The seed of the split where that of the run is `seed`."""
+        return seed if self.split_seed is None else self.split_seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +113,11 @@ class Settings:
         """A dataclass from the values of its fields."""
         return cls(**{name: self.values[name] for name in field_names(cls)})
 
+    def changed(self, *groups: type) -> dict[str, Any]:
+        """The values of the fields of `groups` that are not the fields' own defaults."""
+        fields = [field for group in groups for field in dataclasses.fields(group)]
+        return {field.name: self.values[field.name] for field in fields if self.values[field.name] != field.default}
+
     def __getitem__(self, name: str) -> Any:
         return self.values[name]
 
@@ -119,15 +138,43 @@ def parse_flags(argv: Sequence[str]) -> dict[str, str]:
     return flags
 
 
-def train_settings(flags: Mapping[str, Any], more: Sequence[type] = ()) -> Settings:
+def refuse(options: object, names: Sequence[str], where: str) -> None:
+    """Raises InputError where one of the fields `names` is set; its default is no such word.
+
+    Args:
+        where: What they mean nothing with, a phrase of the sentence.
+    """
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if field.name in names and value != field.default:
+            raise InputError(f"{field.name}={_word(value)} means nothing {where}. Leave it out.")
+
+
+def refuse_folds(options: object) -> None:
+    """Raises InputError where folds are chosen for a split that has none."""
+    if options.split != "kfold":
+        refuse(options, ("folds", "fold"), f"with split={options.split}, only with split=kfold")
+
+
+def train_settings(flags: Mapping[str, Any]) -> Settings:
     """Settings of a training.
 
     Args:
         flags: Text, or values of a field's type.
-        more: Dataclasses of a verb whose options stand beside those of a training.
 
     Raises:
-        InputError: An unknown name or a value that is not of its type or makes no sense.
+        InputError: An unknown name, a value that is not of its type or makes no sense, or one that changes nothing.
+    """
+    settings = loose_settings(flags)
+    refuse_unused(settings)
+    return settings
+
+
+def loose_settings(flags: Mapping[str, Any], more: Sequence[type] = ()) -> Settings:
+    """Settings of a training, whether or not all that is given changes anything.
+
+    Args:
+        more: Dataclasses of a verb whose options stand beside those of a training.
     """
     # A resumed run hands over its parameters as text, "None" among them.
     config = _cast("config", flags.get("config"), str | None)
@@ -140,20 +187,53 @@ def train_settings(flags: Mapping[str, Any], more: Sequence[type] = ()) -> Setti
     given = {**RECIPES[sources.recipe], **given}
     defaults = {**system.features, **system.data, **system.training}
     groups = (Sources, DataOptions, FeatureConfig, Training, EvaluationOptions, system.Config, *more)
-    settings = resolve(groups, given, defaults)
-    if not system.in_epochs:
-        _check_untrained(settings)
-    return settings
+    return resolve(groups, given, defaults)
 
 
-def _check_untrained(settings: Settings) -> None:
-    """Raises InputError where a system that is fitted at once is told how to train; defaults are no such word."""
-    for field in dataclasses.fields(Training):
-        if field.name != "seed" and settings[field.name] != field.default:
+def refuse_unused(settings: Settings, but: Container[str] = ()) -> None:
+    """Raises InputError where a parameter is set that changes nothing; its default is no such word.
+
+    Args:
+        but: Options of the system that are still open, and with them what they make useless.
+    """
+    _refuse_resume(settings)
+    system = find(settings["model"])
+    fields = [field for group in (Training, system.Config) for field in dataclasses.fields(group)]
+    defaults = {**{field.name: field.default for field in fields}, **system.training}
+    for name, option in unused(settings).items():
+        if option not in but and settings[name] != defaults[name]:
+            beside = f" with {option}={_word(settings[option])}" if option else ", which is fitted at once"
             raise InputError(
-                f"{field.name}={settings[field.name]} means nothing to {settings['model']}, which is fitted at once. "
-                "Leave it out."
+                f"{name}={_word(settings[name])} means nothing to {settings['model']}{beside}. Leave it out."
             )
+
+
+def _refuse_resume(settings: Settings) -> None:
+    """Train takes the flag away before it reads the parameters of the old run."""
+    run_id, config = settings["resume"], settings["config"]
+    if run_id:
+        place = f"stands in {config}" if config else "is given beside other parameters"
+        raise InputError(
+            f"resume={run_id} {place}; resume is a flag of train alone, which takes everything else from the old run: "
+            f"{command('train', resume=run_id)}"
+        )
+
+
+def unused(settings: Settings) -> dict[str, str]:
+    """Parameters of a training that change nothing, each with the option of its system that makes it so, or ""."""
+    system = find(settings["model"])
+    return system.unused(settings.make(system.Config))
+
+
+def used(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What is given, without what changes nothing beside the rest."""
+    idle = unused(loose_settings(given))
+    return {name: value for name, value in given.items() if name not in idle}
+
+
+def _word(value: Any) -> str:
+    """A value as it is given."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def evaluate_settings(flags: Mapping[str, Any], trained: Mapping[str, Any]) -> Settings:
@@ -174,7 +254,11 @@ def evaluate_settings(flags: Mapping[str, Any], trained: Mapping[str, Any]) -> S
     values.pop("artists", None)
     if values["split"] == "all" and "tsne_split" not in flags:
         values["tsne_split"] = "test"
+    if values.get("split") != "kfold":
+        # Those of the training belong to its own split.
+        values = {name: value for name, value in values.items() if name in flags or name not in ("folds", "fold")}
     seed = _cast("seed", values.pop("seed", trained["seed"]), int)
+    check_seed(seed)
     model = values.pop("model")
     settings = resolve((DataOptions, EvaluationOptions), values)
     return Settings({**settings.values, "seed": seed, "model": model})

@@ -11,10 +11,13 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from .data.machine import processes
 from .data.splits import SIDES, check_sides, make_split
 from .data.tracks import Corpus, Track, nfc
 from .errors import InputError
 from .judge import embeddings, intervals, metrics, retrieval
+from .learn.training import check_seed
+from .settings import refuse, refuse_folds
 from .show import figures
 
 MAP_POINTS = 1000
@@ -67,8 +70,11 @@ class TransferOptions:
             )
         if self.k < 1:
             raise InputError(f"k={self.k} must be at least 1; 20 is Park et al.'s.")
-        if self.crop is not None and not self.names("model"):
-            raise InputError(f"crop={self.crop:g} has no effect on vectors; leave it out.")
+        if not self.names("model"):
+            refuse(self, ("crop", "workers"), "without model=: vectors= are there already")
+        check_seed(self.seed)
+        processes(self.workers)
+        refuse_folds(self)
 
     def names(self, field: str) -> list[str]:
         """The values of a field with commas between."""

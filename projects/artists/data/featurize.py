@@ -16,7 +16,7 @@ from ..errors import InputError
 from .audit import Auditor, AuditStore
 from .cache import DigestIndex, FeatureStore, audio_digest, sweep
 from .duplicates import FingerprintStore, fingerprint
-from .machine import cores
+from .machine import processes
 from .tracks import Corpus, Progress, Track
 from .workers import spread
 
@@ -85,7 +85,7 @@ def featurize(
         sweep(store.folder)
     quarantined: dict[str, str] = {}
     total, computed = len(corpus.tracks), 0
-    for track, done in _computed(missing, store, workers or cores(), audits):
+    for track, done in _computed(missing, store, processes(workers), audits):
         if done.reason:
             quarantined[track.track_id] = done.reason
         else:

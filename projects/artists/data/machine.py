@@ -9,6 +9,8 @@ from pathlib import Path
 
 import psutil
 
+from ..errors import InputError
+
 
 def cores() -> int:
     """Cores that this process may run on, which in a container or under `taskset` are fewer than there are."""
@@ -29,3 +31,14 @@ def private_mb(pid: int | None = None) -> float:
         return 0.0
     found = re.search(r"^RssAnon:\s+(\d+)", status, re.MULTILINE)
     return int(found[1]) / 1024 if found else 0.0
+
+
+def processes(workers: int | None) -> int:
+    """The processes that `workers` asks for: None for one a core.
+
+    Raises:
+        InputError: Fewer than one.
+    """
+    if workers is not None and workers < 1:
+        raise InputError(f"workers={workers} must be at least 1; leave it out for one a core.")
+    return workers or cores()

@@ -19,6 +19,12 @@ RECIPES: dict[str, dict[str, object]] = {
 }
 
 
+def check_seed(seed: int, name: str = "seed") -> None:
+    """Raises InputError for a number that NumPy or TensorFlow would not take."""
+    if not 0 <= seed < 2**32:
+        raise InputError(f"{name}={seed} must be from 0 to 4294967295.")
+
+
 @dataclasses.dataclass(frozen=True)
 class Training:
     """The published recipe of the CRNN: Adam, cross-entropy, batch 16, patience 10, learning rate 0.001.
@@ -44,8 +50,7 @@ class Training:
                 raise InputError(f"{name}={getattr(self, name)} must be at least 1.")
         if not 0 < self.learning_rate < 10:
             raise InputError(f"learning_rate={self.learning_rate} must be above 0 and below 10, for example 0.001.")
-        if not 0 <= self.seed < 2**32:
-            raise InputError(f"seed={self.seed} must be from 0 to 4294967295.")
+        check_seed(self.seed)
         for name, end in (("weight_decay", 1), ("label_smoothing", 1)):
             if not 0 <= getattr(self, name) < end:
                 raise InputError(f"{name}={getattr(self, name)} must be at least 0 and below {end}.")

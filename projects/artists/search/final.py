@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from .. import experiment, pipeline, quarantine, results
 from ..errors import InputError
 from ..learn import device
-from ..settings import train_settings
+from ..settings import train_settings, used
 from ..track import runs
 from .study import digest
 from .trial import Search, reasons
@@ -81,7 +81,7 @@ def run_final(search: Search, trial: optuna.Trial) -> float:
         split_seed = search.settings["split_seed"]
         split_seed = search.settings["seed"] if split_seed is None else split_seed
         values = {**search.given, **trial.user_attrs["values"], "seed": seed, "split_seed": split_seed}
-        settings = train_settings(values)
+        settings = train_settings(used(values))
         run.params(settings.values)
         prepared = pipeline.with_overlap(search.prepared, settings["overlap"])
         quarantine.log(run, prepared.features)

@@ -16,7 +16,7 @@ from optuna.storages import RDBStorage
 from .. import pipeline
 from ..errors import InputError
 from ..pipeline import Prepared
-from ..settings import NO_IDENTITY, Settings, field_names, read_config, train_settings
+from ..settings import NO_IDENTITY, Settings, field_names, loose_settings, read_config, refuse_unused, unused
 from ..systems import find
 from ..track import others
 from ..track.runs import Run
@@ -61,12 +61,12 @@ def request(flags: Mapping[str, Any]) -> Request:
     """
     if flags.get("resume"):
         raise InputError("search takes no resume=; the same command, or its study_name, goes on with a study.")
-    both = train_settings(flags, more=(SearchOptions,))
+    both = loose_settings(flags, more=(SearchOptions,))
     options, own = both.make(SearchOptions), field_names(SearchOptions)
     config = both["config"]
     given = {**(read_config(config) if config else {}), **flags}
     given = {name: both[name] for name in given if name not in (*own, "config")}
-    settings = train_settings(given)
+    settings = loose_settings(given)
     names = objectives.parse(options.objective)
     if not objectives.prunable(names) and options.pruner != "none":
         if "pruner" in flags:
@@ -77,12 +77,15 @@ def request(flags: Mapping[str, Any]) -> Request:
     fixed_by_flags = set(flags) - set(own)
     cast = _caster(given)
     space = make_space(system, options.space, dict.fromkeys(fixed_by_flags), cast)
+    fixed = loose_settings({**given, **space.fixed})
+    refuse_unused(fixed, but=space.open)
+    space = space.without([name for name, option in unused(fixed).items() if option not in space.open])
     return Request(options, given, settings, space, names)
 
 
 def _caster(given: Mapping[str, Any]) -> Cast:
     def cast(name: str, value: Any) -> Any:
-        return train_settings({**given, name: value})[name]
+        return loose_settings({**given, name: value})[name]
 
     return cast
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ Point = dict[str, Any]
 # Value of a parameter, as text or typed, to the value that a training would use; raises InputError.
 Cast = Callable[[str, Any], Any]
 BESIDE = ("overlap", "pooling")
+NOTHING = "There is nothing to search: give a YAML file as space=, or fix fewer parameters by flags."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +34,17 @@ class SearchSpace:
     @property
     def names(self) -> list[str]:
         return [*self.open, *self.fixed]
+
+    def without(self, names: Collection[str]) -> SearchSpace:
+        """The space but for parameters that nothing comes of.
+
+        Raises:
+            InputError: Nothing is left to vary.
+        """
+        open_ = {name: spec for name, spec in self.open.items() if name not in names}
+        if not open_:
+            raise InputError(NOTHING)
+        return SearchSpace(open_, self.fixed)
 
     def split(self, point: Mapping[str, Any]) -> tuple[Point, Point]:
         """A point as what can be suggested, and what is outside of the space and has to be set."""
@@ -66,7 +78,7 @@ def make_space(system: type, file: str | None, given: Mapping[str, Any], cast: C
         else:
             fixed[name] = cast(name, spec)
     if not open_:
-        raise InputError("There is nothing to search: give a YAML file as space=, or fix fewer parameters by flags.")
+        raise InputError(NOTHING)
     return SearchSpace(open_, fixed)
 
 

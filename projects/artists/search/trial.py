@@ -21,7 +21,7 @@ from ..errors import InputError
 from ..evaluation import SideScores
 from ..learn import device
 from ..pipeline import Prepared
-from ..settings import Settings, train_settings
+from ..settings import Settings, train_settings, used
 from ..systems import find
 from ..systems.protocol import System
 from ..track import runs
@@ -119,7 +119,7 @@ def run_trial(search: Search, trial: optuna.Trial) -> float | list[float]:
         trial.set_user_attr("run_id", run.run_id)
         values = search.values(trial)
         trial.set_user_attr("values", values)
-        settings = train_settings({**search.given, **values})
+        settings = train_settings(used({**search.given, **values}))
         run.params(settings.values)
         watch = Watch(search, trial, settings)
         prepared = pipeline.with_overlap(search.prepared, settings["overlap"])

@@ -34,6 +34,11 @@ class BaseSystem(Searchable):
         return [field.name for field in dataclasses.fields(cls.Config)]
 
     @classmethod
+    def unused(cls, config: object) -> dict[str, str]:
+        """Parameters that change nothing, each with the option of `config` that makes it so, "" where all do."""
+        return {} if cls.in_epochs else dict.fromkeys(options_of_epochs(), "")
+
+    @classmethod
     def check_input(cls, clip: float, config: FeatureConfig) -> None:
         """Raises InputError where the system cannot take clips of `clip` seconds, that few bands, or chroma."""
         name = cls.__module__.rsplit(".", 1)[-1]
@@ -45,3 +50,11 @@ class BaseSystem(Searchable):
             raise InputError(f"n_mels={config.n_mels} is too few; {name} needs {cls.min_mels} or more.")
         if config.chroma and not cls.takes_chroma:
             raise InputError(f"chroma=true is for mfcc_gaussian; {name} has no use for it. Leave it out.")
+
+
+def options_of_epochs() -> list[str]:
+    """Fields of Training that say how epochs go: all but the seed."""
+    # Scoring loads the systems, and nothing of learn.
+    from ..learn.training import Training
+
+    return [field.name for field in dataclasses.fields(Training) if field.name != "seed"]

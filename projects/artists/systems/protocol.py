@@ -20,7 +20,9 @@ class System(Protocol):
         that `scores` is given must hold all clips of one song, and each of them gets the song's probabilities
         (ClipSet.batches_of). Embeddings are a clip's in any case; their mean is the song's.
     features, data, training: fields of FeatureConfig, DataOptions, Training that differ from the default.
-    in_epochs: whether it is trained in epochs; where not, train refuses all of Training but its seed.
+    in_epochs: whether it is trained in epochs.
+    unused: parameters that change nothing with some options, and the option that makes it so, "" where all do: without
+        epochs, all of Training but its seed. Train refuses them.
     option_names: what its constructor takes: the fields of Config and, where it must know how to read the features'
         columns, the field of FeatureConfig that says so.
     check_input: raises InputError for features and lengths of clip that it cannot take.
@@ -40,6 +42,9 @@ class System(Protocol):
 
     @classmethod
     def option_names(cls) -> list[str]: ...
+
+    @classmethod
+    def unused(cls, config: object) -> dict[str, str]: ...
 
     @classmethod
     def check_input(cls, clip: float, config: FeatureConfig) -> None: ...

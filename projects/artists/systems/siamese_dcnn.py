@@ -27,6 +27,7 @@ from sklearn.preprocessing import StandardScaler
 from ..data.clipset import ClipSet
 from ..errors import InputError
 from . import arrays
+from .base import options_of_epochs
 from .options import check_positive
 from .park import ParkSystem, TowerConfig, tower
 
@@ -96,6 +97,12 @@ class System(ParkSystem):
     }
     unit = "song"
     training: ClassVar = {"learning_rate": 0.1, "batch_size": 15}
+
+    @classmethod
+    def unused(cls, config: Config) -> dict[str, str]:
+        """A frozen tower is not trained, and each head has an option of its own."""
+        frozen = [*options_of_epochs(), "margin", "negatives", "dropout"] if config.freeze else []
+        return dict.fromkeys(frozen, "freeze") | {"head_c" if config.head == "knn" else "neighbours": "head"}
 
     def build(self, frames: int, n_mels: int, num_classes: int) -> keras.Model:
         """(frames, n_mels) in log10(1 + 10 * mel) -> (256,); the number of classes does not matter."""

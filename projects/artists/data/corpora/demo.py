@@ -34,7 +34,7 @@ from ...audio.effects import Production, produce
 from ...audio.synth import INSTRUMENTS, Kit, drum_part, play
 from ...errors import InputError
 from .. import cache
-from ..machine import cores
+from ..machine import processes
 from ..tracks import Corpus, Progress, track_id
 from . import manifest
 
@@ -188,7 +188,7 @@ def synthesise(folder: Path, *, artists: int = 6, albums: int = 4, songs: int = 
             progress(len(planned) - len(missing) + written, len(planned))
 
     report(0)
-    _write_songs(folder, missing, workers or cores(), report)
+    _write_songs(folder, missing, processes(workers), report)
     with cache.atomic_write(table) as file:
         file.write(_csv(planned).encode())
     cache.sweep(folder)

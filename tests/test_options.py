@@ -1,0 +1,290 @@
+"""What the entry points take: nothing without effect, nothing that ends in a traceback, nothing untold."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import mlflow
+import pytest
+
+from projects import cli, main, promote
+from projects.artists import systems
+from projects.artists.audio.features import FeatureConfig
+from projects.artists.checkup import CheckOptions
+from projects.artists.data.machine import cores, processes
+from projects.artists.errors import InputError
+from projects.artists.promotion import PromoteOptions
+from projects.artists.search.search import request
+from projects.artists.settings import (
+    CorpusOptions,
+    DataOptions,
+    evaluate_settings,
+    field_names,
+    resolve,
+    train_settings,
+    unused,
+    used,
+)
+from projects.artists.track import runs
+
+# What each verb asks for beside its options.
+NEEDED = {
+    "enrol": {"songs": "songs", "model": "m"},
+    "promote": {"run_id": "r"},
+    "score": {"audio": "songs", "output": "table.csv"},
+    "similar": {"data": "songs", "model": "m"},
+    "study": {"study": "demo_tables_4_5"},
+    "transfer": {"model": "m"},
+}
+
+PARALLEL = [
+    "check", "enrol", "featurize", "main", "promote", "score", "search", "similar", "study", "train", "transfer"
+]  # fmt: skip
+
+
+def verb(name: str) -> ModuleType:
+    return importlib.import_module(f"projects.{name}")
+
+
+def refusal(name: str, **given: str) -> str:
+    """What an entry point says before it looks at anything but its options."""
+    with pytest.raises(InputError) as error:
+        verb(name).run({**NEEDED.get(name, {}), **given}, None)
+    return str(error.value)
+
+
+# Ranges that several entry points share
+
+
+def test_the_processes_are_those_asked_for_or_one_a_core():
+    assert (processes(3), processes(None)) == (3, cores())
+    for workers in (0, -1):
+        with pytest.raises(InputError, match=f"workers={workers} must be at least 1; leave it out for one a core"):
+            processes(workers)
+
+
+@pytest.mark.parametrize("workers", ["0", "-1"])
+@pytest.mark.parametrize("name", PARALLEL)
+def test_no_entry_point_takes_fewer_than_one_worker(name, workers):
+    assert f"workers={workers} must be at least 1" in refusal(name, workers=workers)
+
+
+@pytest.mark.parametrize("seed", ["-1", str(2**32)])
+@pytest.mark.parametrize("name", ["check", "enrol", "main", "search", "study", "train", "transfer"])
+def test_every_entry_point_takes_the_same_seeds(name, seed):
+    assert f"seed={seed} must be from 0 to 4294967295" in refusal(name, seed=seed)
+
+
+def test_a_number_out_of_range_ends_in_a_sentence_and_a_failed_run(capsys):
+    given = ["--songs", "songs", "--model", "m", "--workers", "-1"]
+    assert cli.main(verb("enrol").run, verb("enrol").USAGE, given) == 1
+    said = capsys.readouterr().err
+    assert "error: workers=-1 must be at least 1" in said and "Traceback" not in said
+    (run,) = mlflow.search_runs(output_format="list", search_all_experiments=True)
+    assert run.info.status == "FAILED" and "workers=-1" in run.data.tags["mlflow.note.content"]
+
+
+# Nothing is taken and then ignored
+
+
+@pytest.mark.parametrize(
+    "option", ["split", "folds", "fold", "clip", "songs_per_artist", "leave_out", "split_seed", "overlap", "seed"]
+)
+def test_featurize_takes_nothing_that_features_do_not_depend_on(option):
+    assert f"Unknown parameter {option}." in refusal("featurize", **{option: "3"})
+
+
+def test_main_gives_each_step_what_it_takes(monkeypatch):
+    """As `mlflow run . -P split=song -P clip=3` does, with systems and files that set parameters too."""
+    steps = {}
+    monkeypatch.setattr(main, "_step", lambda name, given: steps.setdefault(name, given) and f"run of {name}")
+    with runs.start() as run:
+        main.run({"split": "song", "clip": "3", "workers": "2", "model": "dcnn"}, run)
+    assert list(steps) == ["check", "featurize", "train", "evaluate", "promote", "score"]
+    features = {"workers": 2, "sr": 22050, "n_fft": 1024, "compression": "log10"}
+    assert steps["featurize"] == features
+    assert steps["check"] == {"split": "song", "clip": 3.0, "seed": 0, **features}
+    assert steps["train"] == {"split": "song", "clip": "3", "workers": "2", "model": "dcnn"}
+    given = {name: {flag: str(value) for flag, value in steps[name].items()} for name in ("check", "featurize")}
+    assert resolve((CorpusOptions, FeatureConfig), given["featurize"])["sr"] == 22050
+    assert resolve((DataOptions, FeatureConfig, CheckOptions), given["check"])["clip"] == 3.0
+
+
+@pytest.mark.parametrize("option", ["folds", "fold"])
+@pytest.mark.parametrize("name", ["check", "main", "search", "study", "train", "transfer"])
+def test_folds_are_refused_without_a_split_into_folds(name, option):
+    said = refusal(name, split="song", **{option: "3"})
+    assert f"{option}=3 means nothing with split=song, only with split=kfold. Leave it out." in said
+
+
+def test_folds_in_a_configuration_file_are_refused_without_a_split_into_folds(tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text("fold: 2\n")
+    for name in ("train", "search"):
+        assert "fold=2 means nothing with split=album" in refusal(name, config=str(config))
+    assert train_settings({"config": str(config), "split": "kfold"})["fold"] == 2
+
+
+def test_an_evaluation_of_another_split_forgets_the_folds_of_the_training():
+    trained = {**train_settings({"split": "kfold", "folds": "4", "fold": "2"}).values}
+    same, other = evaluate_settings({"model": "m"}, trained), evaluate_settings({"model": "m", "split": "all"}, trained)
+    assert (same["split"], same["folds"], same["fold"]) == ("kfold", 4, 2)
+    assert (other["split"], other["folds"], other["fold"]) == ("all", 5, 0)
+    assert evaluate_settings({"model": "m"}, {**trained, "split": "song"})["fold"] == 0, "a model of an older version"
+    with pytest.raises(InputError, match="fold=1 means nothing with split=all"):
+        evaluate_settings({"model": "m", "split": "all", "fold": "1"}, trained)
+
+
+FOR_PROMOTE = {
+    "run_id": "r",
+    "experiment_name": "e",
+    "metric": "val_clip_f1",
+    "policy": "p",
+    "data": "d",
+    "workers": "2",
+}
+
+
+@pytest.mark.parametrize(("option", "value"), [*FOR_PROMOTE.items(), ("workers", "2"), ("dry_run", "true")])
+@pytest.mark.parametrize("action", ["history", "rollback"])
+def test_an_action_takes_no_more_than_it_uses(action, option, value):
+    given = {"action": action, "name": "music", option: value}
+    if (action, option) == ("rollback", "dry_run"):
+        assert resolve((PromoteOptions,), given)["dry_run"] is True
+        return
+    with pytest.raises(InputError, match=f"^{option}={value} means nothing with action={action}. Leave it out.$"):
+        promote.run(given, None)
+
+
+def test_a_rollback_that_names_a_run_changes_nothing_and_says_why(capsys):
+    assert cli.main(promote.run, promote.USAGE, ["--action", "rollback", "--run_id", "abc"]) == 1
+    assert "error: run_id=abc means nothing with action=rollback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "said"),
+    [
+        ("promote", {"metric": "val_clip_f1"}, "metric=val_clip_f1 means nothing with run_id="),
+        ("similar", {"k": "3"}, "k=3 means nothing without query="),
+        (
+            "similar",
+            {"data": "", "model": "", "index": "i", "query": "q", "label": "genre"},
+            "label=genre means nothing",
+        ),
+        ("transfer", {"model": "", "vectors": "v", "workers": "2"}, "workers=2 means nothing without model="),
+        ("transfer", {"model": "", "vectors": "v", "crop": "9"}, "crop=9.0 means nothing without model="),
+        ("main", {"resume": "abc"}, "resume=abc is given beside other parameters; resume is a flag of train alone"),
+        ("study", {"resume": "abc"}, "resume=abc is given beside other parameters"),
+    ],
+)
+def test_what_goes_with_something_else_is_refused_alone(name, given, said):
+    assert said in refusal(name, **given)
+
+
+FROZEN = {"model": "siamese_dcnn", "pretrained": "park.h5", "freeze": "true"}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (FROZEN | {"epochs": "3"}, "epochs=3 means nothing to siamese_dcnn with freeze=true"),
+        (FROZEN | {"learning_rate": "0.01"}, "learning_rate=0.01 means nothing to siamese_dcnn with freeze=true"),
+        (FROZEN | {"recipe": "paper"}, "learning_rate=0.0001 means nothing"),
+        (FROZEN | {"patience": "3"}, "patience=3 means nothing"),
+        (FROZEN | {"batch_size": "16"}, "batch_size=16 means nothing"),
+        (FROZEN | {"schedule": "cosine"}, "schedule=cosine means nothing"),
+        (FROZEN | {"margin": "0.2"}, "margin=0.2 means nothing"),
+        (FROZEN | {"negatives": "2"}, "negatives=2 means nothing"),
+        (FROZEN | {"dropout": "0.2"}, "dropout=0.2 means nothing"),
+        (FROZEN | {"head": "linear", "neighbours": "5"}, "neighbours=5 means nothing to siamese_dcnn with head=linear"),
+        ({"model": "siamese_dcnn", "head": "knn", "head_c": "2"}, "head_c=2.0 means nothing .* with head=knn"),
+        ({"model": "mfcc_svm", "learning_rate": "0.01"}, "means nothing to mfcc_svm, which is fitted at once"),
+    ],
+)
+@pytest.mark.parametrize("name", ["main", "search", "train"])
+def test_a_system_refuses_what_it_would_not_look_at(name, given, said):
+    assert re.search(said, refusal(name, **given))
+
+
+@pytest.mark.parametrize("name", systems.names())
+def test_what_changes_nothing_is_a_parameter_and_may_stay_at_its_default(name):
+    settings = train_settings({"model": name})
+    assert set(unused(settings)) <= set(settings.values)
+    assert train_settings({flag: str(value) for flag, value in settings.values.items()}) == settings
+
+
+def test_frozen_and_other_systems_still_take_what_they_use():
+    for given in ({"head": "knn", "neighbours": "5"}, {"head_c": "2"}, {"seed": "3"}, {"overlap": "0.5"}):
+        assert train_settings(FROZEN | given)["freeze"] is True
+    assert train_settings({"model": "dcnn", "pretrained": "park.h5", "freeze": "true", "epochs": "3"})["epochs"] == 3
+
+
+def test_a_search_tries_nothing_that_changes_nothing():
+    assert set(request(FROZEN).space.open) == {"head", "head_c"}
+    assert "head_c" not in request({"model": "siamese_dcnn", "head": "knn"}).space.open
+    with pytest.raises(InputError, match="There is nothing to search"):
+        request(FROZEN | {"head": "knn", "neighbours": "9"})
+
+
+def test_a_search_over_heads_takes_the_option_of_each(tmp_path):
+    file = tmp_path / "space.yaml"
+    file.write_text("{head: [linear, knn], head_c: [1.0, 2.0], neighbours: [5, 20]}")
+    asked = request({"model": "siamese_dcnn", "space": str(file)})
+    assert {"head", "head_c", "neighbours", "margin"} <= set(asked.space.open)
+    point = {"model": "siamese_dcnn", "head": "knn", "head_c": 2.0, "neighbours": 5}
+    assert used(point) == {"model": "siamese_dcnn", "head": "knn", "neighbours": 5}
+    assert train_settings(used({**asked.given, **point}))["neighbours"] == 5
+    fixed = request({"model": "siamese_dcnn", "neighbours": "5"})
+    assert fixed.given["neighbours"] == 5 and "head" in fixed.space.open, "of the trials with head=knn"
+
+
+# Help
+
+
+def accepted(name: str, monkeypatch: pytest.MonkeyPatch, **given: str) -> set[str]:
+    """The parameters that an entry point says it knows; resume is a flag of train, and each other verb refuses it."""
+    if name == "evaluate":
+        card = SimpleNamespace(settings=train_settings({}).values)
+        monkeypatch.setattr("projects.artists.track.model.download_system", lambda uri, folder: folder)
+        monkeypatch.setattr("projects.artists.saved.load", lambda folder: (None, card))
+    said = refusal(name, **given, xyzzy="1")
+    if name == "sync":
+        assert said == "sync takes no parameters; leave out xyzzy."
+        return set()
+    known = set(re.search(r"(?:Known: |it takes )(.*)\.$", said)[1].split(", "))
+    return known - ({"resume"} if name != "train" else set()) | ({"study", "full"} if name == "study" else set())
+
+
+def listed(usage: str) -> set[str]:
+    """The names that stand before two spaces and their explanation."""
+    rows = [line.split("  ")[0] for line in usage.splitlines() if re.match(r"[a-z_]+( [a-z_]+)*  ", line)]
+    return {name for row in rows for name in row.split()}
+
+
+def options_of(usage: str) -> dict[str, list[str]]:
+    """The options of each model in a help."""
+    table = usage.partition("and the options of the model:\n")[2].replace("\n" + " " * 31, " ")
+    rows = [line.split("  ") for line in re.findall(r"^  (\w.*)$", table, flags=re.MULTILINE)]
+    return {model: words[-1].split() for words in rows for model in words[0].split()}
+
+
+VERBS = [path.stem for path in sorted(Path(cli.__file__).parent.glob("*.py")) if path.stem not in ("__init__", "cli")]
+OF_TRAINING = ("main", "search", "study", "train")
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_help_lists_every_parameter_and_no_other(name, monkeypatch, capsys):
+    assert cli.main(verb(name).run, verb(name).USAGE, ["--help"]) == 0
+    usage = capsys.readouterr().out
+    known = accepted(name, monkeypatch)
+    assert listed(usage) == known - (set(systems.find("crnn").option_names()) if name in OF_TRAINING else set())
+    assert max(map(len, usage.splitlines())) <= 120
+
+
+@pytest.mark.parametrize("name", OF_TRAINING)
+def test_help_lists_the_options_of_every_model(name):
+    configs = {model: field_names(systems.find(model).Config) for model in systems.names()}
+    assert options_of(verb(name).USAGE) == configs
