@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mlflow.tracking import MlflowClient
-
 from ..errors import InputError
-from . import model
+from . import model, server
 
 LOWER_IS_BETTER = ("log_loss", "ece")
 
@@ -18,7 +16,7 @@ def best_run(experiment_name: str, metric: str) -> str:
     Raises:
         InputError: No such experiment, or no run of it has a model and that metric.
     """
-    client = MlflowClient()
+    client = server.client(f"looking for the best run of {experiment_name}")
     experiment = client.get_experiment_by_name(experiment_name)
     if experiment is None:
         raise InputError(f"experiment_name={experiment_name} does not exist; copy a name from the MLflow UI.")
@@ -41,5 +39,5 @@ def fetch(run_id: str, work: Path) -> tuple[str, dict[str, float], Path]:
         InputError: No such run, or it logged no model.
     """
     folder = model.download_model(run_id, work)
-    run = MlflowClient().get_run(run_id)
+    run = server.existing(run_id)
     return run.data.tags["model_uri"], dict(run.data.metrics), folder
