@@ -15,7 +15,8 @@ SMALL = 20e6
 USAGE = """mlflow run . -e score -P audio=<folder, manifest or s3://bucket/prefix> -P output=<file>.parquet
 model (models:/artist-classifier@champion) pooling top_k threshold embedding   what is asked
 reference (run id of enrol, or its file)                                       artists enrolled answer, by cosine
-label engine (local, spark) workers                                            truth, where a manifest has it; how
+label (of a manifest: artist; of a corpus in folders: if given)                truth
+engine (local, spark) workers                                                  how
 A scoring that was interrupted goes on where it was when the same command is given again."""
 
 
