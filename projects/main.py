@@ -36,9 +36,10 @@ def run(flags: Mapping[str, str], run) -> None:
 def _step(entry_point: str, parameters: Mapping[str, object]) -> str:
     """Runs an entry point in this environment, as a child of the active run; returns its run id."""
     import mlflow
-    from mlflow.exceptions import ExecutionException
+    from mlflow.exceptions import ExecutionException, MlflowException
 
     from .artists.errors import InputError
+    from .artists.track import server
 
     print(f"\n--- {entry_point} ---", flush=True)
     try:
@@ -47,6 +48,11 @@ def _step(entry_point: str, parameters: Mapping[str, object]) -> str:
         )
     except ExecutionException as error:
         raise InputError(f"{entry_point} failed; its message stands above.") from error
+    except MlflowException as error:
+        raise InputError(
+            f"{entry_point} cannot go on without the tracking server {server.address()}: {server.reason(error)}. "
+            "Start it; the entry points that are done need not be run again."
+        ) from error
     return submitted.run_id
 
 

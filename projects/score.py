@@ -17,7 +17,7 @@ audio output                         what is scored; the table, .parquet or .csv
 model                                who answers (models:/artist-classifier@champion)
 pooling top_k threshold embedding    what is asked
 reference                            run id of enrol, or its file: artists enrolled answer, by cosine
-label                                truth, where a manifest has it
+label                                truth: of a manifest artist, of a corpus in folders if given
 engine workers                       local or spark; processes
 A scoring that was interrupted goes on where it was when the same command is given again."""
 

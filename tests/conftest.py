@@ -13,6 +13,9 @@ import pytest
 import soundfile
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from proxy import Proxy
+
     from projects.artists.data.tracks import Corpus
 
 SHARED = Path(__file__).parents[2] / "shared" / "corpus"
@@ -54,6 +57,42 @@ def tracking_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("_MLFLOW_SERVER_ARTIFACT_ROOT", str(folder / "mlruns"))
         MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}").search_experiments()
     return folder / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def tracking_server(tracking_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Port of a server with a database of its own and the experiment `outbox`."""
+    import proxy
+    from mlflow import MlflowClient
+
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copy(tracking_template, folder / "mlflow.db")
+    with proxy.tracking_server(folder) as port:
+        MlflowClient(f"http://127.0.0.1:{port}").create_experiment("outbox")
+        yield port
+
+
+@pytest.fixture(name="proxy")
+def _proxy(tracking_server: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """Between this process and `tracking_server`."""
+    from proxy import Proxy
+
+    through = Proxy(tracking_server)
+    for name, value in {
+        "MLFLOW_TRACKING_URI": through.uri, "MLFLOW_EXPERIMENT_NAME": "outbox", "MLFLOW_HTTP_REQUEST_TIMEOUT": "2",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    yield through
+    through.set("pass")
+
+
+@pytest.fixture
+def client(tracking_server: int) -> MlflowClient:
+    """Past the proxy."""
+    from mlflow import MlflowClient
+
+    return MlflowClient(f"http://127.0.0.1:{tracking_server}")
 
 
 def tone(*, seconds: float, sr: int = SR, channels: int = 1, seed: int = 0, pitch: float = 220.0) -> np.ndarray:

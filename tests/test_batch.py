@@ -15,6 +15,7 @@ import pytest
 
 from projects.artists import batch, library
 from projects.artists.batch import ScoreOptions, Source
+from projects.artists.data.corpora.folder import audio_files
 from projects.artists.errors import InputError
 from projects.artists.journal import Journal
 from projects.artists.library import Song
@@ -179,7 +180,30 @@ def test_options_that_make_no_sense_are_refused(given, said):
 
 def test_a_folder_without_music_is_refused(tmp_path):
     with pytest.raises(InputError, match="holds no audio files"):
-        batch.songs_of(str(tmp_path), "artist")
+        batch.songs_of(str(tmp_path), None)
+
+
+def test_a_folder_is_walked_as_that_of_a_corpus_is(music, tmp_path):
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library" / "linked").symlink_to(music / "a")
+    (tmp_path / "library" / "linked-again").symlink_to(tmp_path / "library")
+    found = [song.track_id for song in batch.songs_of(str(tmp_path / "library"), None)]
+    beyond = [path.relative_to(music / "a").as_posix() for path in audio_files(music / "a")]
+    assert found == [f"linked/{name}" for name in beyond] and len(found) == 8
+
+
+def test_a_label_that_is_given_is_read_from_folders_too_and_an_unknown_one_is_refused(common_corpus, music, tmp_path):
+    songs = list(batch.songs_of(str(common_corpus), "album"))
+    assert {song.label for song in songs} == {"album0", "album1", "album2"} and len(songs) == 18
+    assert not any(song.label for song in batch.songs_of(str(common_corpus), None))
+    with pytest.raises(InputError, match="label=genre is no column of corpus; it has artist, album"):
+        batch.songs_of(str(common_corpus), "genre")
+    with pytest.raises(InputError, match=r"outside <artist>/<album>/"):
+        batch.songs_of(str(music), "artist")
+    audio = str(manifest(tmp_path, ["Ada", "Bob"]))
+    assert [song.label for song in batch.songs_of(audio, None)] == ["Ada", "Bob"]
+    with pytest.raises(InputError, match="label=mood is no column"):
+        batch.songs_of(audio, "mood")
 
 
 @pytest.mark.slow

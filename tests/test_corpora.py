@@ -149,7 +149,7 @@ def test_files_outside_an_album_are_named(small_corpus):
 def test_a_folder_without_audio_says_what_counts_as_audio(tmp_path):
     (tmp_path / "A" / "x").mkdir(parents=True)
     (tmp_path / "A" / "x" / "song.txt").touch()
-    with pytest.raises(InputError, match=r"holds no audio files \(.*flac mp3.*\)"):
+    with pytest.raises(InputError, match=r"holds no audio files \(.*flac m4a mka mp3.*\)"):
         corpora.load(str(tmp_path))
 
 

@@ -119,6 +119,43 @@ def test_every_writer_of_the_cache_says_that_a_file_cannot_grow_and_leaves_none(
     assert sorted(found) == ["digests.sqlite", "synthesis.json"]
 
 
+OUTPUT = """
+import json, resource, sys
+from pathlib import Path
+from projects.artists.data.cache import atomic_write
+from projects.artists.errors import InputError
+from projects.artists.journal import Journal
+from projects.artists.library import Song
+
+folder = Path(sys.argv[1])
+journal = Journal(folder / "out.csv.partial", {"model": "1"})
+resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, resource.RLIM_INFINITY))
+
+def noted():
+    journal.expect(Song("x" * 200 + str(i), folder / "x") for i in range(10_000))
+
+def written():
+    with atomic_write(folder / "out.csv") as file:
+        file.write(bytes(100_000))
+
+said = []
+for write in (noted, written):
+    try:
+        write()
+    except InputError as error:
+        said.append(str(error))
+print(json.dumps([said, sorted(path.name for path in folder.iterdir())]))
+"""
+
+
+def test_an_output_on_a_full_disk_is_named_and_not_taken_for_the_cache(tmp_path):
+    said, found = child(OUTPUT, tmp_path)
+    assert len(said) == 2 and all(sentence.startswith(f"{tmp_path} cannot be written: ") for sentence in said), said
+    assert all("same command" in sentence for sentence in said) and "disk is full" in said[1]
+    assert not any("ARTISTS_CACHE" in sentence or "cache" in sentence for sentence in said)
+    assert "out.csv" not in found and not [name for name in found if name.startswith(".partial")]
+
+
 def test_a_cache_that_is_a_file_or_cannot_be_made_is_named(tmp_path, monkeypatch, common_corpus):
     (tmp_path / "file").write_text("no folder")
     for place in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/nowhere")):

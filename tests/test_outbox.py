@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import collections
-import contextlib
 import json
 import os
-import shutil
-import signal
-import socket
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -21,107 +15,13 @@ import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from proxy import Proxy
 
 from projects.artists.errors import InputError
 from projects.artists.track import delivery, outbox, runs, server
 
 PROJECT = Path(__file__).parents[1]
 ROWS = [(f"m{i % 7}", [i / 3, float("nan"), float("inf"), -float("inf")][i % 4], i) for i in range(60)]
-
-
-class Proxy:
-    """Between client and server. mode: `pass`; `refuse` connections; `stall`: swallow requests; `drop`: pass requests
-    on, and hang up when the server answers. trouble: what has been refused, swallowed or dropped."""
-
-    def __init__(self, port: int) -> None:
-        self._server, self._mode, self.trouble = port, "pass", collections.Counter()
-        self._listener = self._listen(0)
-        self.port = self._listener.getsockname()[1]
-        self.uri = f"http://127.0.0.1:{self.port}"
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def set(self, mode: str) -> None:
-        self._mode = mode
-
-    def _listen(self, port: int) -> socket.socket:
-        listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", port))
-        listener.listen(64)
-        return listener
-
-    def _accept(self) -> None:
-        while True:
-            client, _ = self._listener.accept()
-            if self._mode == "refuse":
-                self.trouble["refuse"] += 1
-                # A reset at once, which is what a closed port answers.
-                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-                client.close()
-                continue
-            behind = socket.create_connection(("127.0.0.1", self._server))
-            for source, sink, spoils in ((client, behind, ("stall", "refuse")), (behind, client, ("drop",))):
-                threading.Thread(target=self._pump, args=(source, sink, spoils), daemon=True).start()
-
-    def _pump(self, source: socket.socket, sink: socket.socket, spoils: tuple[str, ...]) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                mode = self._mode
-                if mode in spoils:
-                    self.trouble[mode] += 1
-                    if mode == "stall":
-                        continue
-                    break
-                sink.sendall(data)
-        for end in (source, sink):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-
-
-@pytest.fixture(scope="module")
-def tracking_server(tracking_template, tmp_path_factory):
-    """Port of a server with a database of its own."""
-    folder = tmp_path_factory.mktemp("server")
-    shutil.copy(tracking_template, folder / "mlflow.db")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "_MLFLOW_"))}
-    process = subprocess.Popen(
-        [
-            sys.executable, "-m", "mlflow", "server", f"--backend-store-uri=sqlite:///{folder / 'mlflow.db'}",
-            f"--artifacts-destination={folder / 'artifacts'}", "--host=127.0.0.1", f"--port={port}", "--workers=1",
-        ],
-        cwd=folder, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            break
-        time.sleep(0.1)
-    MlflowClient(f"http://127.0.0.1:{port}").create_experiment("outbox")
-    yield port
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-@pytest.fixture
-def proxy(tracking_server, monkeypatch):
-    through = Proxy(tracking_server)
-    for name, value in {
-        "MLFLOW_TRACKING_URI": through.uri, "MLFLOW_EXPERIMENT_NAME": "outbox", "MLFLOW_HTTP_REQUEST_TIMEOUT": "2",
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-    }.items():  # fmt: skip
-        monkeypatch.setenv(name, value)
-    yield through
-    through.set("pass")
-
-
-@pytest.fixture
-def client(tracking_server):
-    """Past the proxy."""
-    return MlflowClient(f"http://127.0.0.1:{tracking_server}")
 
 
 def say_everything(run: runs.Run, between=lambda i: None) -> list[float]:

@@ -148,12 +148,15 @@ def test_what_is_scored_may_lie_in_any_layout(store, bucket, common_corpus, tmp_
         (tmp_path / "music" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(song, tmp_path / "music" / name)
     uri = store.fill(bucket, tmp_path / "music", "library/")
-    there, here = (list(batch.songs_of(place, "artist")) for place in (uri, str(tmp_path / "music")))
+    seen = []
+    there = list(batch.songs_of(uri, None, lambda *told: seen.append(told)))
+    here = list(batch.songs_of(str(tmp_path / "music"), None))
+    assert seen == [(1, 2, "download"), (2, 2, "download")]
     assert sorted(song.track_id for song in there) == sorted(song.track_id for song in here)
     assert [song.track_id for song in there] == ["a/b/c/deep.flac", "loose.flac"]
     assert all(each.path.read_bytes() == song.read_bytes() and not each.label for each in there)
     with pytest.raises(InputError, match="holds no audio files"):
-        batch.songs_of(f"{uri}a/b/c/d", "artist")
+        batch.songs_of(f"{uri}a/b/c/d", None)
 
 
 def test_a_manifest_on_s3_brings_its_labels_to_be_scored(store, bucket, common_corpus, tmp_path):

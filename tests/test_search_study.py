@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from mlflow.tracking import MlflowClient
 from optuna.trial import TrialState
 
 from projects.artists.errors import InputError
-from projects.artists.search import storage
+from projects.artists.search import report, storage
 from projects.artists.search.space import SearchSpace
 from projects.artists.search.study import SeededSampler, TrialFailed, enqueue, make_pruner, open_study, work
 
@@ -53,6 +54,16 @@ def peak(trial):
 
 def points(made):
     return [(trial.params["x"], trial.params["kind"]) for trial in made.trials]
+
+
+def test_the_page_of_plots_offers_no_upload_and_forbids_the_network(url):
+    made = opened(url)
+    work(made, url, peak, limit=3)
+    page = report.study_page(made, ["val_song_f1"])
+    drawn, listed = page.count('"showSendToCloud": false'), re.findall(r'"modeBarButtons": (\[\[.*?\]\])', page)
+    assert drawn == len(listed) >= 4 and "sendChartToCloud" not in str(listed)
+    policy = re.search(r'Content-Security-Policy" content="(.*?)"', page)[1]
+    assert "form-action &#x27;none&#x27;" in policy and "base-uri &#x27;none&#x27;" in policy
 
 
 def test_the_published_configuration_is_the_first_trial_and_there_are_as_many_as_asked_for(url):

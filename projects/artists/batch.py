@@ -7,9 +7,8 @@ import dataclasses
 import io
 import itertools
 import json
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,12 +19,11 @@ import pyarrow.parquet as pq
 
 from . import library, saved
 from . import reference as reference_file
-from .audio.decode import AV_SUFFIXES, SUFFIXES
 from .data import corpora
 from .data.cache import atomic_write
-from .data.corpora import s3
+from .data.corpora import folder, s3
 from .data.machine import processes
-from .data.tracks import nfc
+from .data.tracks import Progress, nfc, track_id
 from .errors import InputError
 from .journal import Journal
 from .judge import metrics
@@ -33,7 +31,6 @@ from .library import Song
 from .reference import Reference
 from .track import model, references
 
-Progress = Callable[[int, int], None]
 ROWS = 1000
 # Of `none_of_these`: likelier by nobody enrolled.
 UNKNOWN = 0.5
@@ -54,14 +51,15 @@ SCHEMA = pa.schema(
 class ScoreOptions:
     """model: a URI or a run id; audio: a folder, a manifest or an S3 prefix; output: a .parquet or .csv file.
 
-    pooling, top_k, threshold, embedding: params of the model; reference: what `enrol` made with this model, whose
-    artists answer instead; engine: processes here, or Spark.
+    label: the truth, for a manifest (artist if nothing is said) and for a corpus in folders, whose labels are not read
+    unless it is given. pooling, top_k, threshold, embedding: params of the model; reference: what `enrol` made with
+    this model, whose artists answer instead; engine: processes here, or Spark.
     """
 
     model: str = "models:/artist-classifier@champion"
     audio: str = ""
     output: str = ""
-    label: str = "artist"
+    label: str | None = None
     pooling: Literal["mean", "vote", "vote50"] = "mean"
     top_k: int = 3
     threshold: float = 0.0
@@ -117,35 +115,30 @@ class Source:
         return cls(name, run_id, folder, enrolled.artists, enrolled)
 
 
-def songs_of(audio: str, label: str) -> Iterator[Song]:
+def songs_of(audio: str, label: str | None, progress: Progress | None = None) -> Iterator[Song]:
     """The files of a folder or an S3 prefix of any layout, or the tracks of a corpus with their labels.
 
+    Args:
+        label: Asks for a corpus; without it a folder and a prefix are files, a manifest has artists.
+        progress: Told of files that are fetched first.
+
     Raises:
-        InputError: There is nothing there that can be scored.
+        InputError: There is nothing there that can be scored, or no such label.
     """
-    folder = Path(audio).expanduser()
-    if s3.matches(audio) and not s3.is_table(audio):
-        found = (Song(nfc(key), path) for key, path in s3.files(audio).items())
-    elif folder.is_dir():
-        found = _files(folder.resolve())
+    root = Path(audio).expanduser()
+    if label is None and s3.matches(audio) and not s3.is_table(audio):
+        found = (Song(nfc(key), path) for key, path in s3.files(audio, progress).items())
+    elif label is None and root.is_dir():
+        root = root.resolve()
+        found = (Song(track_id(path.relative_to(root)), path) for path in folder.audio_files(root))
     else:
-        corpus = corpora.load(audio)
+        corpus, label = corpora.load(audio, progress), label or "artist"
+        corpus.check_label(label)
         return (Song(track.track_id, track.path, track.label(label)) for track in corpus.tracks)
     first = next(found, None)
     if first is None:
-        known = " ".join(sorted(suffix.lstrip(".") for suffix in SUFFIXES))
-        raise InputError(f"audio={audio} holds no audio files ({known}).")
+        raise InputError(f"audio={audio} holds no audio files ({folder.KNOWN}).")
     return itertools.chain([first], found)
-
-
-def _files(root: Path) -> Iterator[Song]:
-    """Folders are walked one by one: their files alone are in memory."""
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            path = Path(folder, name)
-            if not name.startswith(".") and path.suffix.lower() in SUFFIXES | AV_SUFFIXES:
-                yield Song(nfc(path.relative_to(root).as_posix()), path)
 
 
 def score(options: ScoreOptions, source: Source, progress: Progress | None = None) -> dict[str, float]:
@@ -154,12 +147,12 @@ def score(options: ScoreOptions, source: Source, progress: Progress | None = Non
     Raises:
         InputError: Nothing is there to be scored, or the output cannot be written.
     """
-    purpose = {"model": source.name, "audio": options.audio, "label": options.label}
+    purpose = {"model": source.name, "audio": options.audio, "label": options.label or ""}
     purpose |= {name: str(value) for name, value in options.params.items()}
     purpose |= {"reference": source.reference.digest} if source.reference else {}
     journal = Journal(options.file.with_name(f"{options.file.name}.partial"), purpose)
     try:
-        journal.expect(songs_of(options.audio, options.label))
+        journal.expect(songs_of(options.audio, options.label, progress))
         before, total = journal.counts()
         began, done = time.perf_counter(), before
         for song, answer in _answers(journal.waiting(), options, source):

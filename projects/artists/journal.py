@@ -5,12 +5,14 @@ A process that is killed loses at most the songs that it was computing. Nothing 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from .data.cache import unwritable
 from .errors import InputError
 from .library import Song
 
@@ -49,12 +51,12 @@ class Journal:
             raise InputError(
                 f"{file} is that of another scoring ({other}). Go on with that one, name another output or delete it."
             )
-        with self._db:
+        with self._told(), self._db:
             self._db.executemany("INSERT OR REPLACE INTO purpose VALUES (?, ?)", purpose.items())
 
     def expect(self, songs: Iterable[Song]) -> None:
         """Adds what is to be scored; songs that are known already keep their answers."""
-        with self._db:
+        with self._told(), self._db:
             self._db.executemany(
                 "INSERT OR IGNORE INTO song VALUES (?, ?, ?, NULL)",
                 ((song.track_id, str(song.path).encode("utf-8", "surrogateescape"), song.label) for song in songs),
@@ -76,7 +78,7 @@ class Journal:
             last = rows[-1][0]
 
     def put(self, song: Song, answer: Mapping[str, Any]) -> None:
-        with self._db:
+        with self._told(), self._db:
             self._db.execute("UPDATE song SET answer = ? WHERE track_id = ?", (json.dumps(answer), song.track_id))
 
     def rows(self) -> Iterator[tuple[Song, dict[str, Any]]]:
@@ -85,6 +87,13 @@ class Journal:
             "SELECT track_id, path, label, answer FROM song WHERE answer IS NOT NULL ORDER BY track_id"
         ):
             yield Song(track_id, Path(path.decode("utf-8", "surrogateescape")), label), json.loads(answer)
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise unwritable(self.file.parent, error) from error
 
     def close(self) -> None:
         self._db.close()

@@ -30,7 +30,7 @@ def cache_root() -> Path:
     Raises:
         InputError: It cannot be made.
     """
-    root = Path(os.environ.get("ARTISTS_CACHE") or Path.home() / ".cache" / "artists").expanduser()
+    root = _named_root()
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -38,12 +38,21 @@ def cache_root() -> Path:
     return root
 
 
+def _named_root() -> Path:
+    return Path(os.environ.get("ARTISTS_CACHE") or Path.home() / ".cache" / "artists").expanduser()
+
+
 def unwritable(folder: Path, error: Exception) -> InputError:
-    """What to say when `error` came of writing into a folder of the cache."""
+    """What to say when `error` came of writing into a folder, of the cache or one that the user named."""
     number, reason = getattr(error, "errno", None), getattr(error, "strerror", None) or str(error)
     # Neither NumPy nor SQLite keeps the number of the error.
     if number in FULL or (number is None and ("requested and" in reason or "full" in reason)):
         reason = f"the disk is full ({_free(folder)} left) or a quota is used up"
+    if not folder.resolve().is_relative_to(_named_root().resolve()):
+        return InputError(
+            f"{folder} cannot be written: {reason}. Make room there or make it writable, and give the same command "
+            "again; or name a folder on another disk."
+        )
     return InputError(
         f"The cache cannot be written in {folder}: {reason}. Make room, or let ARTISTS_CACHE name a writable folder "
         "on another disk; what is whole stays, and the same command goes on from there."

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..audio.decode import AV_SUFFIXES, SUFFIXES
 from ..errors import InputError
 from . import corpora
-from .corpora.folder import audio_files
+from .corpora.folder import KNOWN, audio_files
 from .tracks import Corpus, Track, nfc, track_id
 
 
@@ -55,6 +54,5 @@ def _found(source: str, name: str) -> tuple[Path, list[Path]]:
         raise InputError(f"{name}={source} does not exist. Give an audio file or a folder of audio files.")
     found = sorted(audio_files(root))
     if not found:
-        known = " ".join(sorted(suffix.lstrip(".") for suffix in SUFFIXES | AV_SUFFIXES))
-        raise InputError(f"{name}={source} holds no audio files ({known}).")
+        raise InputError(f"{name}={source} holds no audio files ({KNOWN}).")
     return root, found

@@ -55,14 +55,18 @@ class Corpus:
         extra = {name for track in self.tracks for name in track.labels}
         return ["artist", "album", *sorted(extra)]
 
+    def check_label(self, label: str) -> None:
+        """Raises InputError where there is no such column."""
+        if label not in self.label_columns:
+            raise InputError(f"label={label} is no column of {self.name}; it has {', '.join(self.label_columns)}.")
+
     def labelled(self, label: str) -> Corpus:
         """The tracks that carry a value of `label`.
 
         Raises:
             InputError: The column is unknown, or fewer than two of its values are there.
         """
-        if label not in self.label_columns:
-            raise InputError(f"label={label} is no column of {self.name}; it has {', '.join(self.label_columns)}.")
+        self.check_label(label)
         kept = tuple(track for track in self.tracks if track.label(label))
         values = {track.label(label) for track in kept}
         if len(values) < 2:

@@ -16,12 +16,10 @@ from optuna.trial import FrozenTrial, TrialState
 from plotly.graph_objects import Figure
 
 from ..settings import NO_IDENTITY, used
-from ..show.page import escape, page
+from ..show.page import PLOTLY_CONFIG, PLOTLY_POLICY, escape, page
 from .final import SHOWN, best_trial
 from .study import ENDED
 
-POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
-CONFIG = {"displaylogo": False, "responsive": True, "showSendToCloud": False}
 STYLE = """\
 body { margin: 1rem auto; max-width: 75rem; padding: 0 1rem; color: #1f2328;
   font: 15px/1.5 system-ui, -apple-system, "Segoe UI", "Noto Sans", sans-serif; }
@@ -106,12 +104,12 @@ def study_page(study: optuna.Study, names: Sequence[str]) -> str:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 figure = draw()
-            graph = figure.to_html(config=CONFIG, include_plotlyjs=not scripted, full_html=False)
+            graph = figure.to_html(config=PLOTLY_CONFIG, include_plotlyjs=not scripted, full_html=False)
             scripted = True
         except (ValueError, RuntimeError, ZeroDivisionError) as error:
             graph = f"<p>No plot: {escape(str(error).splitlines()[0])}</p>"
         parts.append(f"<h2>{escape(title)}</h2>\n{graph}")
-    return page(f"Search {study.study_name}", "\n".join(parts), style=STYLE, policy=POLICY)
+    return page(f"Search {study.study_name}", "\n".join(parts), style=STYLE, policy=PLOTLY_POLICY)
 
 
 def _plots(study: optuna.Study, names: Sequence[str]) -> list[tuple[str, Callable[[], Figure]]]:

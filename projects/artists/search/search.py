@@ -18,7 +18,7 @@ from ..errors import InputError
 from ..pipeline import Prepared
 from ..settings import NO_IDENTITY, Settings, field_names, loose_settings, read_config, refuse_unused, unused
 from ..systems import find
-from ..track import others
+from ..track import others, reading
 from ..track.runs import Run
 from . import final, objectives, report
 from .options import SearchOptions
@@ -180,8 +180,7 @@ def _parent(study: optuna.Study, run: Run) -> Run:
     run_id = study.user_attrs["run_id"]
     if run_id == run.run_id:
         return run
-    others.check(run_id)
-    return Run(run_id)
+    return Run(reading.read(run_id).run_id)
 
 
 def _finish(common: Search, options: SearchOptions, study: optuna.Study, storage: RDBStorage, url: str) -> str:

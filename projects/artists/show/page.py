@@ -10,6 +10,17 @@ import html
 
 from .names import clean
 
+# Of pages that draw with plotly.js.
+PLOTLY_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; "
+    "form-action 'none'; base-uri 'none'"
+)
+# The buttons are listed because plotly.js's own list has "Share chart", which uploads the data to plotly.
+PLOTLY_CONFIG = {
+    "displaylogo": False, "responsive": True, "typesetMath": False, "showSendToCloud": False,
+    "modeBarButtons": [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]],
+}  # fmt: skip
+
 
 def escape(name: object) -> str:
     """`name` cleaned (see `names.clean`) and safe between tags and inside a quoted attribute."""

@@ -12,7 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from .names import clean, clock, distinct_names, groups, shorten
-from .page import escape, page
+from .page import PLOTLY_CONFIG, PLOTLY_POLICY, escape, page
 from .palette import INK, colours
 
 COLUMNS = ("x", "y", "song", "album", "artist", "predicted", "clip_start")
@@ -23,14 +23,7 @@ _HUES = 24  # colours() repeats after this many; then the mark of right answers 
 _HOVER = ("<b>%{customdata[0]}</b><br>album: %{customdata[1]}<br>{artist}true: %{customdata[2]}"
           "<br>predicted: %{customdata[3]} %{customdata[4]}"
           "<br>clip starts at %{customdata[5]}<extra></extra>")
-_POLICY = ("default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; "
-           "form-action 'none'; base-uri 'none'")
-# The buttons are listed because plotly.js's own list has "Share chart", which uploads the data to plotly.
-_CONFIG = {
-    "displaylogo": False, "responsive": True, "scrollZoom": True, "typesetMath": False,
-    "showSendToCloud": False,
-    "modeBarButtons": [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]],
-}
+_CONFIG = {**PLOTLY_CONFIG, "scrollZoom": True}
 # On a phone the legend goes below the map instead of taking half of its width.
 _PHONE = """if (window.innerWidth < 640) {
   Plotly.relayout("{plot_id}", {"legend.orientation": "h", "legend.y": -0.02, "legend.yanchor": "top",
@@ -70,7 +63,7 @@ def tsne_html(
     heading = f"<h1>{escape(title)}</h1>\n<p>{_caption(right)}</p>\n"
     graph = figure.to_html(config=_CONFIG, include_plotlyjs=True, full_html=False, div_id="map",
                            post_script=_PHONE)
-    return page(title, heading + graph, style=_STYLE, policy=_POLICY)
+    return page(title, heading + graph, style=_STYLE, policy=PLOTLY_POLICY)
 
 
 def _check(table: pd.DataFrame, labels: Sequence[str], colour_by: Sequence[str]) -> None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mlflow.tracking import MlflowClient
-
 from ..errors import InputError
 from ..judge.metrics import lower_is_better
-from . import model
+from . import model, server
 
 
 def best_run(experiment_name: str, metric: str) -> str:
@@ -17,7 +15,7 @@ def best_run(experiment_name: str, metric: str) -> str:
     Raises:
         InputError: No such experiment, or no run of it has a model and that metric.
     """
-    client = MlflowClient()
+    client = server.client(f"looking for the best run of {experiment_name}")
     experiment = client.get_experiment_by_name(experiment_name)
     if experiment is None:
         raise InputError(f"experiment_name={experiment_name} does not exist; copy a name from the MLflow UI.")
@@ -40,5 +38,5 @@ def fetch(run_id: str, work: Path) -> tuple[str, dict[str, float], Path]:
         InputError: No such run, or it logged no model.
     """
     folder = model.download_model(run_id, work)
-    run = MlflowClient().get_run(run_id)
+    run = server.existing(run_id)
     return run.data.tags["model_uri"], dict(run.data.metrics), folder

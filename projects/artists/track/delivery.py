@@ -62,7 +62,7 @@ class Sender:
         rows = [row for record in records if record.kind == "metrics" for row in _rows(record)]
         rows = list({_identity(row): row for row in rows}.values())
         if rows and self.uncertain:
-            rows = self._missing(rows)
+            rows = missing(self._client, run_id, rows)
         # Whatever interrupts the request, nobody knows then how far it came.
         self.uncertain = True
         self._client.log_batch(
@@ -72,15 +72,6 @@ class Sender:
             tags=[RunTag(*item) for item in _merged(records, "tags").items()],
         )
         self.uncertain = False
-
-    def _missing(self, rows: list[Row]) -> list[Row]:
-        """The rows that the history does not hold."""
-        there = {
-            _identity((row.key, row.value, row.timestamp, row.step))
-            for name in dict.fromkeys(row[0] for row in rows)
-            for row in self._client.get_metric_history(self._outbox.run_id, name)
-        }
-        return [row for row in rows if _identity(row) not in there]
 
     def _run(self, record: Record) -> None:
         """The first line: where the run was made; nothing to send."""
@@ -228,6 +219,16 @@ def deliver_left(seconds: float, own: str | None = None) -> Iterator[tuple[str, 
         finally:
             courier.close()
         yield run_id, arrived, said
+
+
+def missing(client: MlflowClient, run_id: str, rows: list[Row]) -> list[Row]:
+    """The rows that the history of a run does not hold."""
+    there = {
+        _identity((row.key, row.value, row.timestamp, row.step))
+        for name in dict.fromkeys(row[0] for row in rows)
+        for row in client.get_metric_history(run_id, name)
+    }
+    return [row for row in rows if _identity(row) not in there]
 
 
 def _ended(courier: Courier, seconds: float) -> bool:

@@ -18,7 +18,6 @@ import mlflow
 import numpy as np
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
-from mlflow.tracking import MlflowClient
 from mlflow.types import ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import Array, ColSpec, DataType
 
@@ -79,9 +78,10 @@ def log_model(system_folder: Path, golden: Path, work: Path) -> str:
     Returns:
         Its URI, models:/m-...
     """
+    parts = _parts(system_folder, golden, work)
     with _quiet():
         info = server.patient(
-            lambda: mlflow.pyfunc.log_model(name="model", **_parts(system_folder, golden, work)),
+            lambda: mlflow.pyfunc.log_model(name="model", **parts),
             f"logging the model (what was learned is kept: later, go on with resume={mlflow.active_run().info.run_id})",
             seconds=PATIENCE,
         )
@@ -133,8 +133,11 @@ def download_model(model: str, work: Path) -> Path:
     if not model:
         raise InputError("model= is missing; give the id of a training run, or a URI such as models:/name@alias.")
     with _told(model):
-        uri = model if ":" in model else model_of_run(model)
-        local = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(work / "model")))
+        uri = _uri(model)
+        local = server.patient(
+            lambda: Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(work / "model"))),
+            f"reading the model {model}",
+        )
     if not (local / "artifacts" / "system").is_dir():
         raise InputError(f"model={model} is not a model of this project.")
     return local
@@ -152,10 +155,16 @@ def _told(model: str) -> Iterator[None]:
 
 def model_of_run(run_id: str) -> str:
     """URI of the model that a run has logged; raises InputError where it has none, MlflowException without the run."""
-    uri = mlflow.get_run(run_id).data.tags.get("model_uri")
+    uri = server.client(f"reading run {run_id}").get_run(run_id).data.tags.get("model_uri")
     if not uri:
         raise InputError(f"model={run_id}: that run logged no model; did its training finish?")
     return uri
+
+
+def _uri(model: str) -> str:
+    """The URI of a model. That of a run is looked up: of runs:/ MLflow says that nothing is there, whatever failed."""
+    run = re.fullmatch(r"runs:/([^/]+)/model|([^:]+)", model)
+    return model_of_run(run[1] or run[2]) if run else model
 
 
 def load(folder: str) -> mlflow.pyfunc.PyFuncModel:
@@ -206,9 +215,10 @@ def named(uri: str) -> tuple[str, str]:
     match = re.fullmatch(r"models:/([^@/]+)(?:@([^/]+)|/(\d+))", uri)
     with _told(uri):
         if not match:
-            uri = uri if ":" in uri else model_of_run(uri)
-            return uri, mlflow.models.get_model_info(uri).run_id or ""
+            uri = _uri(uri)
+            info = server.patient(lambda: mlflow.models.get_model_info(uri), f"reading the model {uri}")
+            return uri, info.run_id or ""
         name, alias, version = match.groups()
-        client = MlflowClient()
+        client = server.client(f"reading the model {uri}")
         found = client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, version)
         return f"models:/{name}/{found.version}", found.run_id or ""

@@ -7,29 +7,19 @@ from pathlib import Path
 
 import pandas as pd
 from mlflow.entities import Metric, RunStatus, RunTag
-from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.time import get_current_time_millis
 
-from ..errors import InputError
 from . import server
-from .delivery import Courier
+from .delivery import Courier, missing
 from .outbox import Outbox
 
-
-def check(run_id: str) -> None:
-    """Raises InputError where the tracking server does not know a run."""
-    try:
-        MlflowClient().get_run(run_id)
-    except MlflowException as error:
-        raise InputError(
-            f"Run {run_id} is not on this tracking server; set MLFLOW_TRACKING_URI to the one that holds it."
-        ) from error
+KEPT = "all that was computed is kept: the same command goes on from there"
 
 
 def fail(run_id: str, reason: str) -> None:
     """Ends a run, also one that had ended, as FAILED with the reason."""
-    client = MlflowClient()
+    client = server.client(f"ending run {run_id}")
     client.set_tag(run_id, "failure", reason)
     client.set_tag(run_id, "mlflow.note.content", f"Failed: {reason}")
     client.set_terminated(run_id, RunStatus.to_string(RunStatus.FAILED))
@@ -37,29 +27,34 @@ def fail(run_id: str, reason: str) -> None:
 
 def finish(run_id: str) -> None:
     """Ends a run well, whatever ended it before."""
-    MlflowClient().set_terminated(run_id, RunStatus.to_string(RunStatus.FINISHED))
+    client = server.client(f"ending run {run_id} ({KEPT})")
+    client.set_terminated(run_id, RunStatus.to_string(RunStatus.FINISHED))
 
 
 def log(run_id: str, *, metrics: Mapping[str, float], tags: Mapping[str, str], folder: Path) -> None:
     """Metrics, tags and all files below a folder."""
-    client, now = MlflowClient(), get_current_time_millis()
-    client.log_batch(
-        run_id,
-        metrics=[Metric(name, float(value), now, 0) for name, value in metrics.items()],
-        tags=[RunTag(name, value) for name, value in tags.items()],
+    client, now, doing = MlflowClient(), get_current_time_millis(), f"logging results to run {run_id} ({KEPT})"
+    rows = [(name, float(value), now, 0) for name, value in metrics.items()]
+    server.patient(
+        lambda: client.log_batch(
+            run_id,
+            metrics=[Metric(*row) for row in missing(client, run_id, rows)],
+            tags=[RunTag(*item) for item in tags.items()],
+        ),
+        doing,
     )
-    client.log_artifacts(run_id, str(folder))
+    server.client(doing).log_artifacts(run_id, str(folder))
 
 
 def tags(run_id: str, values: Mapping[str, str]) -> None:
-    client = MlflowClient()
+    client = server.client(f"setting tags of run {run_id}")
     for name, value in values.items():
-        server.patient(lambda name=name, value=value: client.set_tag(run_id, name, value), "setting a tag")
+        client.set_tag(run_id, name, value)
 
 
 def text(run_id: str, content: str, name: str) -> None:
     """An artifact."""
-    server.patient(lambda: MlflowClient().log_text(run_id, content, name), f"logging {name}")
+    server.client(f"logging {name}").log_text(run_id, content, name)
 
 
 def table(run_id: str, content: pd.DataFrame, name: str) -> None:

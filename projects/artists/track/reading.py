@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
+import math
 import tempfile
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import mlflow
 from mlflow.entities import Run, RunStatus
-from mlflow.exceptions import MlflowException
-from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from mlflow.utils.uri import append_to_uri_path
 
 from ..errors import InputError
 from . import server
@@ -41,10 +40,7 @@ class TrackedRun:
 
 def read(run_id: str) -> TrackedRun:
     """Raises InputError where there is no such run."""
-    try:
-        return _plain(server.patient(lambda: MlflowClient().get_run(run_id), f"reading run {run_id}"))
-    except MlflowException as error:
-        raise InputError(f"run_id={run_id}: no such run; copy the run id from the MLflow UI.") from error
+    return _plain(server.existing(run_id))
 
 
 def children(run_id: str) -> list[TrackedRun]:
@@ -59,9 +55,10 @@ def experiment(name: str) -> list[TrackedRun]:
     Raises:
         InputError: There is none of that name.
     """
-    found = MlflowClient().get_experiment_by_name(name)
+    client = server.client(f"reading the experiment {name}")
+    found = client.get_experiment_by_name(name)
     if found is None:
-        known = ", ".join(sorted(e.name for e in MlflowClient().search_experiments()))
+        known = ", ".join(sorted(e.name for e in client.search_experiments()))
         raise InputError(f"experiment_name={name} is unknown; this store has {known}.")
     return _search(found.experiment_id, "")
 
@@ -74,20 +71,29 @@ def tagged(experiment_id: str, name: str, value: str) -> list[TrackedRun]:
 
 def artifact(run_id: str, name: str, most: int) -> bytes | None:
     """The bytes of an artifact at the top of a run; None where there is none or it is larger than `most`."""
-    client = MlflowClient()
-    listed = server.patient(lambda: client.list_artifacts(run_id), "listing artifacts")
-    sizes = {file.path: file.file_size for file in listed}
+    with tempfile.TemporaryDirectory() as folder:
+        file = download(run_id, name, Path(folder), most)
+        return file and file.read_bytes()
+
+
+def download(run_id: str, name: str, folder: Path, most: float = math.inf) -> Path | None:
+    """An artifact of a run, in `folder`; None where there is none or it is larger than `most` bytes."""
+    doing = f"reading {name} of run {run_id}"
+    client, above = server.client(doing), PurePosixPath(name).parent.as_posix()
+    sizes = {file.path: file.file_size for file in client.list_artifacts(run_id, None if above == "." else above)}
     if name not in sizes or (sizes[name] or 0) > most:
         return None
-    with tempfile.TemporaryDirectory() as folder:
-        return Path(
-            server.patient(lambda: client.download_artifacts(run_id, name, folder), f"reading {name}")
-        ).read_bytes()
+    # Not as runs:/, of which MLflow (3.17) says that nothing is there, whatever went wrong.
+    uri = append_to_uri_path(client.get_run(run_id).info.artifact_uri, name)
+    return Path(
+        server.patient(lambda: mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)), doing)
+    )
 
 
 def artifact_names(run_id: str) -> list[str]:
     """Files at the top of a run."""
-    return sorted(file.path for file in MlflowClient().list_artifacts(run_id) if not file.is_dir)
+    listed = server.client(f"listing the artifacts of run {run_id}").list_artifacts(run_id)
+    return sorted(file.path for file in listed if not file.is_dir)
 
 
 def ui_address() -> str:
@@ -104,10 +110,10 @@ def store() -> str:
 
 def _search(experiment_id: str, condition: str) -> list[TrackedRun]:
     order = ["attributes.start_time ASC"]
-    search = functools.partial(MlflowClient().search_runs, [experiment_id], condition, max_results=PAGE, order_by=order)
+    client = server.client("reading runs")
     found, token = [], None
     while True:
-        page = server.patient(functools.partial(search, page_token=token), "reading runs")
+        page = client.search_runs([experiment_id], condition, max_results=PAGE, order_by=order, page_token=token)
         found += [_plain(run) for run in page]
         token = page.token
         if not token:

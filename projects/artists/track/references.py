@@ -8,6 +8,7 @@ import mlflow
 from mlflow.exceptions import MlflowException
 
 from ..errors import InputError
+from . import reading, server
 
 
 def fetch(value: str, file: str, work: Path) -> Path:
@@ -26,11 +27,27 @@ def fetch(value: str, file: str, work: Path) -> Path:
         return path
     if (path / file).is_file():
         return path / file
-    uri = value if ":/" in value else f"runs:/{value}/{file}"
     try:
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(work / "reference")))
+        found = _downloaded(value, file, work / "reference")
     except (MlflowException, OSError) as error:
-        raise InputError(
-            f"{value} is neither a reference file nor a run that holds {file}: {str(error).splitlines()[0]} "
-            "Give the run id of enrol or similar, or a path."
-        ) from error
+        raise _unknown(value, file, server.reason(error)) from error
+    if found is None:
+        raise _unknown(value, file, "that run has no such file.")
+    return found
+
+
+def _downloaded(value: str, file: str, folder: Path) -> Path | None:
+    if ":/" in value and not value.startswith("runs:/"):
+        return server.patient(
+            lambda: Path(mlflow.artifacts.download_artifacts(artifact_uri=value, dst_path=str(folder))),
+            f"reading {server.without_password(value)}",
+        )
+    run_id, _, name = value.removeprefix("runs:/").partition("/")
+    return reading.download(run_id, name or file, folder)
+
+
+def _unknown(value: str, file: str, why: str) -> InputError:
+    return InputError(
+        f"{value} is neither a reference file nor a run that holds {file}: {why} Give the run id of enrol or similar, "
+        "or a path."
+    )

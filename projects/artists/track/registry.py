@@ -17,6 +17,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 
+from . import server
+
 T = TypeVar("T")
 ENTRY = "decision"
 PAGE = 1000
@@ -30,7 +32,7 @@ class Registry:
     def __init__(self, name: str) -> None:
         self.name = name
         self.log_name = f"{name}-decisions"
-        self._client = MlflowClient()
+        self._client = server.client(f"reading or writing the registered model {name}")
 
     def register(self, model_uri: str, run_id: str) -> str:
         """The version of a model: an existing one when it is registered already."""
@@ -39,12 +41,12 @@ class Registry:
             return known
         self._ensure(self.name, "Recognises who made a piece of music. Use the alias champion.")
         model_id = model_uri.removeprefix("models:/")
-        made = _retried(
-            lambda: self._client.create_model_version(
+        return _retried(
+            lambda: _create(
                 self.name, model_uri, run_id=run_id, model_id=model_id if model_id.startswith("m-") else None
-            )
+            ),
+            made=lambda: self.version_of(model_uri, run_id) or None,
         )
-        return str(made.version)
 
     def version_of(self, model_uri: str, run_id: str) -> str:
         """The version that a model is registered as; empty for none."""
@@ -70,7 +72,7 @@ class Registry:
         """Adds an entry at the end of the log."""
         self._ensure(self.log_name, DESCRIPTION.format(name=self.name))
         _retried(
-            lambda: self._client.create_model_version(
+            lambda: _create(
                 self.log_name,
                 self.uri(entry["version"]),
                 run_id=entry["run_id"] or None,
@@ -110,17 +112,22 @@ class Registry:
 
     def _ensure(self, name: str, description: str) -> None:
         try:
-            _retried(lambda: self._client.create_registered_model(name, description=description))
+            _retried(lambda: MlflowClient().create_registered_model(name, description=description))
         except MlflowException as error:
             if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
                 raise
 
 
-def _retried(call: Callable[[], T]) -> T:
-    """Tries a write again that met another one; an entry that was written twice counts once."""
+def _create(name: str, source: str, **said: Any) -> str:
+    """A new version of a registered model; its number."""
+    return str(MlflowClient().create_model_version(name, source, **said).version)
+
+
+def _retried(call: Callable[[], T], made: Callable[[], T | None] | None = None) -> T:
+    """Tries a write again that met another one, or no server; an entry that was written twice counts once."""
     for attempt in range(ATTEMPTS):
         try:
-            return call()
+            return server.patient(call, "writing to the model registry", made=made)
         except MlflowException as error:
             if attempt == ATTEMPTS - 1 or error.error_code in (
                 ErrorCode.Name(RESOURCE_ALREADY_EXISTS),

@@ -20,7 +20,7 @@ import git
 import mlflow
 import pandas as pd
 from mlflow.entities import LifecycleStage, RunStatus
-from mlflow.exceptions import MlflowException
+from mlflow.entities import Run as Entity
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import (
     MLFLOW_PARENT_RUN_ID,
@@ -86,7 +86,7 @@ class Run:
         run._courier, _, run._before = _caught_up(run_id)
         run._put("run", uri=server.address())
         running = RunStatus.to_string(RunStatus.RUNNING)
-        server.patient(lambda: MlflowClient().update_run(run_id, status=running), "going on with a run")
+        server.client("going on with a run").update_run(run_id, status=running)
         return run
 
     @_timed
@@ -103,7 +103,7 @@ class Run:
         Raises:
             InputError: There is no such run, it is finished or deleted, it resumes another, or somebody writes it.
         """
-        _check_resumable(_existing(MlflowClient(), run_id))
+        _check_resumable(server.existing(run_id, "resume"))
         courier, old, before = _caught_up(run_id)
         self.tags({"resumes": run_id})
         delivered = self.end("FINISHED")
@@ -117,7 +117,7 @@ class Run:
 
     def steps(self, metric: str) -> set[int]:
         """Steps at which a metric has been logged, sent or not."""
-        before = _history(MlflowClient(), self.run_id, [metric]) if self._before is None else self._before
+        before = _history(self.run_id, [metric]) if self._before is None else self._before
         return {step for name, step in before if name == metric} | self._own.get(metric, set())
 
     @_timed
@@ -302,19 +302,32 @@ def child(
 
 def new_child(parent: Run, name: str, tags: Mapping[str, str]) -> str:
     """Makes a run below `parent`, started by whom and what started that; returns its id."""
-    client, doing = MlflowClient(), "starting a child run"
-    above = server.patient(lambda: client.get_run(parent.run_id), doing)
+    doing, at = "starting a child run", now()
+    above = server.client(doing).get_run(parent.run_id)
+    experiment = above.info.experiment_id
     names = (MLFLOW_USER, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE)
     tags = {**tags, MLFLOW_PARENT_RUN_ID: parent.run_id, **_some(above.data.tags, names)}
-    made = server.patient(lambda: client.create_run(above.info.experiment_id, run_name=name, tags=tags), doing)
-    return made.info.run_id
+    below = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent.run_id}' and attributes.start_time = {at}"
+
+    def made() -> Entity | None:
+        return next((r for r in MlflowClient().search_runs([experiment], below) if r.info.run_name == name), None)
+
+    def make() -> Entity:
+        return MlflowClient().create_run(experiment, start_time=at, run_name=name, tags=tags)
+
+    return server.patient(make, doing, made=made).info.run_id
 
 
 @contextlib.contextmanager
 def active(run: Run) -> Iterator[None]:
     """Makes a child MLflow's active run for a while: models are logged to the active run."""
-    with mlflow.start_run(run_id=run.run_id, nested=True):
+    server.patient(lambda: mlflow.start_run(run_id=run.run_id, nested=True), f"logging to run {run.run_id}")
+    status = "FAILED"
+    try:
         yield
+        status = "FINISHED"
+    finally:
+        _leave(status, delivered=True)
 
 
 def _leave(status: str, delivered: bool) -> None:
@@ -332,21 +345,14 @@ def _leave(status: str, delivered: bool) -> None:
             os.environ[name] = usual
 
 
-def _existing(client: MlflowClient, run_id: str):
-    try:
-        return server.patient(lambda: client.get_run(run_id), f"reading run {run_id}")
-    except MlflowException as error:
-        raise InputError(f"resume={run_id}: no such run; copy the run id from the MLflow UI.") from error
-
-
 def _caught_up(run_id: str):
     """The outbox of a run once the server has all of it, the run as it then stands, and the metrics that it has."""
-    client, courier = MlflowClient(), Courier(Outbox(run_id))
+    courier = Courier(Outbox(run_id))
     if not courier.flush(server.PATIENCE):
         raise InputError(f"resume={run_id}: {server.address()} does not take what that run still has to log.")
     # After the flush: its parameters may have waited in the outbox.
-    old = _existing(client, run_id)
-    return courier, old, _history(client, run_id, old.data.metrics)
+    old = server.existing(run_id, "resume")
+    return courier, old, _history(run_id, old.data.metrics)
 
 
 def _check_resumable(old) -> None:
@@ -365,15 +371,10 @@ def _check_resumable(old) -> None:
         raise InputError(f"resume={run_id}: {said}")
 
 
-def _history(client: MlflowClient, run_id: str, names) -> dict[tuple[str, int], float]:
+def _history(run_id: str, names) -> dict[tuple[str, int], float]:
     """(metric, step) -> last value."""
-    rows = [
-        row
-        for name in names
-        for row in server.patient(
-            functools.partial(client.get_metric_history, run_id, name), "reading what was logged before"
-        )
-    ]
+    client = server.client("reading what was logged before")
+    rows = [row for name in names for row in client.get_metric_history(run_id, name)]
     return {(row.key, row.step): row.value for row in sorted(rows, key=lambda row: row.timestamp)}
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
 
 from ...audio.decode import AV_SUFFIXES, SUFFIXES
 from ...errors import InputError
 from ..tracks import Corpus, Progress, Track, nfc, track_id
+
+KNOWN = " ".join(sorted(suffix.lstrip(".") for suffix in SUFFIXES | AV_SUFFIXES))
 
 
 def matches(data: str) -> bool:
@@ -28,9 +30,8 @@ def corpus_of(name: str, files: Mapping[PurePath, Path], data: str) -> Corpus:
         InputError: A file does not stand under an artist and an album, or there is none.
     """
     if not files:
-        known = " ".join(sorted(s.lstrip(".") for s in SUFFIXES))
         raise InputError(
-            f"data={data} holds no audio files ({known}). Give the folder that holds one folder for each artist."
+            f"data={data} holds no audio files ({KNOWN}). Give the folder that holds one folder for each artist."
         )
     misplaced = sorted(relative for relative in files if len(relative.parts) < 3)
     if misplaced:
@@ -47,13 +48,11 @@ def is_audio(relative: PurePath) -> bool:
     return relative.suffix.lower() in SUFFIXES | AV_SUFFIXES and not any(p.startswith(".") for p in relative.parts)
 
 
-def audio_files(root: Path) -> list[Path]:
-    """All audio below `root`, hidden files and folders left out, links followed."""
-    paths = []
+def audio_files(root: Path) -> Iterator[Path]:
+    """All audio below `root`, hidden files and folders left out, links followed; one folder is in memory at a time."""
     for folder, folders, files in os.walk(root, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".") and not _is_loop(Path(folder), name)]
-        paths += [Path(folder, name) for name in files if is_audio(PurePath(name))]
-    return paths
+        folders[:] = sorted(n for n in folders if not n.startswith(".") and not _is_loop(Path(folder), n))
+        yield from (Path(folder, name) for name in sorted(files) if is_audio(PurePath(name)))
 
 
 def _is_loop(folder: Path, name: str) -> bool:
