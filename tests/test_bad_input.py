@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from projects import cli, evaluate, featurize, train
+from projects import cli, evaluate, featurize, main, train
 
 
 def song(path, seconds=2.0):
@@ -70,6 +70,11 @@ def test_wrong_parameters(capsys, corpus, argv, words):
 
 def test_resuming_a_run_that_is_not_there(capsys):
     assert "no such run" in said(capsys, train, "--resume", "0123")
+
+
+def test_main_does_not_go_on_with_a_training(capsys):
+    error = said(capsys, main, "--resume", "0123")
+    assert "resume=0123 is for train alone" in error and "mlflow run . -e train -P resume=0123" in error
 
 
 def test_a_path_that_is_not_there(capsys, tmp_path):

@@ -97,6 +97,11 @@ class System(ParkSystem):
     unit = "song"
     training: ClassVar = {"learning_rate": 0.1, "batch_size": 15}
 
+    def __init__(self, **options: object) -> None:
+        super().__init__(**options)
+        # Of a frozen tower the head alone is fitted, at once.
+        self.in_epochs = not self.config.freeze
+
     def build(self, frames: int, n_mels: int, num_classes: int) -> keras.Model:
         """(frames, n_mels) in log10(1 + 10 * mel) -> (256,); the number of classes does not matter."""
         inputs = keras.Input((frames, n_mels))
