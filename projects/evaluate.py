@@ -26,7 +26,9 @@ def run(flags: Mapping[str, str], run) -> None:
         settings = evaluate_settings(flags, card.settings)
         run.params(settings.values)
         options = settings.make(DataOptions)
-        corpus, features = pipeline.read_features(options, card.feature_config, progress=cli.progress_bar("features"))
+        corpus, features = pipeline.read_features(
+            options, card.feature_config, classes=card.classes, progress=cli.progress_bar("features")
+        )
         run.table(pipeline.quarantine_table(features), "quarantined.csv")
         prepared = pipeline.prepare(
             corpus, features, options, seed=settings["seed"], classes=card.classes, required=("test",)

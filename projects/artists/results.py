@@ -41,7 +41,8 @@ def log_data(run: Run, prepared: Prepared, *, context: str = "training") -> None
     run.table(table, "split.csv")
     run.tags({"corpus": prepared.corpus.name} | {f"{what}_digest": digest for what, digest in digests.items()})
     run.dataset(table, name=prepared.corpus.name, digest=corpus, context=context)
-    run.text(json.dumps({"short": prepared.short, "warnings": prepared.warnings}, indent=1), "corpus_notes.json")
+    notes = {"short": prepared.short, "absent": prepared.absent, "warnings": prepared.warnings}
+    run.text(json.dumps(notes, indent=1, ensure_ascii=False), "corpus_notes.json")
     sizes = {f"{side}_songs": len(tracks) for side, tracks in prepared.tracks.items()}
     run.metrics(sizes | {f"{side}_clips": len(clips) for side, clips in prepared.clips.items()})
     for warning in prepared.warnings:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import yaml
 
 from .audio.features import FeatureConfig
+from .data.splits import check_fold
 from .errors import InputError
 from .learn.training import RECIPES, Training
 from .systems import find
@@ -47,6 +48,8 @@ class DataOptions:
     overlap: float = 0.0
 
     def __post_init__(self) -> None:
+        if self.split == "kfold":
+            check_fold(self.folds, self.fold)
         if not 0 <= self.overlap < 1:
             raise InputError(f"overlap={self.overlap:g} must be at least 0 and below 1, for example overlap=0.5.")
         if self.split_seed is not None and not 0 <= self.split_seed < 2**32:
@@ -139,6 +142,11 @@ def train_settings(flags: Mapping[str, Any], more: Sequence[type] = ()) -> Setti
     defaults = {**system.features, **system.data, **system.training}
     groups = (Sources, DataOptions, FeatureConfig, Training, EvaluationOptions, system.Config, *more)
     settings = resolve(groups, given, defaults)
+    if settings["split"] == "all":
+        raise InputError(
+            "split=all tests every track and leaves none to train on; it is for evaluate. "
+            "Choose song, album, kfold or manifest."
+        )
     if not system.in_epochs:
         _check_untrained(settings)
     return settings

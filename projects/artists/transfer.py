@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from .data.splits import SIDES, check_sides, make_split
+from .data.splits import SIDES, check_fold, check_sides, make_split
 from .data.tracks import Corpus, Track, nfc
 from .errors import InputError
 from .judge import embeddings, intervals, metrics, retrieval
@@ -65,6 +65,8 @@ class TransferOptions:
                 "Neither model nor vectors is given. Give model=<run id, URI or .h5 file of published weights> or "
                 "vectors=<Parquet file with the columns track_id and vector>."
             )
+        if self.split == "kfold":
+            check_fold(self.folds, self.fold)
         if self.k < 1:
             raise InputError(f"k={self.k} must be at least 1; 20 is Park et al.'s.")
         if self.crop is not None and not self.names("model"):
