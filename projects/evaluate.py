@@ -32,7 +32,7 @@ def run(flags: Mapping[str, str], run) -> None:
         run.params(settings.values)
         options = settings.make(DataOptions)
         corpus, features = quarantine.read_features(
-            run, options, card.feature_config, progress=cli.progress_bar("features")
+            run, options, card.feature_config, classes=card.classes, progress=cli.progress_bar("features")
         )
         prepared = pipeline.prepare(
             corpus, features, options, seed=settings["seed"], classes=card.classes, required=("test",)

@@ -39,6 +39,7 @@ def _train(flags: Mapping[str, str], run) -> None:
 
     settings = train_settings(flags)
     run.params(settings.values)
+    experiment.check_checkpoint(settings, run)
     options = settings.make(DataOptions)
     find(settings["model"]).check_input(options.clip, settings.make(FeatureConfig))
     corpus, features = quarantine.read_features(
@@ -66,7 +67,9 @@ def _resumed(flags: Mapping[str, str], run) -> Mapping[str, str]:
     others = sorted(set(flags) - {"resume"})
     if others:
         raise InputError(f"resume keeps the parameters of the old run; leave out {', '.join(others)}.")
-    old = run.resume(flags["resume"])
+    logged = run.resume(flags["resume"])
+    # `mlflow run` logs names as they were typed; those that train logged count.
+    old = {name.replace("-", "_"): value for name, value in sorted(logged.items(), key=lambda each: "-" not in each[0])}
     whole = set(field_names(Training)) <= set(old)
     return {name: value for name, value in old.items() if name != "resume" and not (whole and name == "config")}
 

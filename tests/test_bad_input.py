@@ -5,11 +5,12 @@ from __future__ import annotations
 import zlib
 
 import mlflow
+import models
 import numpy as np
 import pytest
 import soundfile
 
-from projects import cli, evaluate, featurize, train
+from projects import cli, evaluate, featurize, main, train
 
 
 def song(path, seconds=2.0):
@@ -70,6 +71,33 @@ def test_wrong_parameters(capsys, corpus, argv, words):
 
 def test_resuming_a_run_that_is_not_there(capsys):
     assert "no such run" in said(capsys, train, "--resume", "0123")
+
+
+def test_main_does_not_go_on_with_a_training(capsys):
+    error = said(capsys, main, "--resume", "0123")
+    assert "resume=0123 is for train alone" in error and "mlflow run . -e train -P resume=0123" in error
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--split", "all"], ["split=all", "evaluate", "song, album, kfold or manifest"]),
+        (["--split", "kfold", "--folds", "2"], ["folds=2, fold=0", "at least 3"]),
+        (["--split", "kfold", "--fold", "5"], ["folds=5, fold=5"]),
+    ],
+)
+def test_splits_that_cannot_be_are_refused_before_any_feature_is_computed(capsys, corpus, in_process, argv, words):
+    error = said(capsys, train, "--data", corpus, *argv)
+    assert all(word in error for word in words) and not in_process, error
+
+
+def test_a_corpus_whose_artists_the_model_does_not_know(capsys, corpus, in_process, tmp_path):
+    _, uri = models.log(tmp_path / "work")
+    error = said(capsys, evaluate, "--model", uri, "--data", corpus, "--split", "all")
+    assert "None of the artists of corpus (A, B, C) is known to the model; it knows Ada, Bob, Cyd" in error
+    assert not in_process
+    (corpus / "B").rename(corpus / "Bob")
+    assert "Only Bob of the artists of corpus" in said(capsys, evaluate, "--model", uri, "--data", corpus)
 
 
 def test_a_path_that_is_not_there(capsys, tmp_path):

@@ -14,9 +14,11 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pytest
+import soundfile
 from mlflow.tracking import MlflowClient
 
 from projects import cli, train
+from projects.artists import evaluation, results
 from projects.artists.errors import InputError
 from projects.artists.track import runs
 from projects.artists.track.outbox import Outbox
@@ -140,6 +142,112 @@ def test_resume_in_a_configuration_file_is_refused(tmp_path):
     file.write_text("resume: abc\n")
     with pytest.raises(InputError, match=r"resume=abc stands in .*c\.yaml"), runs.start() as run:
         train.run({"config": str(file)}, run)
+
+
+class Interrupted:
+    """Trainings of a tiny network in this process; those that `begin` are interrupted in the epoch after `epochs`."""
+
+    def __init__(self, corpus: Path, patch: pytest.MonkeyPatch) -> None:
+        self.corpus, self._patch = corpus, patch
+        patch.setattr(results, "log_results", lambda *_, **__: {})
+
+    def begin(self, epochs: int, **parameters: object) -> str:
+        left, scores = iter(range(epochs)), evaluation.validation_scores
+
+        def score(*given):
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            return scores(*given)
+
+        with self._patch.context() as patch:
+            patch.setattr(evaluation, "validation_scores", score)
+            wanted = {"data": self.corpus, "clip": 1, "model": "rnn", "epochs": 3, **parameters}
+            assert cli.main(train.run, "", [f"--{name}={value}" for name, value in wanted.items()]) == 130
+        return mlflow.last_active_run().info.run_id
+
+    def resume(self, run_id: str) -> int:
+        return cli.main(train.run, "", [f"--resume={run_id}"])
+
+    def checkpoint(self, run_id: str) -> Path:
+        return Path(os.environ["ARTISTS_CACHE"]) / "checkpoints" / f"{run_id}.npz"
+
+
+@pytest.fixture
+def interrupted(small_corpus, in_process, monkeypatch) -> Interrupted:
+    return Interrupted(small_corpus, monkeypatch)
+
+
+def logged(run_id: str, metric: str) -> dict[int, float]:
+    return {row.step: row.value for row in MlflowClient().get_metric_history(run_id, metric)}
+
+
+def test_a_training_does_not_go_on_with_another_corpus(interrupted, write_audio, tone, capsys):
+    old, client = interrupted.begin(1), MlflowClient()
+    digests = {k: v for k, v in client.get_run(old).data.tags.items() if k.endswith("_digest")}
+    added = write_audio(interrupted.corpus / "artist0" / "album3" / "song0.flac", tone(seconds=4.0, seed=99))
+    for _ in range(2):
+        assert interrupted.resume(old) == 1
+        said = capsys.readouterr().err.split("error: ")[1].strip()
+        assert "began with another corpus and another split" in said and "train anew" in said and "\n" not in said
+        run = client.get_run(old)
+        assert run.info.status == "FAILED" and len(digests) == 3 and digests.items() <= run.data.tags.items()
+    assert logged(old, "epoch_loss").keys() == {0}
+    added.unlink()
+    assert interrupted.resume(old) == 0 and client.get_run(old).info.status == "FINISHED"
+    assert logged(old, "epoch_loss").keys() == {0, 1, 2}
+
+
+def test_a_training_that_logged_no_digests_goes_on(interrupted):
+    old, client = interrupted.begin(1), MlflowClient()
+    for name in ("corpus_digest", "split_digest", "features_digest"):
+        client.delete_tag(old, name)
+    assert interrupted.resume(old) == 0 and logged(old, "epoch_loss").keys() == {0, 1, 2}
+
+
+def test_a_training_whose_checkpoint_is_gone_does_not_begin_again_behind_its_old_curve(interrupted, in_process, capsys):
+    old = interrupted.begin(2)
+    interrupted.checkpoint(old).unlink()
+    before = len(in_process)
+    soundfile.write(interrupted.corpus / "artist0" / "album0" / "new.flac", np.zeros(16000), 16000)
+    assert interrupted.resume(old) == 1
+    said = capsys.readouterr().err
+    assert "has logged 2 epoch(s)" in said and str(interrupted.checkpoint(old)) in said and "ARTISTS_CACHE" in said
+    assert len(in_process) == before and logged(old, "epoch_loss").keys() == {0, 1}
+
+
+def test_a_training_that_logged_no_epoch_begins(interrupted):
+    old = interrupted.begin(0)
+    assert not interrupted.checkpoint(old).exists()
+    assert interrupted.resume(old) == 0 and logged(old, "epoch_loss").keys() == {0, 1, 2}
+
+
+FROZEN = {"model": "siamese_dcnn", "clip": "3", "freeze": "true", "pretrained": "tower.h5"}
+
+
+@pytest.mark.parametrize("parameters", [{"model": "mfcc_svm", "clip": "1"}, FROZEN])
+def test_what_is_fitted_at_once_has_no_checkpoint_and_is_fitted_again(interrupted, monkeypatch, parameters):
+    old = ended("KILLED", data=str(interrupted.corpus), **parameters)
+    MlflowClient().log_metric(old, "epoch_loss", 1.0, step=0)
+    monkeypatch.setattr("projects.artists.systems.park.ParkSystem.started", lambda self, model: model)
+    assert interrupted.resume(old) == 0 and logged(old, "epoch_loss") == {0: 1.0}
+    assert "train_seconds" in MlflowClient().get_run(old).data.metrics
+
+
+def test_parameters_that_were_typed_with_hyphens_are_found_again(interrupted):
+    typed = {"batch-size": "4", "learning-rate": "0.01", "learning_rate": "0.02", "clip": "1", "epochs": "1"}
+    old = ended("KILLED", data=str(interrupted.corpus), model="rnn", **typed)
+    assert interrupted.resume(old) == 0
+    params = MlflowClient().get_run(old).data.params
+    assert params["batch_size"] == "4" and params["learning_rate"] == "0.02"
+
+
+def test_what_a_resumed_training_took_counts_the_epochs_before_it(interrupted):
+    old = interrupted.begin(2)
+    first = logged(old, "epoch_seconds")
+    assert interrupted.resume(old) == 0
+    seconds, metrics = logged(old, "epoch_seconds"), MlflowClient().get_run(old).data.metrics
+    assert first.items() <= seconds.items() and seconds.keys() == {0, 1, 2}
+    assert metrics["train_seconds"] == pytest.approx(sum(seconds.values()))
 
 
 @pytest.fixture(scope="module")

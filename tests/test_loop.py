@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 
 import keras
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from projects.artists.data.clipset import _mapped, make_clips
 from projects.artists.data.featurize import Entry
 from projects.artists.errors import InputError
-from projects.artists.learn import checkpoints
+from projects.artists.learn import checkpoints, device
 from projects.artists.learn.batches import Batches
 from projects.artists.learn.loop import Hooks, Own, fit
 from projects.artists.learn.training import Training
@@ -128,6 +129,27 @@ def test_a_checkpoint_holds_no_pickle(sides, tmp_path):
     with np.load(tmp_path / "c.npz", allow_pickle=False) as stored:
         assert all(stored[name].dtype != object for name in stored.files)
     assert checkpoints.restore(tmp_path / "missing.npz", model) is None
+
+
+def test_a_validation_loss_that_is_no_number_says_what_to_do_and_leaves_no_checkpoint(sides, tmp_path):
+    train, val = sides
+    for entry in val.entries:
+        np.save(entry.path, np.full((3 * FRAMES, MELS), np.nan, np.float32))
+    _mapped.cache_clear()
+    with pytest.raises(InputError, match=r"validation loss became nan in epoch 1; try a smaller learning_rate than"):
+        fit(network(), train, val, Training(epochs=1), Hooks(checkpoint=tmp_path / "c.npz"))
+    assert not (tmp_path / "c.npz").exists()
+
+
+def test_the_peak_of_memory_is_seen_between_epochs_and_what_was_given_back_counts():
+    with device.PeakMemory() as memory:
+        before, seen = memory.mb, memory.mb + 150
+        held = np.ones(25_000_000)
+        deadline = time.monotonic() + 30
+        while memory.mb < seen and time.monotonic() < deadline:
+            held += 1
+        del held
+    assert seen <= memory.mb < before + 1000 and device.private_mb() < seen
 
 
 def test_a_loss_that_is_no_number_says_what_to_do(sides):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 import unicodedata
+from pathlib import Path
 
+import mlflow
 import numpy as np
 import pytest
 
-from projects.artists import pipeline
+from projects.artists import pipeline, results
 from projects.artists.audio.features import FeatureConfig
 from projects.artists.data import corpora
 from projects.artists.data.cache import audio_digest
@@ -17,6 +20,7 @@ from projects.artists.data.featurize import featurize
 from projects.artists.data.tracks import Corpus
 from projects.artists.errors import InputError
 from projects.artists.settings import DataOptions
+from projects.artists.track import runs
 
 CONFIG = FeatureConfig()
 
@@ -72,6 +76,20 @@ def test_an_artist_without_a_song_as_long_as_a_clip_on_a_side_is_named(small_cor
     p = prepared(corpora.load(str(small_corpus)))
     assert p.split.sides["artist2/album1/song0.flac"] == side
     assert f"No song of artist artist2 is on side {side}." in p.warnings
+
+
+def test_corpus_notes_name_everyone_who_is_absent_where_a_warning_ends_after_five(tmp_path, in_process, write_corpus):
+    absent = [f"artist{i}" for i in range(2, 9)]
+    root = write_corpus(tmp_path / "many", artists=9, songs=1, seconds=1.5)
+    for artist in absent:
+        shutil.rmtree(root / artist / "album2")
+    p = prepared(corpora.load(str(root)))
+    with runs.start() as run:
+        results.log_data(run, p)
+    folder = Path(mlflow.artifacts.download_artifacts(run_id=run.run_id))
+    notes = json.loads((folder / "corpus_notes.json").read_text(encoding="utf-8"))
+    assert p.absent == {"val": absent} == notes["absent"]
+    assert notes["warnings"][0] == f"No song of artist {', '.join(absent[:5])} ... is on side val."
 
 
 def test_clips_longer_than_every_song_are_refused(cached):

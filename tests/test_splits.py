@@ -321,6 +321,12 @@ def test_an_empty_side_of_the_fold_column_is_named():
         check_sides(make_split(corpus, "manifest"), corpus, "manifest", "artist")
 
 
+def test_one_artist_among_all_that_is_tested_is_no_fault_of_a_fold_column():
+    corpus = made_up({"A": 3})
+    with pytest.raises(InputError, match="split=all leaves fewer than two artists on test of made up: it tests every"):
+        check_sides(make_split(corpus, "all"), corpus, "all", "artist", ("test",))
+
+
 # The digest
 
 

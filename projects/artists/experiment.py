@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -10,13 +9,13 @@ import numpy as np
 
 from . import evaluation
 from .data.cache import cache_root
-from .data.machine import private_mb
+from .errors import InputError
 from .learn import device
 from .learn.checkpoints import State
 from .learn.loop import Hooks
 from .learn.training import Training
 from .pipeline import Prepared
-from .settings import Settings
+from .settings import Settings, unused
 from .systems import find
 from .systems.protocol import System
 from .track.runs import Run
@@ -28,6 +27,22 @@ OnValidation = Callable[[np.ndarray], Mapping[str, float]]
 def checkpoint(run: Run) -> Path:
     """Where the training of a run is kept after each epoch."""
     return cache_root() / "checkpoints" / f"{run.run_id}.npz"
+
+
+def check_checkpoint(settings: Settings, run: Run) -> None:
+    """Raises InputError where a run has logged epochs and what it learned in them is not here."""
+    logged, file = run.steps("epoch_loss"), checkpoint(run)
+    if logged and "epochs" not in unused(settings) and not file.is_file():
+        raise InputError(
+            f"Run {run.run_id} has logged {len(logged)} epoch(s), but their checkpoint {file} is not there. "
+            "Go on where it was trained, with the ARTISTS_CACHE that it had, or delete that run and train anew."
+        )
+
+
+def new_system(settings: Settings) -> System:
+    """The system that `settings` name, not fitted."""
+    cls = find(settings["model"])
+    return cls(**{name: settings[name] for name in cls.option_names()})
 
 
 def fit(
@@ -46,12 +61,15 @@ def fit(
 
     Returns:
         The system with its best weights, and the state of the training at its end.
+
+    Raises:
+        InputError: See `check_checkpoint`.
     """
+    check_checkpoint(settings, run)
     run.environment(device.device())
-    logged, memory, history = run.steps("epoch_loss"), [], []
+    logged, history = run.steps("epoch_loss"), []
 
     def after_epoch(epoch: int, logs: Mapping[str, float]) -> None:
-        memory.append(private_mb())
         history.append(logs)
         if epoch not in logged:
             run.metrics({f"epoch_{name}": value for name, value in logs.items()}, step=epoch)
@@ -64,23 +82,22 @@ def fit(
 
     run.when_finished(lambda: checkpoint(run).unlink(missing_ok=True))
     hooks = Hooks(validate=validate, on_epoch=after_epoch, checkpoint=checkpoint(run))
-    cls = find(settings["model"])
-    system = cls(**{name: settings[name] for name in cls.option_names()})
-    began = time.perf_counter()
+    system = new_system(settings)
+    sides = (prepared.clips["train"], prepared.clips["val"])
     try:
-        state = system.fit(
-            prepared.clips["train"], prepared.clips["val"], len(prepared.classes), settings.make(Training), hooks
-        )
+        with device.PeakMemory() as memory:
+            state = system.fit(*sides, len(prepared.classes), settings.make(Training), hooks)
     except KeyboardInterrupt:
         run.description(_so_far(history))
         raise
     run.metrics(
         {
-            "train_seconds": time.perf_counter() - began,
+            # Of all epochs: a training that went on tells the whole.
+            "train_seconds": sum(e["seconds"] for e in state.history),
             "clips_per_second": sum(e["clips_per_second"] for e in state.history) / len(state.history),
             "best_epoch": state.best_epoch,
             "parameters": system.count_params(),
-            "peak_private_mb": max(memory),
+            "peak_private_mb": memory.mb,
         }
     )
     return system, state

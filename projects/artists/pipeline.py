@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -63,11 +63,7 @@ class Prepared:
     @property
     def warnings(self) -> list[str]:
         """What a reader of the scores has to know."""
-        said = [
-            f"No song of {self.label} {', '.join(values[:5])}{' ...' if len(values) > 5 else ''} is on side {side}."
-            for side, values in self._absent().items()
-            if values and self.tracks[side]
-        ]
+        said = [f"No song of {self.label} {_first(values)} is on side {side}." for side, values in self.absent.items()]
         if self.short:
             said.append(
                 f"{len(self.short)} song(s) are shorter than one clip and left out: {', '.join(self.short[:3])}."
@@ -76,28 +72,58 @@ class Prepared:
             said.append(f"{len(self.features.quarantined)} file(s) could not be read: see quarantined.csv.")
         return said + duplicate_warnings(self.corpus, self.groups, self.split, self.label)
 
-    def _absent(self) -> dict[str, list[str]]:
-        """Side -> label values of the corpus that have no clip there: no song, or only songs shorter than a clip."""
+    @property
+    def absent(self) -> dict[str, list[str]]:
+        """Side with songs -> label values of the corpus without a clip there: no song, or only shorter ones."""
         values = {track.label(self.label) for track in self.corpus.tracks}
-        present = {side: {self.classes[i] for i in clips.y} for side, clips in self.clips.items()}
-        return {side: sorted(values - present[side]) for side in SIDES}
+        present = {side: {self.classes[i] for i in self.clips[side].y} for side in SIDES if self.tracks[side]}
+        return {side: sorted(values - there) for side, there in present.items() if values - there}
 
 
 def read_features(
     options: CorpusOptions,
     config: FeatureConfig,
     *,
+    classes: Sequence[str] | None = None,
     progress: Progress | None = None,
     audits: AuditStore | None = None,
 ) -> tuple[Corpus, Features]:
     """The labelled tracks of a corpus and their features, computed where the cache has none.
 
     Args:
+        classes: Label values of an existing model; tracks of others are left out. None: all.
         audits: Where the audit of every readable track goes; without it none is made.
+
+    Raises:
+        InputError: There is no such corpus, or the model knows fewer than two of its label values.
     """
     corpus = corpora.load(options.data, progress).labelled(options.label)
     corpus = first_values(corpus, options.label, options.artists)
+    if classes:
+        corpus = known_to_model(corpus, options.label, classes)
     return corpus, featurize(corpus, config, workers=options.workers, progress=progress, audits=audits)
+
+
+def known_to_model(corpus: Corpus, label: str, classes: Sequence[str]) -> Corpus:
+    """The tracks whose label value is one of `classes`.
+
+    Raises:
+        InputError: Fewer than two values are.
+    """
+    values = {track.label(label) for track in corpus.tracks}
+    known = values & set(classes)
+    if len(known) < 2:
+        found = f"Only {min(known)}" if known else "None"
+        raise InputError(
+            f"{found} of the {label}s of {corpus.name} ({_first(values)}) is known to the model; "
+            f"it knows {_first(classes)}. Give a corpus with two or more of these {label}s, spelled as here."
+        )
+    return Corpus(corpus.name, tuple(track for track in corpus.tracks if track.label(label) in known))
+
+
+def _first(values: Collection[str]) -> str:
+    """The first five by name."""
+    return ", ".join(sorted(values)[:5]) + (" ..." if len(values) > 5 else "")
 
 
 def deal(
@@ -110,13 +136,13 @@ def deal(
         classes: Label values of an existing model; tracks of others are left out. None: all of the corpus.
 
     Raises:
-        InputError: The options leave too little of the corpus, or it cannot be split so.
+        InputError: The options leave too little of the corpus, it cannot be split so, or the model knows nobody of it.
     """
     label = options.label
     seed = options.split_seed_or(seed)
     fresh = not classes
     classes = list(classes) if classes else _learned(corpus, options, seed)
-    corpus = Corpus(corpus.name, tuple(track for track in corpus.tracks if track.label(label) in classes))
+    corpus = known_to_model(corpus, label, classes)
     # Before unreadable files are dropped: one bad file must not move the others.
     if options.songs_per_artist:
         corpus = balanced(corpus, label, options.songs_per_artist, seed)

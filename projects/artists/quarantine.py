@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from . import pipeline
 from .audio.features import FeatureConfig
 from .data.featurize import Features, surviving
 from .data.tracks import Corpus, Progress
-from .settings import DataOptions
+from .settings import CorpusOptions
 from .track.runs import Run
 
 if TYPE_CHECKING:
@@ -21,10 +22,15 @@ def log(run: Run, features: Features, name: str = "quarantined.csv") -> None:
 
 
 def read_features(
-    run: Run, options: DataOptions, config: FeatureConfig, *, progress: Progress | None = None
+    run: Run,
+    options: CorpusOptions,
+    config: FeatureConfig,
+    *,
+    classes: Sequence[str] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Corpus, Features]:
     """`pipeline.read_features`, with what was unreadable logged."""
-    corpus, features = pipeline.read_features(options, config, progress=progress)
+    corpus, features = pipeline.read_features(options, config, classes=classes, progress=progress)
     log(run, features)
     return corpus, features
 

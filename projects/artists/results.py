@@ -31,24 +31,36 @@ TRIVIAL = {
 
 
 def log_data(run: Run, prepared: Prepared, *, context: str = "training") -> None:
-    """Split, digests and what is wrong with the corpus; warnings also go to the terminal."""
+    """Split, digests and what is wrong with the corpus; warnings also go to the terminal.
+
+    Raises:
+        InputError: The run goes on, and not with the data that it began with.
+    """
     table = pipeline.split_table(prepared)
     corpus = pipeline.corpus_digest(table)
+    digests = {"corpus": corpus, "split": prepared.split.digest, "features": prepared.features.config.digest}
+    _check_same(run, digests)
     run.table(table, "split.csv")
-    run.tags(
-        {
-            "corpus": prepared.corpus.name,
-            "corpus_digest": corpus,
-            "split_digest": prepared.split.digest,
-            "features_digest": prepared.features.config.digest,
-        }
-    )
+    run.tags({"corpus": prepared.corpus.name} | {f"{what}_digest": digest for what, digest in digests.items()})
     run.dataset(table, name=prepared.corpus.name, digest=corpus, context=context)
-    run.text(json.dumps({"short": prepared.short, "warnings": prepared.warnings}, indent=1), "corpus_notes.json")
+    notes = {"short": prepared.short, "absent": prepared.absent, "warnings": prepared.warnings}
+    run.text(json.dumps(notes, indent=1, ensure_ascii=False), "corpus_notes.json")
     sizes = {f"{side}_songs": len(prepared.used(side)) for side in prepared.tracks}
     run.metrics(sizes | {f"{side}_clips": len(clips) for side, clips in prepared.clips.items()})
     for warning in prepared.warnings:
         print(f"warning: {warning}")
+
+
+def _check_same(run: Run, digests: Mapping[str, str]) -> None:
+    """Raises InputError where a run began with other data: it would be tested on songs that it has learned from."""
+    before = {what: run.tag_before(f"{what}_digest") for what in digests}
+    changed = [what for what, digest in digests.items() if before[what] not in (None, digest)]
+    if changed:
+        told = ", ".join(f"{what}_digest was {before[what]} and is {digests[what]}" for what in changed)
+        raise InputError(
+            f"Run {run.run_id} began with another {' and another '.join(changed)}: {told}. "
+            "Put the corpus and the commit back as they were, or delete that run and train anew."
+        )
 
 
 def log_results(

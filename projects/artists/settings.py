@@ -15,6 +15,7 @@ import yaml
 
 from .audio.features import FeatureConfig
 from .data.machine import processes
+from .data.splits import check_fold
 from .errors import InputError, command
 from .learn.training import RECIPES, Training, check_seed
 from .systems import find
@@ -60,7 +61,7 @@ class DataOptions(CorpusOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        refuse_folds(self)
+        check_folds(self)
         if not 0 <= self.overlap < 1:
             raise InputError(f"overlap={self.overlap:g} must be at least 0 and below 1, for example overlap=0.5.")
         if self.split_seed is not None:
@@ -150,9 +151,11 @@ def refuse(options: object, names: Sequence[str], where: str) -> None:
             raise InputError(f"{field.name}={_word(value)} means nothing {where}. Leave it out.")
 
 
-def refuse_folds(options: object) -> None:
-    """Raises InputError where folds are chosen for a split that has none."""
-    if options.split != "kfold":
+def check_folds(options: object) -> None:
+    """Raises InputError for folds that cannot be, or that are chosen for a split that has none."""
+    if options.split == "kfold":
+        check_fold(options.folds, options.fold)
+    else:
         refuse(options, ("folds", "fold"), f"with split={options.split}, only with split=kfold")
 
 
@@ -187,7 +190,13 @@ def loose_settings(flags: Mapping[str, Any], more: Sequence[type] = ()) -> Setti
     given = {**RECIPES[sources.recipe], **given}
     defaults = {**system.features, **system.data, **system.training}
     groups = (Sources, DataOptions, FeatureConfig, Training, EvaluationOptions, system.Config, *more)
-    return resolve(groups, given, defaults)
+    settings = resolve(groups, given, defaults)
+    if settings["split"] == "all":
+        raise InputError(
+            "split=all tests every track and leaves none to train on; it is for evaluate. "
+            "Choose song, album, kfold or manifest."
+        )
+    return settings
 
 
 def refuse_unused(settings: Settings, but: Container[str] = ()) -> None:

@@ -17,7 +17,7 @@ from .data.tracks import Corpus, Track, nfc
 from .errors import InputError
 from .judge import embeddings, intervals, metrics, retrieval
 from .learn.training import check_seed
-from .settings import refuse, refuse_folds
+from .settings import check_folds, refuse
 from .show import figures
 
 MAP_POINTS = 1000
@@ -74,7 +74,7 @@ class TransferOptions:
             refuse(self, ("crop", "workers"), "without model=: vectors= are there already")
         check_seed(self.seed)
         processes(self.workers)
-        refuse_folds(self)
+        check_folds(self)
 
     def names(self, field: str) -> list[str]:
         """The values of a field with commas between."""

@@ -74,8 +74,7 @@ def make_split(
     elif split == "album":
         sides = _dealt(corpus, lambda t: t.artist, _album, seed, _one_each, groups)
     elif split == "kfold":
-        if not (folds >= 3 and 0 <= fold < folds):
-            raise InputError(f"folds={folds}, fold={fold}: folds must be at least 3 and fold from 0 to folds - 1.")
+        check_fold(folds, fold)
         sides = _dealt(corpus, lambda t: t.artist, _album, seed, lambda n: _fold_sides(n, folds, fold), groups)
     elif split == "manifest":
         sides = {track.track_id: _manifest_side(track) for track in corpus.tracks}
@@ -84,6 +83,12 @@ def make_split(
     else:
         raise InputError(f"split={split} is unknown; choose one of {', '.join(SPLITS)}.")
     return Split(sides)
+
+
+def check_fold(folds: int, fold: int) -> None:
+    """Raises InputError for folds that cannot be dealt, or a fold that is none of them."""
+    if not (folds >= 3 and 0 <= fold < folds):
+        raise InputError(f"folds={folds}, fold={fold}: folds must be at least 3 and fold from 0 to folds - 1.")
 
 
 def check_sides(split: Split, corpus: Corpus, name: str, label: str, required: Sequence[str] = SIDES) -> None:
@@ -96,7 +101,9 @@ def check_sides(split: Split, corpus: Corpus, name: str, label: str, required: S
         "song": "an artist needs three songs to stand on all sides",
         "album": "an artist needs three albums to stand on all sides",
         "kfold": "an artist needs as many albums as there are folds to stand on all sides of each",
-    }.get(name, "its fold column says so")
+        "manifest": "its fold column says so",
+        "all": "it tests every track",
+    }[name]
     raise InputError(
         f"split={name} leaves fewer than two {label}s on {' and '.join(short)} of {corpus.name}: {why}. "
         "Use another split (song, album, kfold, manifest) or add music."

@@ -60,7 +60,7 @@ def fit(model: keras.Model, train: ClipSet, val: ClipSet, training: Training, ho
         The state at its end; the model holds the weights of the epoch with the lowest validation loss.
 
     Raises:
-        InputError: There is nothing to train on, or the loss stopped being a number.
+        InputError: There is nothing to train on, or a loss stopped being a number.
     """
     check_clips(train, val)
     _check_own(own, training)
@@ -75,6 +75,7 @@ def fit(model: keras.Model, train: ClipSet, val: ClipSet, training: Training, ho
         loss = _train_epoch(model, train, training, state, order, own)
         trained = time.perf_counter()
         logs = {"loss": loss, **(own.validate() if own.validate else _validate(model, val, hooks))}
+        _check_finite("validation loss", logs["val_loss"], training, state)
         logs |= {"clips_per_second": len(train) / (trained - began), "seconds": time.perf_counter() - began, **rate}
         state = state.after(logs, model)
         if hooks.checkpoint:
@@ -146,12 +147,16 @@ def _train_epoch(
     )
     with EpochBar(state, training, len(train), len(batches)) as bar:
         loss = model.fit(batches, shuffle=False, verbose=0, callbacks=[bar]).history["loss"][0]
+    _check_finite("loss", loss, training, state)
+    return loss
+
+
+def _check_finite(name: str, loss: float, training: Training, state: State) -> None:
     if not np.isfinite(loss):
         raise InputError(
-            f"The loss became {loss} in epoch {state.epoch + 1}; "
+            f"The {name} became {loss} in epoch {state.epoch + 1}; "
             f"try a smaller learning_rate than {training.learning_rate:g}."
         )
-    return loss
 
 
 def _validate(model: keras.Model, val: ClipSet, hooks: Hooks) -> dict[str, float]:

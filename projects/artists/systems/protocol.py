@@ -34,7 +34,7 @@ class System(Protocol):
     features: ClassVar[dict[str, object]]
     data: ClassVar[dict[str, object]]
     training: ClassVar[dict[str, object]]
-    in_epochs: ClassVar[bool]
+    in_epochs: bool
     space: ClassVar[dict[str, object]]
 
     @classmethod

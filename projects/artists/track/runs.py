@@ -69,6 +69,7 @@ class Run:
         self._courier: Courier | None = None
         # (metric, step) -> value of what the server had before; None: nobody knows.
         self._before: dict[tuple[str, int], float] | None = {} if fresh else None
+        self._tags_before: dict[str, str] = {}
         self._own: dict[str, set[int]] = {}
         self._timing = False
         self._when_finished: list[Callable[[], object]] = []
@@ -83,7 +84,8 @@ class Run:
             InputError: There is no such run, or somebody writes it.
         """
         run = cls(run_id)
-        run._courier, _, run._before = _caught_up(run_id)
+        run._courier, old, run._before = _caught_up(run_id)
+        run._tags_before = dict(old.data.tags)
         run._put("run", uri=server.address())
         running = RunStatus.to_string(RunStatus.RUNNING)
         server.client("going on with a run").update_run(run_id, status=running)
@@ -109,6 +111,7 @@ class Run:
         delivered = self.end("FINISHED")
         self.run_id, self._courier, self._before, self._own = run_id, courier, before, {}
         self.artifact_uri = old.info.artifact_uri
+        self._tags_before = dict(old.data.tags)
         # Where this is all that it says, sync still finds a run to end.
         self._put("run", uri=server.address())
         _leave("FINISHED", delivered)
@@ -119,6 +122,10 @@ class Run:
         """Steps at which a metric has been logged, sent or not."""
         before = _history(self.run_id, [metric]) if self._before is None else self._before
         return {step for name, step in before if name == metric} | self._own.get(metric, set())
+
+    def tag_before(self, name: str) -> str | None:
+        """A tag of a run that goes on, as it was left; None where it had none."""
+        return self._tags_before.get(name)
 
     @_timed
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
