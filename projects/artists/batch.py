@@ -25,6 +25,7 @@ from .data import corpora
 from .data.cache import atomic_write
 from .data.corpora import s3
 from .data.machine import cores
+from .data.paths import given_path
 from .data.tracks import nfc
 from .errors import InputError
 from .journal import Journal
@@ -128,10 +129,10 @@ def songs_of(audio: str, label: str) -> Iterator[Song]:
     Raises:
         InputError: There is nothing there that can be scored.
     """
-    folder = Path(audio).expanduser()
-    if s3.matches(audio) and not s3.is_table(audio):
+    remote = s3.matches(audio)
+    if remote and not s3.is_table(audio):
         found = (Song(nfc(key), path) for key, path in s3.files(audio).items())
-    elif folder.is_dir():
+    elif not remote and (folder := given_path("audio", audio)).is_dir():
         found = _files(folder.resolve())
     else:
         corpus = corpora.load(audio)

@@ -18,7 +18,7 @@ def matches(data: str) -> bool:
 def load(data: str, progress: Progress | None = None) -> Corpus:
     """Raises InputError where a file does not stand under an artist and an album, or there is no audio at all."""
     root = Path(data).expanduser().resolve()
-    return corpus_of(root.name, {path.relative_to(root): path for path in audio_files(root)}, data)
+    return corpus_of(nfc(root.name), {path.relative_to(root): path for path in audio_files(root)}, data)
 
 
 def corpus_of(name: str, files: Mapping[PurePath, Path], data: str) -> Corpus:
@@ -35,7 +35,7 @@ def corpus_of(name: str, files: Mapping[PurePath, Path], data: str) -> Corpus:
     misplaced = sorted(relative for relative in files if len(relative.parts) < 3)
     if misplaced:
         raise InputError(
-            f"data={data} has {len(misplaced)} file(s) outside <artist>/<album>/, the first {misplaced[0]}. "
+            f"data={data} has {len(misplaced)} file(s) outside <artist>/<album>/, the first {track_id(misplaced[0])}. "
             "Move them into <artist>/<album>/, give the folder that holds the artists, or write a manifest with the "
             "columns path and artist."
         )
@@ -48,12 +48,23 @@ def is_audio(relative: PurePath) -> bool:
 
 
 def audio_files(root: Path) -> list[Path]:
-    """All audio below `root`, hidden files and folders left out, links followed."""
+    """All audio below `root`, hidden files and folders left out, links followed.
+
+    Raises:
+        InputError: A folder cannot be read: left out, an artist would be missing without a word.
+    """
     paths = []
-    for folder, folders, files in os.walk(root, followlinks=True):
+    for folder, folders, files in os.walk(root, followlinks=True, onerror=_unreadable):
         folders[:] = [name for name in folders if not name.startswith(".") and not _is_loop(Path(folder), name)]
         paths += [Path(folder, name) for name in files if is_audio(PurePath(name))]
     return paths
+
+
+def _unreadable(error: OSError) -> None:
+    raise InputError(
+        f"The folder {nfc(os.fsdecode(error.filename))} cannot be read: {error.strerror}. Make it readable, or move it "
+        "out of the corpus."
+    ) from error
 
 
 def _is_loop(folder: Path, name: str) -> bool:
