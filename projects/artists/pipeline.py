@@ -55,6 +55,7 @@ class Prepared:
             )
         if self.features.quarantined:
             said.append(f"{len(self.features.quarantined)} file(s) could not be read: see quarantined.csv.")
+        said += unlabelled_warnings(self.corpus, self.label)
         return said + duplicate_warnings(self.corpus, self.groups, self.split, self.label)
 
     def _absent(self) -> dict[str, list[str]]:
@@ -95,7 +96,7 @@ def prepare(
     seed = seed if options.split_seed is None else options.split_seed
     fresh = not classes
     classes = list(classes) if classes else _learned(corpus, options, seed)
-    corpus = Corpus(corpus.name, tuple(track for track in corpus.tracks if track.label(label) in classes))
+    corpus = corpus.only(track for track in corpus.tracks if track.label(label) in classes)
     # Before unreadable files are dropped: one bad file must not move the others.
     if options.songs_per_artist:
         corpus = balanced(corpus, label, options.songs_per_artist, seed)
@@ -138,6 +139,13 @@ def find_groups(corpus: Corpus, features: Features) -> dict[str, str]:
     known = {t.track_id: features.entries[t.track_id] for t in corpus.tracks if t.track_id in features.entries}
     marks = {entry.audio_digest: store.of_features(entry.audio_digest, entry.path) for entry in known.values()}
     return duplicate_groups({name: entry.audio_digest for name, entry in known.items()}, marks)
+
+
+def unlabelled_warnings(corpus: Corpus, label: str) -> list[str]:
+    """How many tracks were left out for want of a value of the label."""
+    if not corpus.unlabelled:
+        return []
+    return [f"{len(corpus.unlabelled)} track(s) have no {label} and are left out: {', '.join(corpus.unlabelled[:3])}."]
 
 
 def duplicate_warnings(corpus: Corpus, groups: Mapping[str, str], split: Split, label: str) -> list[str]:

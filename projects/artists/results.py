@@ -14,6 +14,7 @@ from .pipeline import Prepared
 from .saved import Card
 from .settings import EvaluationOptions, Settings
 from .show import summary
+from .show.names import printable
 from .systems.protocol import System
 from .track.model import log_model
 from .track.runs import Run
@@ -41,11 +42,12 @@ def log_data(run: Run, prepared: Prepared, *, context: str = "training") -> None
         }
     )
     run.dataset(table, name=prepared.corpus.name, digest=corpus, context=context)
-    run.text(json.dumps({"short": prepared.short, "warnings": prepared.warnings}, indent=1), "corpus_notes.json")
+    notes = {"short": prepared.short, "unlabelled": prepared.corpus.unlabelled, "warnings": prepared.warnings}
+    run.text(json.dumps(notes, indent=1), "corpus_notes.json")
     sizes = {f"{side}_songs": len(tracks) for side, tracks in prepared.tracks.items()}
     run.metrics(sizes | {f"{side}_clips": len(clips) for side, clips in prepared.clips.items()})
     for warning in prepared.warnings:
-        print(f"warning: {warning}")
+        print(f"warning: {printable(warning)}")
 
 
 def log_results(
