@@ -31,7 +31,8 @@ def run(flags: Mapping[str, str], run) -> None:
     run.params(asked.params)
     settings = asked.settings
     options, features = settings.make(DataOptions), settings.make(FeatureConfig)
-    find(settings["model"]).check_input(options.clip, features)
+    kind = find(settings["model"])
+    kind.check_input(options.clip, features, settings.make(kind.Config))
     corpus, stored = pipeline.read_features(options, features, progress=cli.progress_bar("features"))
     run.table(pipeline.quarantine_table(stored), "quarantined.csv")
     prepared = pipeline.prepare(corpus, stored, options, seed=settings["seed"])

@@ -47,7 +47,8 @@ def _train(flags: Mapping[str, str], run) -> None:
     _refuse_resume_in_file(settings)
     run.params(settings.values)
     options = settings.make(DataOptions)
-    find(settings["model"]).check_input(options.clip, settings.make(FeatureConfig))
+    kind = find(settings["model"])
+    kind.check_input(options.clip, settings.make(FeatureConfig), settings.make(kind.Config))
     corpus, features = pipeline.read_features(
         options, settings.make(FeatureConfig), progress=cli.progress_bar("features")
     )

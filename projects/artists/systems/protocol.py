@@ -23,7 +23,8 @@ class System(Protocol):
     in_epochs: whether it is trained in epochs; where not, train refuses all of Training but its seed.
     option_names: what its constructor takes: the fields of Config and, where it must know how to read the features'
         columns, the field of FeatureConfig that says so.
-    check_input: raises InputError for features and lengths of clip that it cannot take.
+    least: frames and bands that it needs, by its options; check_input: raises InputError for features and lengths of
+        clip that it cannot take.
     space, suggest: what a search may try, and the values of one trial of it; see `space.Searchable`.
     """
 
@@ -42,7 +43,10 @@ class System(Protocol):
     def option_names(cls) -> list[str]: ...
 
     @classmethod
-    def check_input(cls, clip: float, config: FeatureConfig) -> None: ...
+    def least(cls, options: object | None = None) -> tuple[int, int]: ...
+
+    @classmethod
+    def check_input(cls, clip: float, config: FeatureConfig, options: object | None = None) -> None: ...
 
     def fit(self, train: ClipSet, val: ClipSet, num_classes: int, training: object, hooks: object) -> object:
         """Learns; the result has best_epoch and history."""
