@@ -78,12 +78,16 @@ def main(work: Work, usage: str, argv: Sequence[str] | None = None, *, tracked: 
                     work(parse_flags(argv), run)
                 except InputError as error:
                     if run:
-                        run.description(f"Failed: {error}")
+                        from .artists.show.summary import inline
+
+                        run.description(f"Failed: {inline(error)}")
                     raise
         except InputError as error:
             if os.environ.get("ARTISTS_TRACEBACK"):
                 raise
-            print(f"\nerror: {error}", file=sys.stderr)
+            from .artists.show.names import printable_lines
+
+            print(f"\nerror: {printable_lines(error)}", file=sys.stderr)
             return 1
         except KeyboardInterrupt:
             print("\nInterrupted" + ("; the run is marked KILLED." if tracked else "."), file=sys.stderr)

@@ -32,7 +32,8 @@ def run(flags: Mapping[str, str], run) -> None:
     run.params(asked.params)
     settings = asked.settings
     options, features = settings.make(DataOptions), settings.make(FeatureConfig)
-    find(settings["model"]).check_input(options.clip, features)
+    kind = find(settings["model"])
+    kind.check_input(options.clip, features, settings.make(kind.Config))
     corpus, stored = quarantine.read_features(run, options, features, progress=cli.progress_bar("features"))
     prepared = pipeline.prepare(corpus, stored, options, seed=settings["seed"])
     results.log_data(run, prepared)

@@ -69,14 +69,15 @@ def _build(embedder, options, run, work: Path):
 def _search(embedder, index, options, run) -> None:
     from .artists import enrolling, quarantine
     from .artists.data import songs as given
+    from .artists.show.names import printable, printable_lines
 
     found = embedder.embed(given.query(options.query), workers=options.workers)
     quarantine.log(run, found.features, "query_quarantined.csv")
     table = enrolling.neighbours(index, found, options.k)
     run.table(table, "similar.csv")
-    print("\n" + table.to_string(index=False, float_format="{:.3f}".format))
+    print("\n" + printable_lines(table.to_string(index=False, float_format="{:.3f}".format)))
     for name, reason in sorted(found.features.quarantined.items()):
-        print(f"warning: {name}: {reason}")
+        print(f"warning: {printable(f'{name}: {reason}')}")
 
 
 if __name__ == "__main__":

@@ -41,7 +41,8 @@ def _train(flags: Mapping[str, str], run) -> None:
     run.params(settings.values)
     experiment.check_checkpoint(settings, run)
     options = settings.make(DataOptions)
-    find(settings["model"]).check_input(options.clip, settings.make(FeatureConfig))
+    kind = find(settings["model"])
+    kind.check_input(options.clip, settings.make(FeatureConfig), settings.make(kind.Config))
     corpus, features = quarantine.read_features(
         run, options, settings.make(FeatureConfig), progress=cli.progress_bar("features")
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 
 import mlflow
@@ -11,12 +12,15 @@ import pytest
 import soundfile
 
 from projects import cli, evaluate, featurize, main, train
+from projects.artists.show.summary import plain
+from projects.artists.track import outbox
 
 
 def song(path, seconds=2.0):
     path.parent.mkdir(parents=True, exist_ok=True)
-    seed = zlib.crc32(str(path).encode())  # equal songs would be one
-    soundfile.write(path, np.random.default_rng(seed).normal(0, 0.1, int(seconds * 16000)), 16000)
+    seed = zlib.crc32(os.fsencode(path))  # equal songs would be one
+    y = np.random.default_rng(seed).normal(0, 0.1, int(seconds * 16000))
+    soundfile.write(os.fsencode(path), y, 16000, format="WAV")
 
 
 @pytest.fixture
@@ -108,6 +112,20 @@ def test_files_directly_inside_the_folder(capsys, corpus):
     song(corpus / "loose.wav")
     error = said(capsys, train, "--data", corpus)
     assert "loose.wav" in error and "<artist>/<album>/" in error
+
+
+def test_a_name_that_is_no_utf_8_or_steers_the_terminal_is_told_and_delivered(capsys, corpus):
+    try:
+        song(corpus / os.fsdecode(b"caf\xe9_\x1b[31m_.wav"))
+    except (OSError, soundfile.LibsndfileError):
+        pytest.skip("this file system only takes names in UTF-8")
+    error = said(capsys, train, "--data", corpus)
+    assert r"caf\xe9_ [31m_.wav" in error and "\x1b" not in error
+    run = mlflow.get_run(mlflow.last_active_run().info.run_id)
+    told = run.data.tags["mlflow.note.content"]
+    assert told.startswith("Failed: ") and "&lt;artist&gt;" in told and r"caf\\xe9\_ \[31m\_.wav" in told
+    assert r"outside <artist>/<album>/, the first caf\xe9_ [31m_.wav." in plain(told)
+    assert not outbox.left()
 
 
 def test_one_artist_only(capsys, tmp_path):

@@ -229,6 +229,18 @@ def rows(count: int) -> pd.DataFrame:
     })  # fmt: skip
 
 
+def test_check_counts_and_names_tracks_without_the_label(tmp_path, common_corpus, capsys):
+    files = sorted(common_corpus.rglob("*.flac"))
+    moods = ["", *(path.parts[-3] for path in files[1:])]
+    table = pd.DataFrame({"path": [str(path) for path in files], "artist": "A", "mood": moods})
+    table.to_csv(tmp_path / "m.csv", index=False)
+    argv = ["--data", tmp_path / "m.csv", "--label", "mood", "--split", "song", "--clip", "1"]
+    cli.main(check.run, check.USAGE, list(map(str, argv)))
+    assert "warning: 1 track(s) have no mood and are left out: " in capsys.readouterr().out
+    data = mlflow.get_run(mlflow.last_active_run().info.run_id).data
+    assert data.metrics["tracks_unlabelled"] == 1 and "1 track(s) have no mood" in data.tags["mlflow.note.content"]
+
+
 def test_long_lists_are_cut_with_their_count_and_names_cannot_steer_the_terminal():
     tracks, kinds = rows(400), {"unreadable": "no audio", "silent": "nothing heard"}
     artists = tracks[["artist"]].assign(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import unicodedata
@@ -144,6 +145,48 @@ def test_files_outside_an_album_are_named(small_corpus):
         corpora.load(str(small_corpus))
     with pytest.raises(InputError, match=r"7 file\(s\) outside"):
         corpora.load(str(small_corpus / "artist1"))
+
+
+def test_the_name_of_a_misplaced_file_need_not_be_utf_8(tmp_path):
+    try:
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.flac")).touch()
+    except OSError:
+        pytest.skip("this file system only takes names in UTF-8")
+    with pytest.raises(InputError, match=r"the first caf\\xe9\.flac\."):
+        corpora.load(str(tmp_path))
+
+
+def test_a_folder_that_cannot_be_read_is_an_error_and_no_missing_artist(small_corpus, monkeypatch):
+    scandir = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "artist1":
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(InputError, match=r"The folder .*artist1 cannot be read: Permission denied\. Make it readable"):
+        corpora.load(str(small_corpus))
+
+
+@pytest.mark.parametrize("data", ["~nosuchuser/x", "x" * 5000, "/".join(["x" * 200] * 30), "a\0b"])
+def test_what_cannot_be_a_path_is_one_sentence(data):
+    with pytest.raises(InputError) as raised:
+        corpora.load(data)
+    assert len(str(raised.value)) < 250 and str(raised.value).startswith("data=")
+
+
+def test_a_path_that_may_not_be_looked_at_is_one_sentence(monkeypatch):
+    stat = os.stat
+
+    def refuse(path, *arguments, **named):
+        if os.fsdecode(path).startswith("/private"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return stat(path, *arguments, **named)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    with pytest.raises(InputError, match="data=/private/music is no path that can be used: Permission denied"):
+        corpora.load("/private/music")
 
 
 def test_a_folder_without_audio_says_what_counts_as_audio(tmp_path):

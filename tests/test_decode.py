@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import os
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 import soundfile
 
 from projects.artists.audio import decode
-from projects.artists.audio.decode import DecodeError, centre_span, read_audio
+from projects.artists.audio.decode import DecodeError, Excerpt, centre_span, read_audio
 
 SR = 16000
 FORMATS = {
@@ -233,7 +234,7 @@ def test_formats_of_pyav_say_what_they_need(tmp_path, monkeypatch, suffix):
     monkeypatch.setitem(sys.modules, "av", None)
     path = tmp_path / f"song{suffix.upper()}"
     path.write_bytes(b"anything")
-    with pytest.raises(DecodeError, match=r"needs PyAV: `pip install av`.*or convert"):
+    with pytest.raises(DecodeError, match=r"needs PyAV: `pip install av`.*=uv.*requirements.txt.*or convert"):
         read_audio(path, SR)
 
 
@@ -271,6 +272,23 @@ def test_m4a_crops_and_refuses(tmp_path):
     for name, reason in (("bad.m4a", "Invalid data"), ("none.m4a", "no such file"), ("folder.m4a", "a folder")):
         with pytest.raises(DecodeError, match=reason):
             read_audio(tmp_path / name, SR)
+
+
+def test_m4a_is_counted_while_it_is_decoded(monkeypatch):
+    """An endless one is refused, whatever part of it is asked for; one at the limit is read."""
+    monkeypatch.setattr(decode, "LONGEST_SECONDS", 3.0)
+
+    def blocks(path: Path):
+        block = np.full((SR, 2), 0.1, np.float32), SR
+        return itertools.repeat(block) if path.stem == "endless" else itertools.repeat(block, 3)
+
+    monkeypatch.setattr(decode, "_av_blocks", blocks)
+    for excerpt in (Excerpt(), Excerpt(crop=1.0), Excerpt(start=0, seconds=1.0)):
+        with pytest.raises(DecodeError, match="longer than the limit of 3 s"):
+            read_audio(Path("endless.m4a"), SR, excerpt)
+    assert len(read_audio(Path("a.m4a"), SR)) == 3 * SR
+    with pytest.raises(DecodeError, match="longer than the limit of 1 s"):
+        read_audio(Path("a.m4a"), SR, Excerpt(limit=1.0))
 
 
 @pytest.mark.parametrize(

@@ -199,6 +199,12 @@ def test_compose_builds_stages_and_arguments_that_exist():
         assert set(build.get("args", {})) <= arguments
 
 
+def test_the_project_is_told_its_commit_and_without_one_knows_none():
+    built = [service["build"] for service in SERVICES.values() if service.get("build", {}).get("target") == "project"]
+    assert [build["args"]["COMMIT"] for build in built] == ["${COMMIT:-}"] * 2
+    assert ("ARG", "COMMIT=") in stages()["project"]
+
+
 def test_only_the_server_is_published_and_only_on_this_machine():
     published = {name: port for name, service in SERVICES.items() for port in service.get("ports", [])}
     assert list(published) == ["server"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures as futures
+import os
 import re
 import shutil
 from concurrent.futures.process import BrokenProcessPool
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import soundfile
 
 from projects.artists import pipeline
 from projects.artists.audio.decode import read_audio
@@ -131,7 +133,7 @@ def test_bad_files_are_quarantined_each_with_its_reason(tmp_path, in_process, wr
     write_audio(tmp_path / "loud.wav", np.full(9000, 1e25, np.float32), subtype="FLOAT")
     (tmp_path / "folder.wav").mkdir()
     reasons = {name: reason for name, (_, reason) in named.items()} | {
-        "nan.wav": "NaN", "none.wav": "no samples", "loud.wav": "too large", "folder.wav": "directory",
+        "nan.wav": "NaN", "none.wav": "no samples", "loud.wav": "too large", "folder.wav": "a folder, no file",
         "missing.wav": "No such file", "nul\0.wav": "null",
     }  # fmt: skip
     with np.errstate(all="ignore"):
@@ -142,6 +144,35 @@ def test_bad_files_are_quarantined_each_with_its_reason(tmp_path, in_process, wr
         assert re.search(reason, features.quarantined[name], re.IGNORECASE), name
     table = pipeline.quarantine_table(features)
     assert list(table.columns) == ["track_id", "reason"] and list(table["track_id"]) == sorted(reasons)
+
+
+def test_a_fifo_and_a_device_are_no_files_and_nobody_waits_for_them(tmp_path, in_process):
+    os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / "zero.wav").symlink_to("/dev/zero")
+    features = featurize(tracks_of(tmp_path / "pipe.wav", tmp_path / "zero.wav"), CONFIG)
+    assert len(features.quarantined) == 2 and all("FIFO, no file" in r for r in features.quarantined.values())
+
+
+def test_reasons_can_be_written_whatever_the_name_of_the_file(tmp_path, in_process):
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.mp3"))
+    try:
+        path.symlink_to(tmp_path / "nowhere")
+    except OSError:
+        pytest.skip("this file system only takes names in UTF-8")
+    table = pipeline.quarantine_table(featurize(Corpus("c", (Track("a", path, artist="A"),)), CONFIG))
+    assert rb"caf\xe9.mp3" in table.to_csv().encode()
+
+
+def test_a_file_that_would_fill_the_memory_is_quarantined_while_it_is_decoded(
+    tmp_path, in_process, write_audio, tone, monkeypatch
+):
+    path = write_audio(tmp_path / "long.flac", tone(seconds=3))
+    monkeypatch.setattr(module, "LONGEST_SECONDS", 2.0)
+    assert featurize(tracks_of(path), CONFIG).quarantined == {"long.flac": "longer than the limit of 2 s"}
+    assert featurize(tracks_of(path), FeatureConfig(crop=1.0)).computed == 1
+    # As of a stream: the header does not tell.
+    monkeypatch.setattr(soundfile.SoundFile, "frames", property(lambda self: 2**63 - 1))
+    assert featurize(tracks_of(path), CONFIG).quarantined == {"long.flac": "longer than the limit of 2 s"}
 
 
 def test_a_file_that_is_mended_leaves_the_quarantine(tmp_path, in_process, write_audio, tone):

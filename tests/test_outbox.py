@@ -235,6 +235,17 @@ def test_the_log_is_json_a_line_with_numbers_that_json_has_not():
     run._courier.outbox.close(remove=True)
 
 
+def test_no_text_can_hold_up_the_rest_for_ever():
+    """Neither half a surrogate pair, as in file names that are no UTF-8, nor a zero, which PostgreSQL refuses."""
+    box = outbox.Outbox("e" * 32)
+    box.put("tags", values={"caf\udce9": "caf\udce9\0", "rows": [["\ud800", 0.1, 3]], "né": "Début 🎵"})
+    (record,) = box.records()
+    assert record.content["values"] == {
+        "caf\\udce9": "caf\\udce9\\x00", "rows": [["\\ud800", 0.1, 3]], "né": "Début 🎵"
+    }  # fmt: skip
+    box.close(remove=True)
+
+
 def test_what_the_server_refuses_is_said_and_does_not_hold_up_the_rest(proxy, client, caplog):
     with runs.start() as run:
         run.metrics({"good": 1, "bad\nname": 1})

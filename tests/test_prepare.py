@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import shutil
 import unicodedata
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import numpy as np
@@ -17,6 +19,7 @@ from projects.artists.audio.features import FeatureConfig
 from projects.artists.data import corpora
 from projects.artists.data.cache import audio_digest
 from projects.artists.data.featurize import featurize
+from projects.artists.data.selection import first_values
 from projects.artists.data.tracks import Corpus
 from projects.artists.errors import InputError
 from projects.artists.settings import DataOptions
@@ -41,6 +44,27 @@ def test_prepare_gives_every_side_the_clips_of_its_songs(cached):
             assert p.classes[clips.y[i]] == track.artist
             features = np.load(p.features.entries[track.track_id].path)
             np.testing.assert_array_equal(clips.read(slice(i, i + 1))[0], features[clips.starts[i] :][:32])
+
+
+def test_tracks_without_a_label_are_counted_and_named_however_often_the_corpus_is_cut(cached):
+    tracks = [dataclasses.replace(t, labels={"mood": t.artist} if i else {}) for i, t in enumerate(cached.tracks)]
+    corpus = first_values(Corpus(cached.name, tuple(tracks)).labelled("mood"), "mood", 2)
+    p = prepared(corpus, label="mood", split="song", songs_per_artist=5)
+    assert p.corpus.unlabelled == ("artist0/album0/song0.flac",)
+    assert "1 track(s) have no mood and are left out: artist0/album0/song0.flac." in p.warnings
+    run = SimpleNamespace(**dict.fromkeys(("table", "tags", "dataset", "metrics"), lambda *_, **__: None))
+    run.text = lambda text, name: said.update({name: json.loads(text)})
+    said = {}
+    results.log_data(run, p)
+    assert said["corpus_notes.json"]["unlabelled"] == ["artist0/album0/song0.flac"]
+
+
+def test_warnings_steer_no_terminal(cached, capsys):
+    p = dataclasses.replace(prepared(cached), short=["a\x1b[31m.flac"])
+    run = SimpleNamespace(**dict.fromkeys(("table", "tags", "dataset", "metrics", "text"), lambda *_, **__: None))
+    results.log_data(run, p)
+    said = capsys.readouterr().out
+    assert "left out: a [31m.flac" in said and "\x1b" not in said
 
 
 def test_prepare_refuses_a_corpus_that_lost_too_much(small_corpus, in_process):

@@ -325,7 +325,7 @@ def test_a_file_without_names_and_values_says_what_it_should_hold(config, conten
 @pytest.mark.parametrize(
     "content",
     ["clip: [", "clip: 3\n\tepochs: 4", "a: b: c", b"\xff\xfe\x00", "? [1]\n: 2", "clip: !!python/name:os.system",
-     "clip: 2020-13-45", "clip: 3\x00"],
+     "clip: 2020-13-45", "clip: 3\x00", "[" * 5000],
 )  # fmt: skip
 def test_a_file_that_is_no_yaml_says_why(config, content):
     with pytest.raises(InputError, match=r"config\.yaml cannot be read: .+\. Give a YAML file"):
@@ -337,8 +337,9 @@ def test_a_folder_and_a_missing_file_are_no_configuration(tmp_path):
         settings("--config", str(tmp_path))
     with pytest.raises(InputError, match=r"none\.yaml cannot be read: No such file"):
         settings("--config", str(tmp_path / "none.yaml"))
-    with pytest.raises(InputError, match="cannot be read"):
-        settings("--config", "a\0b")
+    for path in ("a\0b", "~nosuchuser/x.yaml", "x" * 5000):
+        with pytest.raises(InputError, match="cannot be read"):
+            settings("--config", path)
 
 
 # Evaluation

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from projects.artists.show.names import display_width
-from projects.artists.show.summary import Score, summary_markdown, summary_text
+from projects.artists.show.summary import Score, inline, plain, summary_markdown, summary_text
 
 SCORES = [("song F1", 0.656, 0.52, 0.78), ("clip F1", 0.585, None, None)]
 TRIVIAL = {"majority class": 0.04, "loudness alone": 0.35, "MFCC logistic regression": 0.55}
@@ -81,6 +81,12 @@ def test_markdown_obeys_no_name() -> None:
     assert "\\[x\\](y): \\*b\\* &lt;i&gt;" in text
     assert "`` `a` ``" in text
     assert "````sh\necho '```'\n````" in text
+
+
+def test_plain_is_the_text_again() -> None:
+    text = r"a_b *c* [d](e) <artist>/<album>/ caf\xe9 `f` & &amp; #1 | {x}"
+    assert plain(inline(text)) == text
+    assert plain("as it was: no marks") == "as it was: no marks"
 
 
 def test_terminal_text_has_no_control_character() -> None:

@@ -31,7 +31,7 @@ PARAMETERS = {
 
 
 def frames_of(name: str) -> int:
-    return max(32, systems.find(name).min_frames)
+    return max(32, systems.find(name).least()[0])
 
 
 def side(folder, songs_a_class, length, *, seed):
@@ -165,9 +165,9 @@ def test_an_option_that_a_system_does_not_have_is_refused(name):
 @pytest.mark.parametrize("name", systems.names())
 def test_a_clip_too_short_for_the_system_is_refused_with_what_it_needs(name):
     cls = systems.find(name)
-    if cls.min_frames > 1:
+    if cls.least()[0] > 1:
         with pytest.raises(InputError, match=rf"frames; {name} needs .* s or more"):
-            cls.check_input((cls.min_frames - 1.5) * 512 / 16000, FeatureConfig())
+            cls.check_input((cls.least()[0] - 1.5) * 512 / 16000, FeatureConfig())
     cls.check_input(frames_of(name) * 512 / 16000, FeatureConfig())
 
 
@@ -258,6 +258,24 @@ def test_sizes_of_crnn_that_cannot_be(options, said):
 def test_poolings_that_leave_nothing_say_so():
     with pytest.raises(InputError, match="Clips of 32 frames are too few for poolings of 4 x 4 x 4 x 1 = 64"):
         systems.find("crnn")(pool_time="4,4,4,1").build(32, 128, 20)
+
+
+def test_bands_are_not_made_by_longer_clips():
+    with pytest.raises(InputError, match=r"Clips of 64 bands .* raise n_mels\."):
+        systems.find("crnn")().build(64, 64, 20)
+
+
+def test_what_a_crnn_needs_follows_its_poolings():
+    cls, bands = systems.find("crnn"), FeatureConfig(n_mels=64)
+    fewer = cls.Config(pool_bands="2,2,4,4", pool_time="1,1,2,2")
+    assert cls.least() == (16, 128) and cls.least(fewer) == (4, 64)
+    cls.check_input(4 * 512 / 16000, bands, fewer)
+    assert cls(pool_bands="2,2,4,4", pool_time="1,1,2,2").build(4, 64, 3).output_shape == (None, 3)
+    with pytest.raises(InputError, match="n_mels=64 is too few; crnn needs 128 or more"):
+        cls.check_input(5, bands)
+    deeper = systems.find("crnn_1d").Config(filters="8,8,8,8")
+    with pytest.raises(InputError, match=r"crnn_1d needs 0\.512 s or more"):
+        systems.find("crnn_1d").check_input(0.3, FeatureConfig(), deeper)
 
 
 def test_the_recurrent_layers_of_keras_2_are_as_published(tmp_path):

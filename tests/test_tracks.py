@@ -67,7 +67,9 @@ def test_columns_are_those_of_any_track():
 
 def test_labelled_keeps_the_tracks_that_carry_a_value():
     tracks = (track("a", labels={"genre": "x"}), track("b", labels={"genre": "y"}), track("c"))
-    assert [t.track_id for t in Corpus("c", tracks).labelled("genre").tracks] == ["a", "b"]
+    labelled = Corpus("c", tracks).labelled("genre")
+    assert [t.track_id for t in labelled.tracks] == ["a", "b"] and labelled.unlabelled == ("c",)
+    assert labelled.only(labelled.tracks[:1]) == Corpus("c", labelled.tracks[:1], ("c",))
 
 
 def test_an_unknown_column_is_named_with_the_known():

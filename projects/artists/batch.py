@@ -23,6 +23,7 @@ from .data import corpora
 from .data.cache import atomic_write
 from .data.corpora import folder, s3
 from .data.machine import processes
+from .data.paths import given_path
 from .data.tracks import Progress, nfc, track_id
 from .errors import InputError
 from .journal import Journal
@@ -125,10 +126,10 @@ def songs_of(audio: str, label: str | None, progress: Progress | None = None) ->
     Raises:
         InputError: There is nothing there that can be scored, or no such label.
     """
-    root = Path(audio).expanduser()
-    if label is None and s3.matches(audio) and not s3.is_table(audio):
+    remote = s3.matches(audio)
+    if label is None and remote and not s3.is_table(audio):
         found = (Song(nfc(key), path) for key, path in s3.files(audio, progress).items())
-    elif label is None and root.is_dir():
+    elif label is None and not remote and (root := given_path("audio", audio)).is_dir():
         root = root.resolve()
         found = (Song(track_id(path.relative_to(root)), path) for path in folder.audio_files(root))
     else:

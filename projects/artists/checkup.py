@@ -93,6 +93,7 @@ class Checkup:
             **{f"tracks_{kind}": counts[kind] for kind in PROBLEMS},
             "duplicate_tracks": len(self.duplicates),
             "duplicate_recordings": groups.ngroups,
+            "tracks_unlabelled": len(self.corpus.unlabelled),
             "label_conflicts": int((groups["label"].nunique() > 1).sum()),
             "artist_conflicts": int((groups["artist"].nunique() > 1).sum()),
             "too_small": len(self.small),
@@ -211,9 +212,10 @@ def log(run: Run, found: Checkup, options: DataOptions) -> None:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "corpus.png").write_bytes(figure_bytes(figure))
         run.folder(Path(folder))
+    warnings = [*pipeline.unlabelled_warnings(found.corpus, options.label), *found.conflicts]
     text = shown.corpus_text(
         f"{found.corpus.name}: {_sentence(found)}", found.by("artist"), found.tracks, PROBLEMS, found.duplicates,
-        found.small, f"split={options.split}", found.conflicts,
+        found.small, f"split={options.split}", warnings,
     )  # fmt: skip
     print("\n" + text)
     run.description(f"```\n{text}\n```")

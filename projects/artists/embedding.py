@@ -13,6 +13,7 @@ import numpy as np
 from .audio.clips import batch_size, clip_frames, disjoint_clips
 from .audio.features import FeatureConfig
 from .data.featurize import Entry, Features, Progress, featurize
+from .data.paths import given_path
 from .data.tracks import Corpus, Track
 from .errors import InputError
 from .reference import identity_of
@@ -97,7 +98,7 @@ def open_embedder(model: str, work: Path) -> Embedder:
         InputError: There is none.
     """
     if Path(model).suffix.lower() in PRETRAINED:
-        return _pretrained(Path(model).expanduser())
+        return _pretrained(given_path("model", model))
     from .track.model import download_system
 
     folder = download_system(model, work)

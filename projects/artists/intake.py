@@ -46,13 +46,19 @@ class Gate:
         """
         if not self.roots:
             raise InputError(f"path: this process reads no files; send audio, or start it with {ROOT} set to a folder")
-        if "\0" in given:
+        try:
+            # Neither a zero nor half a surrogate pair, which JSON can spell, is part of a name.
+            inside = b"\0" not in os.fsencode(given)
+        except UnicodeEncodeError:
+            inside = False
+        if not inside:
             raise InputError("path: there is no such file")
         for root in self.roots:
             # Links are followed first: what counts is where the file lies.
             path = Path(os.path.realpath(root / given))
             if path.is_relative_to(root):
-                if path.is_file():
+                # Not Path.is_file, which raises where a name is too long.
+                if os.path.isfile(path):
                     return path
                 raise InputError("path: there is no such file")
         raise InputError(f"path: not below a folder of {ROOT}")

@@ -70,6 +70,7 @@ class Prepared:
             )
         if self.features.quarantined:
             said.append(f"{len(self.features.quarantined)} file(s) could not be read: see quarantined.csv.")
+        said += unlabelled_warnings(self.corpus, self.label)
         return said + duplicate_warnings(self.corpus, self.groups, self.split, self.label)
 
     @property
@@ -118,7 +119,7 @@ def known_to_model(corpus: Corpus, label: str, classes: Sequence[str]) -> Corpus
             f"{found} of the {label}s of {corpus.name} ({_first(values)}) is known to the model; "
             f"it knows {_first(classes)}. Give a corpus with two or more of these {label}s, spelled as here."
         )
-    return Corpus(corpus.name, tuple(track for track in corpus.tracks if track.label(label) in known))
+    return corpus.only(track for track in corpus.tracks if track.label(label) in known)
 
 
 def _first(values: Collection[str]) -> str:
@@ -208,6 +209,13 @@ def find_groups(corpus: Corpus, features: Features) -> dict[str, str]:
     known = {t.track_id: features.entries[t.track_id] for t in corpus.tracks if t.track_id in features.entries}
     marks = {entry.audio_digest: store.of_features(entry.audio_digest, entry.path) for entry in known.values()}
     return duplicate_groups({name: entry.audio_digest for name, entry in known.items()}, marks)
+
+
+def unlabelled_warnings(corpus: Corpus, label: str) -> list[str]:
+    """How many tracks were left out for want of a value of the label."""
+    if not corpus.unlabelled:
+        return []
+    return [f"{len(corpus.unlabelled)} track(s) have no {label} and are left out: {', '.join(corpus.unlabelled[:3])}."]
 
 
 def duplicate_warnings(corpus: Corpus, groups: Mapping[str, str], split: Split, label: str) -> list[str]:

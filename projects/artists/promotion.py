@@ -25,6 +25,7 @@ from registry.history import Decision, State, Step
 
 from . import evidence
 from .data.machine import processes
+from .data.paths import given_path
 from .errors import InputError
 from .evidence import Candidate, Comparison
 from .judge.metrics import LABEL_METRICS
@@ -87,10 +88,10 @@ class Outcome:
 
 def read_policy(path: str | None) -> Policy:
     """Raises InputError where it cannot be read or followed."""
-    file = Path(path).expanduser() if path else POLICY
+    file = given_path("policy", path) if path else POLICY
     try:
         policy = gates.policy_of(yaml.safe_load(file.read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError, gates.PolicyError) as error:
+    except (OSError, RuntimeError, ValueError, yaml.YAMLError) as error:
         raise InputError(f"policy={file} cannot be used: {error}") from error
     if policy.statistic not in LABEL_METRICS:
         raise InputError(f"policy={file}: statistic {policy.statistic} is none of {', '.join(LABEL_METRICS)}.")

@@ -16,6 +16,7 @@ from .pipeline import Prepared
 from .saved import Card
 from .settings import EvaluationOptions, Settings
 from .show import summary
+from .show.names import printable
 from .systems.protocol import System
 from .track.model import log_model
 from .track.runs import Run
@@ -43,12 +44,17 @@ def log_data(run: Run, prepared: Prepared, *, context: str = "training") -> None
     run.table(table, "split.csv")
     run.tags({"corpus": prepared.corpus.name} | {f"{what}_digest": digest for what, digest in digests.items()})
     run.dataset(table, name=prepared.corpus.name, digest=corpus, context=context)
-    notes = {"short": prepared.short, "absent": prepared.absent, "warnings": prepared.warnings}
+    notes = {
+        "short": prepared.short,
+        "absent": prepared.absent,
+        "unlabelled": prepared.corpus.unlabelled,
+        "warnings": prepared.warnings,
+    }
     run.text(json.dumps(notes, indent=1, ensure_ascii=False), "corpus_notes.json")
     sizes = {f"{side}_songs": len(prepared.used(side)) for side in prepared.tracks}
     run.metrics(sizes | {f"{side}_clips": len(clips) for side, clips in prepared.clips.items()})
     for warning in prepared.warnings:
-        print(f"warning: {warning}")
+        print(f"warning: {printable(warning)}")
 
 
 def _check_same(run: Run, digests: Mapping[str, str]) -> None:

@@ -295,7 +295,8 @@ def read_config(path: str) -> dict[str, Any]:
     """A YAML (or JSON) file of `name: value` lines."""
     try:
         values = yaml.safe_load(Path(path).expanduser().read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    # RuntimeError: a home folder of nobody; RecursionError is one too, of lists in lists in lists.
+    except (OSError, RuntimeError, ValueError, yaml.YAMLError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise InputError(f"config={path} cannot be read: {reason}. Give a YAML file of `name: value` lines.") from error
     if not isinstance(values, dict):

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from .data.machine import processes
+from .data.paths import given_path
 from .data.splits import SIDES, check_sides, make_split
 from .data.tracks import Corpus, Track, nfc
 from .errors import InputError
@@ -108,7 +109,7 @@ def read_vectors(file: str, corpus: Corpus) -> Embedded:
     Raises:
         InputError: No Parquet table of track_id and vector (lists of one length), or it lacks a track of the corpus.
     """
-    path = Path(file).expanduser()
+    path = given_path("vectors", file)
     try:
         table = pd.read_parquet(path, columns=["track_id", "vector"])
         ids = [nfc(str(name)) for name in table["track_id"]]

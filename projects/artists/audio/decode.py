@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -26,6 +27,8 @@ UNKNOWN_LENGTH = 2**62
 PIECE = 1 << 16
 # Longer than any music; a stream of unknown length claims 2**63 - 1 frames.
 LONGEST_CLAIM_SECONDS = 24 * 3600
+# Of a file that is learned from, or that PyAV reads: a flac of silence of some MB is days, and GB once it is decoded.
+LONGEST_SECONDS = 6 * 3600.0
 # A header can claim any rate; at 1 Hz a file of a few MB would be resampled to more than the memory holds.
 RATES = (1_000, 1_000_000)
 # libsndfile's own formats, and what only PyAV (the `m4a` extra) can read.
@@ -68,11 +71,14 @@ class Excerpt:
             first = int(begin * rate)
             keep = frames - first if length * rate >= frames - first else max(1, round(length * rate))
         if frames < UNKNOWN_LENGTH and keep > self.limit * rate:
-            raise self.too_long()
+            raise _too_long(self.limit)
         return first, keep
 
-    def too_long(self) -> DecodeError:
-        return DecodeError(f"longer than the limit of {self.limit:g} s")
+    @property
+    def most(self) -> float:
+        """Seconds that may be decoded where only that tells the length of a file."""
+        whole = self.crop is None and self.start is None and self.seconds is None
+        return min(self.limit, LONGEST_SECONDS) if whole else LONGEST_SECONDS
 
 
 def read_audio(
@@ -101,8 +107,7 @@ def read_audio(
     """
     excerpt = excerpt or Excerpt(crop)
     if isinstance(source, Path) and source.suffix.lower() in AV_SUFFIXES:
-        y, native = _read_with_av(source, observe)
-        _check_rate(native)
+        y, native = _read_with_av(source, excerpt.most, observe)
         start, frames = excerpt.span(len(y), native)
         return soxr.resample(y[start : start + frames], native, sr, quality="HQ")
     # Names of old collections are not always UTF-8, which soundfile insists on for str.
@@ -117,7 +122,8 @@ def read_audio(
 def observe_audio(source: Path, observe: Observer) -> None:
     """Decodes a whole file for nothing but `observe`; arguments and errors are those of `read_audio`."""
     if source.suffix.lower() in AV_SUFFIXES:
-        _read_with_av(source, observe)
+        for block, rate in _av_blocks(source):
+            observe(block, rate)
         return
     try:
         with soundfile.SoundFile(os.fsencode(source) if os.name == "posix" else source) as file:
@@ -139,9 +145,7 @@ def _resampled(file: soundfile.SoundFile, sr: int, excerpt: Excerpt, observe: Ob
     for block in _blocks(file, frames):
         decoded += len(block)
         if decoded > excerpt.limit * rate:
-            error = excerpt.too_long()
-            error.decoded = decoded / rate
-            raise error
+            raise _too_long(excerpt.limit, decoded / rate)
         if observe:
             observe(block, rate)
         mono = _mono(block)
@@ -151,6 +155,12 @@ def _resampled(file: soundfile.SoundFile, sr: int, excerpt: Excerpt, observe: Ob
     if stream:
         y.add(stream.resample_chunk(np.empty(0, np.float32), last=True))
     return _fix_length(y.all, math.ceil(decoded * sr / rate))
+
+
+def _too_long(limit: float, decoded: float = 0.0) -> DecodeError:
+    error = DecodeError(f"longer than the limit of {limit:g} s")
+    error.decoded = decoded
+    return error
 
 
 class _Growing:
@@ -217,37 +227,52 @@ def _fix_length(y: np.ndarray, n: int) -> np.ndarray:
     return y[:n] if len(y) >= n else np.pad(y, (0, n - len(y)))
 
 
-def _read_with_av(path: Path, observe: Observer | None = None) -> tuple[np.ndarray, int]:
-    """(mono float32 samples, native rate) of a container that libsndfile does not know."""
+def _read_with_av(path: Path, most: float, observe: Observer | None = None) -> tuple[np.ndarray, int]:
+    """(mono float32 samples, native rate) of a container that libsndfile does not know, of at most `most` seconds."""
+    y, decoded = _Growing(0), 0
+    for block, rate in _av_blocks(path):
+        decoded += len(block)
+        if decoded > most * rate:
+            raise _too_long(most, decoded / rate)
+        if observe:
+            observe(block, rate)
+        y.add(block.mean(axis=1))
+    return y.all, rate
+
+
+def _av_blocks(path: Path) -> Iterator[tuple[np.ndarray, int]]:
+    """Blocks (n, channels), float32, and their rate; one at least."""
     try:
         import av
     except ImportError as error:
         raise DecodeError(
-            f"{path.suffix} needs PyAV: `pip install av` in the environment that runs this, or convert the file to flac"
+            f"{path.suffix} needs PyAV: `pip install av` in the environment that runs this (which --env-manager=uv "
+            "builds anew from requirements.txt: add the line av there), or convert the file to flac"
         ) from error
+    rate = None
     try:
         with av.open(str(path)) as container:
             # Not layout="mono": FFmpeg's downmix of stereo is 3 dB louder than the mean.
             resampler = av.AudioResampler(format="fltp")
-            frames = [f for raw in container.decode(audio=0) for f in resampler.resample(raw)]
-            frames += resampler.resample(None)
+            for raw in itertools.chain(container.decode(audio=0), [None]):
+                for frame in resampler.resample(raw):
+                    if rate is None:
+                        rate = frame.sample_rate
+                        _check_rate(rate)
+                    yield frame.to_ndarray().T, rate
+    except DecodeError:
+        raise
     # ValueError: rate or channels change on the way.
     except (av.error.FFmpegError, IndexError, ValueError) as error:
         raise DecodeError(f"not readable as audio: {_reason(path, error)}") from error
-    if not frames:
+    if rate is None:
         raise DecodeError("the file holds no samples")
-    rate, mono = frames[0].sample_rate, []
-    for frame in frames:
-        block = frame.to_ndarray().T
-        if observe:
-            observe(block, rate)
-        mono.append(block.mean(axis=1))
-    return np.concatenate(mono), rate
 
 
 def _reason(source: Path | BinaryIO, error: Exception) -> str:
-    if isinstance(source, Path) and not source.is_file():
-        return "it is a folder" if source.is_dir() else "there is no such file"
+    # Not Path.is_file, which raises where a name is too long.
+    if isinstance(source, Path) and not os.path.isfile(source):
+        return "it is a folder" if os.path.isdir(source) else "there is no such file"
     said = (getattr(error, "strerror", None) or str(error).rsplit(": ", 1)[-1]).strip()
     # What libsndfile says of any .mp3 in which it finds no MPEG frame.
     return "Format not recognised." if said.startswith("File does not exist") else said or type(error).__name__

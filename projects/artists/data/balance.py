@@ -26,7 +26,7 @@ def balanced(corpus: Corpus, label: str, songs: int, seed: int) -> Corpus:
             f"the most that one has is {most}. Give a smaller number."
         )
     kept = [track for tracks in full for track in sorted(tracks, key=lambda track: _order(track, seed))[:songs]]
-    return Corpus(corpus.name, tuple(kept))
+    return corpus.only(kept)
 
 
 def _order(track: Track, seed: int) -> bytes:

@@ -1,4 +1,9 @@
-"""Content-addressed features on local disk: audio bytes + feature configuration -> one .npy a track."""
+"""Content-addressed features on local disk: audio bytes + feature configuration -> one .npy a track.
+
+Beside them lie, made anew at the price of time, fingerprints/, audits/, demo-*/, s3/, studies/ (locks) and
+digests.sqlite; and, lost when they are deleted, outbox/ (what the tracking server has not got yet), checkpoints/ (of
+killed trainings) and searches.db (trials).
+"""
 
 from __future__ import annotations
 
@@ -25,7 +30,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def cache_root() -> Path:
-    """`ARTISTS_CACHE`, or ~/.cache/artists; deleting it costs only time.
+    """`ARTISTS_CACHE`, or ~/.cache/artists.
 
     Raises:
         InputError: It cannot be made.

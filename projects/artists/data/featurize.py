@@ -7,17 +7,18 @@ import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 
 import numpy as np
 
-from ..audio.decode import DecodeError, observe_audio, read_audio
+from ..audio.decode import LONGEST_SECONDS, DecodeError, Excerpt, observe_audio, read_audio
 from ..audio.features import FeatureConfig, log_mel, to_db
 from ..errors import InputError
 from .audit import Auditor, AuditStore
 from .cache import DigestIndex, FeatureStore, audio_digest, sweep
 from .duplicates import FingerprintStore, fingerprint
 from .machine import processes
-from .tracks import Corpus, Progress, Track
+from .tracks import Corpus, Progress, Track, nfc
 from .workers import spread
 
 MOST_LOST = 0.05
@@ -123,9 +124,13 @@ def _compute(path: Path, store: FeatureStore, audits: AuditStore | None = None) 
     """Decodes a file once for all that is missing of it; a cropped one twice when it is audited, which is of it all."""
     try:
         stat = path.stat()
+        # Whoever opens a FIFO waits for its writer, and a device has no end.
+        if not S_ISREG(stat.st_mode):
+            what = "a folder" if S_ISDIR(stat.st_mode) else "a device, a socket or a FIFO"
+            return _Done(reason=f"it is {what}, no file: {nfc(str(path))}")
         digest = audio_digest(path)
     except (OSError, ValueError) as error:
-        return _Done(reason=f"{getattr(error, 'strerror', None) or error}: {path}")
+        return _Done(reason=f"{getattr(error, 'strerror', None) or error}: {nfc(str(path))}")
     frames, config = store.n_frames(digest), store.config
     auditor = Auditor() if audits and not audits.get(digest) else None
     if frames and not auditor:
@@ -135,7 +140,8 @@ def _compute(path: Path, store: FeatureStore, audits: AuditStore | None = None) 
             observe_audio(path, auditor)
         if not frames:
             observe = auditor if config.crop is None else None
-            features = log_mel(read_audio(path, config.sr, crop=config.crop, observe=observe), config)
+            excerpt = Excerpt(config.crop, limit=LONGEST_SECONDS)
+            features = log_mel(read_audio(path, config.sr, excerpt, observe=observe), config)
     except DecodeError as error:
         return _Done(reason=str(error))
     except MemoryError:
@@ -172,4 +178,4 @@ def surviving(corpus: Corpus, features: Features, label: str) -> Corpus:
         raise InputError(
             f"{lost} of {len(corpus.tracks)} tracks are unreadable, more than {MOST_LOST:.0%} of the corpus. {hint}"
         )
-    return Corpus(corpus.name, kept)
+    return corpus.only(kept)

@@ -23,4 +23,4 @@ def first_values(corpus: Corpus, label: str, count: int | None) -> Corpus:
     if not 2 <= count <= len(values):
         raise InputError(f"artists={count}: {corpus.name} has {len(values)} {label}s; give a number from 2 to that.")
     kept = set(sorted(values, key=lambda value: hashlib.sha256(value.encode()).digest())[:count])
-    return Corpus(corpus.name, tuple(track for track in corpus.tracks if track.label(label) in kept))
+    return corpus.only(track for track in corpus.tracks if track.label(label) in kept)

@@ -7,6 +7,7 @@ from pathlib import Path
 from ..errors import InputError
 from . import corpora
 from .corpora.folder import KNOWN, audio_files
+from .paths import given_path
 from .tracks import Corpus, Track, nfc, track_id
 
 
@@ -16,7 +17,7 @@ def query(source: str) -> Corpus:
     Raises:
         InputError: It does not exist or holds no audio.
     """
-    path = Path(source).expanduser()
+    path = given_path("query", source)
     if path.is_file():
         return Corpus(path.stem, (Track(track_id(Path(path.name)), path.resolve(), artist="", title=nfc(path.stem)),))
     root, found = _found(source, "query")
@@ -30,13 +31,13 @@ def enrolled(source: str) -> Corpus:
     Raises:
         InputError: It does not exist, holds no audio, or a song stands in no artist's folder.
     """
-    if not Path(source).expanduser().is_dir():
+    if not source.startswith("s3://") and not given_path("songs", source).is_dir():
         return corpora.load(source)
     root, found = _found(source, "songs")
     loose = [path for path in found if path.parent == root]
     if loose:
         raise InputError(
-            f"songs={source} has {len(loose)} file(s) in no artist's folder, the first {loose[0].name}. "
+            f"songs={source} has {len(loose)} file(s) in no artist's folder, the first {nfc(loose[0].name)}. "
             "Give a folder that holds one folder of songs for each artist."
         )
     tracks = []
@@ -48,7 +49,7 @@ def enrolled(source: str) -> Corpus:
 
 
 def _found(source: str, name: str) -> tuple[Path, list[Path]]:
-    root = Path(source).expanduser().resolve()
+    root = given_path(name, source).resolve()
     # An empty name would be the current folder.
     if not source or not root.is_dir():
         raise InputError(f"{name}={source} does not exist. Give an audio file or a folder of audio files.")

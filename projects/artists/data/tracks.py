@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath
 from typing import Protocol
 
@@ -37,10 +37,11 @@ class Track:
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-    """Tracks in the order of their ids."""
+    """Tracks in the order of their ids; unlabelled: ids of those that were left out for want of a label."""
 
     name: str
     tracks: tuple[Track, ...]
+    unlabelled: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         counts = Counter(track.track_id for track in self.tracks)
@@ -61,7 +62,7 @@ class Corpus:
             raise InputError(f"label={label} is no column of {self.name}; it has {', '.join(self.label_columns)}.")
 
     def labelled(self, label: str) -> Corpus:
-        """The tracks that carry a value of `label`.
+        """The tracks that carry a value of `label`; the ids of the others are kept.
 
         Raises:
             InputError: The column is unknown, or fewer than two of its values are there.
@@ -75,7 +76,11 @@ class Corpus:
                 f"a classifier needs at least two. Add music of another {label}, or choose another label: "
                 f"{', '.join(self.label_columns)}."
             )
-        return Corpus(self.name, kept)
+        return Corpus(self.name, kept, tuple(track.track_id for track in self.tracks if not track.label(label)))
+
+    def only(self, tracks: Iterable[Track]) -> Corpus:
+        """The same corpus with no more than these of its tracks."""
+        return dataclasses.replace(self, tracks=tuple(tracks))
 
 
 def track_id(relative: PurePath) -> str:

@@ -86,7 +86,7 @@ def read_points(path: str, space: SearchSpace, cast: Cast) -> list[Point]:
     """Points of a YAML file: a mapping or a list of mappings of `name: value`."""
     try:
         content = yaml.safe_load(Path(path).expanduser().read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, RuntimeError, ValueError, yaml.YAMLError) as error:
         raise InputError(f"points={path} cannot be read: {str(error).splitlines()[0]}.") from error
     points = [content] if isinstance(content, dict) else content
     if not isinstance(points, list) or not points or not all(isinstance(point, dict) for point in points):

@@ -35,6 +35,11 @@ def printable(text: object) -> str:
     return "".join(_printable_character(character) for character in str(text))
 
 
+def printable_lines(text: object) -> str:
+    """`printable` of each line; its line breaks stay."""
+    return "\n".join(printable(line) for line in str(text).split("\n"))
+
+
 def _printable_character(character: str) -> str:
     category = unicodedata.category(character)
     if category == "Cs":

@@ -18,6 +18,7 @@ _TOKEN = re.compile(r"""(?:[^\s"']|"[^"]*"|'[^']*'|["'])+""")
 _BARE_OPTION = re.compile(r"--?[A-Za-z][\w-]*")
 # What begins a link, an emphasis, a table cell or a heading inside one line of Markdown.
 _MARKDOWN = re.compile(r"([\\`*_\[\]{}|~#!])")
+_MARKDOWN_ESCAPE = re.compile(rf"\\{_MARKDOWN.pattern}")
 
 
 def summary_text(
@@ -56,12 +57,12 @@ def summary_markdown(
 ) -> str:
     """The same as Markdown; arguments and errors as those of `summary_text`. Names stay plain text."""
     headline = _headline(scores, against)
-    blocks = [f"### {_inline(title)}"]
+    blocks = [f"### {inline(title)}"]
     if verdict := _verdict(headline, trivial):
-        blocks.append(_inline(verdict))  # before the table: MLflow shows the first lines only
+        blocks.append(inline(verdict))  # before the table: MLflow shows the first lines only
     if scores:
         blocks.append(_score_table(scores, trivial, headline))
-    blocks.append("\n".join(f"- {_inline(name)}: {_inline(value)}" for name, value in facts.items()))
+    blocks.append("\n".join(f"- {inline(name)}: {inline(value)}" for name, value in facts.items()))
     if figures:
         blocks.append("**Figures**\n\n" + "\n".join(f"- {_code(path)}" for path in figures))
     if next_commands:
@@ -173,17 +174,22 @@ def _pieces(command: str) -> list[str]:
 
 def _score_table(scores: Sequence[Score], trivial: Mapping[str, float], headline: Score | None) -> str:
     rows = ["| | value | 95 % interval |", "|---|---:|---|"]
-    rows += [f"| {_inline(name)} | **{_number(value)}** | {_interval(low, high)} |"
+    rows += [f"| {inline(name)} | **{_number(value)}** | {_interval(low, high)} |"
              for name, value, low, high in scores]
     if trivial and headline:
-        rows += [f"| *{_inline(headline[0])} of: {_inline(name)}* | {_number(value)} | |"
+        rows += [f"| *{inline(headline[0])} of: {inline(name)}* | {_number(value)} | |"
                  for name, value in trivial.items()]
     return "\n".join(rows)
 
 
-def _inline(text: object) -> str:
+def inline(text: object) -> str:
     """Plain text inside a line of Markdown: neither HTML nor marks, links or table borders."""
     return html.escape(_MARKDOWN.sub(r"\\\1", clean(text)), quote=False)
+
+
+def plain(markdown: str) -> str:
+    """The text that `inline` was given, as it was cleaned."""
+    return _MARKDOWN_ESCAPE.sub(r"\1", html.unescape(markdown))
 
 
 def _code(text: object) -> str:

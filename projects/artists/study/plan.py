@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..data.paths import given_path
 from ..errors import InputError
 from ..settings import NO_IDENTITY, Settings, read_config, train_settings
 
@@ -130,7 +131,7 @@ def _followers(study: str, then: Any, given: Mapping[str, Any], cell: Cell) -> l
 def _find(study: str) -> Path:
     if study in shipped():
         return SHIPPED / f"{study}.yaml"
-    path = Path(study).expanduser()
+    path = given_path("study", study)
     if not study or not path.is_file():
         given = f"study={study} is neither a file nor a study of this project" if study else "study= is missing"
         raise InputError(f"{given}; give a YAML file or one of {', '.join(shipped())}.")
@@ -174,7 +175,8 @@ def _check(settings: Settings) -> None:
     from ..audio.features import FeatureConfig
     from ..systems import find
 
-    find(settings["model"]).check_input(settings["clip"], settings.make(FeatureConfig))
+    system = find(settings["model"])
+    system.check_input(settings["clip"], settings.make(FeatureConfig), settings.make(system.Config))
 
 
 def cell_key(values: Mapping[str, Any]) -> str:

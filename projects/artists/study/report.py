@@ -11,6 +11,7 @@ import pandas as pd
 from ..errors import InputError
 from ..show import charts
 from ..show.report_page import Link, Row, Section, Table, Value, report_html
+from ..show.summary import plain
 from ..track import others, reading
 from ..track.reading import TrackedRun
 from . import drawing, tables
@@ -216,7 +217,7 @@ def _unfinished(found: Results, address: str) -> Section:
     rows = []
     for run in found.others:
         link = Link(run.name or run.run_id, f"{address}/#/experiments/{run.experiment_id}/runs/{run.run_id}")
-        reason = (run.tags.get("mlflow.note.content", "").splitlines() or [""])[0][:300]
+        reason = plain((run.tags.get("mlflow.note.content", "").splitlines() or [""])[0])[:300]
         rows.append(Row([link, run.status, reason if run.status == "FAILED" else ""], []))
     made = [Table("", ["run", "status", "reason"], [], rows)] if rows else []
     return Section("Not finished, and not counted above", tables=made)

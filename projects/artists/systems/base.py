@@ -39,15 +39,20 @@ class BaseSystem(Searchable):
         return {} if cls.in_epochs else dict.fromkeys(options_of_epochs(), "")
 
     @classmethod
-    def check_input(cls, clip: float, config: FeatureConfig) -> None:
+    def least(cls, options: object | None = None) -> tuple[int, int]:
+        """Frames and bands that a clip must have; `options`: a Config, None for the defaults."""
+        return cls.min_frames, cls.min_mels
+
+    @classmethod
+    def check_input(cls, clip: float, config: FeatureConfig, options: object | None = None) -> None:
         """Raises InputError where the system cannot take clips of `clip` seconds, that few bands, or chroma."""
         name = cls.__module__.rsplit(".", 1)[-1]
-        frames = clip_frames(clip, config)
-        if frames < cls.min_frames:
-            least = cls.min_frames * config.hop_length / config.sr
+        frames, (min_frames, min_mels) = clip_frames(clip, config), cls.least(options)
+        if frames < min_frames:
+            least = min_frames * config.hop_length / config.sr
             raise InputError(f"clip={clip:g} is {frames} frames; {name} needs {least:g} s or more.")
-        if config.n_mels < cls.min_mels:
-            raise InputError(f"n_mels={config.n_mels} is too few; {name} needs {cls.min_mels} or more.")
+        if config.n_mels < min_mels:
+            raise InputError(f"n_mels={config.n_mels} is too few; {name} needs {min_mels} or more.")
         if config.chroma and not cls.takes_chroma:
             raise InputError(f"chroma=true is for mfcc_gaussian; {name} has no use for it. Leave it out.")
 

@@ -8,6 +8,7 @@ script; the paper says 0.0001), batch 16, early stopping after 10 epochs without
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import ClassVar
 
 import keras
@@ -58,9 +59,6 @@ class Config:
 
 class System(KerasSystem):
     Config = Config
-    # What the four poolings leave one of.
-    min_frames = 16
-    min_mels = 128
     space: ClassVar = {
         **TRAINING_SPACE,
         **RECURRENT_SPACE,
@@ -70,6 +68,12 @@ class System(KerasSystem):
         "conv_dropout": {"low": 0.0, "high": 0.4},
         "dropout": {"low": 0.0, "high": 0.6},
     }
+
+    @classmethod
+    def least(cls, options: Config | None = None) -> tuple[int, int]:
+        """What the poolings leave one of."""
+        time, bands = (math.prod((options or cls.Config()).numbers(name)) for name in ("pool_time", "pool_bands"))
+        return time, bands
 
     def build(self, frames: int, n_mels: int, num_classes: int) -> keras.Model:
         """(frames, n_mels) in dB -> (num_classes,) probabilities."""

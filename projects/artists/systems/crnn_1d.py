@@ -40,7 +40,11 @@ class System(KerasSystem):
         "kernel_size": [3, 5, 7, 9],
         "filters": ["32,64,64", "64,128,128", "128,256,256"],
     }
-    min_frames = 8
+
+    @classmethod
+    def least(cls, options: Config | None = None) -> tuple[int, int]:
+        """What the poolings, one a convolution, leave one of."""
+        return 2 ** len(whole_numbers("filters", (options or cls.Config()).filters)), 1
 
     def build(self, frames: int, n_mels: int, num_classes: int) -> keras.Model:
         """(frames, n_mels) in dB -> (num_classes,) probabilities."""

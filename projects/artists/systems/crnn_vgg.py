@@ -26,4 +26,3 @@ class System(crnn.System):
     Config = Config
     # Poolings are of this network's own five blocks.
     space: ClassVar = {name: spec for name, spec in crnn.System.space.items() if name != "pool_time"}
-    min_frames = 8

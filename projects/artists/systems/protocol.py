@@ -25,7 +25,8 @@ class System(Protocol):
         epochs, all of Training but its seed. Train refuses them.
     option_names: what its constructor takes: the fields of Config and, where it must know how to read the features'
         columns, the field of FeatureConfig that says so.
-    check_input: raises InputError for features and lengths of clip that it cannot take.
+    least: frames and bands that it needs, by its options; check_input: raises InputError for features and lengths of
+        clip that it cannot take.
     space, suggest: what a search may try, and the values of one trial of it; see `space.Searchable`.
     """
 
@@ -47,7 +48,10 @@ class System(Protocol):
     def unused(cls, config: object) -> dict[str, str]: ...
 
     @classmethod
-    def check_input(cls, clip: float, config: FeatureConfig) -> None: ...
+    def least(cls, options: object | None = None) -> tuple[int, int]: ...
+
+    @classmethod
+    def check_input(cls, clip: float, config: FeatureConfig, options: object | None = None) -> None: ...
 
     def fit(self, train: ClipSet, val: ClipSet, num_classes: int, training: object, hooks: object) -> object:
         """Learns; the result has best_epoch and history."""

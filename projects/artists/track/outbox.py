@@ -15,7 +15,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +64,12 @@ class Outbox:
         self._next_file = 1 + max((int(f.name) for f in (self.folder / FILES).iterdir()), default=0)
 
     def put(self, kind: str, **content: Any) -> None:
-        """Appends a record in one write.
+        """Appends a record in one write; what no server stores is spelled out, see `_storable`.
 
         Raises:
             InputError: The disk is full or gone.
         """
-        line = (json.dumps({"kind": kind, "at": now(), **content}, allow_nan=False) + "\n").encode()
+        line = (json.dumps({"kind": kind, "at": now(), **_storable(content)}, allow_nan=False) + "\n").encode()
         with self._mutex:
             try:
                 if os.write(self._log, line) != len(line):
@@ -151,6 +151,15 @@ def now() -> int:
 def encoded(value: float) -> float | str:
     """A number for JSON, which has no nan and no infinity; float() reads it back."""
     return value if math.isfinite(value) else str(value)
+
+
+def _storable(value: Any) -> Any:
+    """The same with lone surrogates and zeros in text as escapes: one such text would be refused again and again."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+    if isinstance(value, Mapping):
+        return {_storable(name): _storable(inner) for name, inner in value.items()}
+    return [_storable(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _locked(path: Path) -> int:

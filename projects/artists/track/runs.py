@@ -16,7 +16,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import git
 import mlflow
 import pandas as pd
 from mlflow.entities import LifecycleStage, RunStatus
@@ -165,7 +164,7 @@ class Run:
         def write(folder: Path) -> None:
             file = folder / name
             file.parent.mkdir(parents=True)
-            file.write_text(text, encoding="utf-8")
+            file.write_text(text, encoding="utf-8", errors="backslashreplace")
 
         self._files(write, None)
 
@@ -391,12 +390,19 @@ def _some(values: Mapping[str, str], names) -> dict[str, str]:
 
 def _git_tags() -> dict[str, str]:
     """Commit and dirtiness of the checkout; in an image, which has none, the commit that it was built from."""
+    commit = os.environ.get("ARTISTS_COMMIT")
+    unknown = {"git_dirty": "no repository"} | ({"mlflow.source.git.commit": commit} if commit else {})
+    try:
+        import git
+    # What it raises where there is no git to call, as beside an archive of the project.
+    except ImportError:
+        return unknown
     try:
         repository = git.Repo(Path(__file__), search_parent_directories=True)
         return {
             "mlflow.source.git.commit": repository.head.commit.hexsha,
-            "git_dirty": str(repository.is_dirty(untracked_files=False)).lower(),
+            # A new system is a file that git does not know yet.
+            "git_dirty": str(repository.is_dirty(untracked_files=True)).lower(),
         }
     except (git.InvalidGitRepositoryError, git.NoSuchPathError, git.GitCommandError, ValueError):
-        commit = os.environ.get("ARTISTS_COMMIT")
-        return {"git_dirty": "no repository"} | ({"mlflow.source.git.commit": commit} if commit else {})
+        return unknown

@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 
 from ...errors import InputError
+from ..paths import usable
 from ..tracks import Corpus, Progress
 
 
@@ -21,7 +22,9 @@ def load(data: str, progress: Progress | None = None) -> Corpus:
     # An empty name would be the current folder.
     for name in _kinds() if data else ():
         kind = importlib.import_module(f"{__name__}.{name}")
-        if kind.matches(data):
+        with usable("data", data):
+            found = kind.matches(data)
+        if found:
             return kind.load(data, progress)
     raise InputError(
         f"data={data} does not exist. Give `demo`, a folder laid out as <artist>/<album>/<song>, "
@@ -30,6 +33,6 @@ def load(data: str, progress: Progress | None = None) -> Corpus:
 
 
 def _kinds() -> list[str]:
-    """`folder` takes any folder: it is asked last."""
+    """`folder` takes any folder: it is asked last. What is for `s3` is no path, so that it is asked first."""
     names = sorted(module.name for module in pkgutil.iter_modules(__path__))
-    return sorted(names, key=lambda name: name == "folder")
+    return sorted(names, key=lambda name: (name != "s3", name == "folder"))

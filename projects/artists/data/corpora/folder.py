@@ -20,7 +20,7 @@ def matches(data: str) -> bool:
 def load(data: str, progress: Progress | None = None) -> Corpus:
     """Raises InputError where a file does not stand under an artist and an album, or there is no audio at all."""
     root = Path(data).expanduser().resolve()
-    return corpus_of(root.name, {path.relative_to(root): path for path in audio_files(root)}, data)
+    return corpus_of(nfc(root.name), {path.relative_to(root): path for path in audio_files(root)}, data)
 
 
 def corpus_of(name: str, files: Mapping[PurePath, Path], data: str) -> Corpus:
@@ -36,7 +36,7 @@ def corpus_of(name: str, files: Mapping[PurePath, Path], data: str) -> Corpus:
     misplaced = sorted(relative for relative in files if len(relative.parts) < 3)
     if misplaced:
         raise InputError(
-            f"data={data} has {len(misplaced)} file(s) outside <artist>/<album>/, the first {misplaced[0]}. "
+            f"data={data} has {len(misplaced)} file(s) outside <artist>/<album>/, the first {track_id(misplaced[0])}. "
             "Move them into <artist>/<album>/, give the folder that holds the artists, or write a manifest with the "
             "columns path and artist."
         )
@@ -49,10 +49,21 @@ def is_audio(relative: PurePath) -> bool:
 
 
 def audio_files(root: Path) -> Iterator[Path]:
-    """All audio below `root`, hidden files and folders left out, links followed; one folder is in memory at a time."""
-    for folder, folders, files in os.walk(root, followlinks=True):
+    """All audio below `root`, hidden files and folders left out, links followed; one folder is in memory at a time.
+
+    Raises:
+        InputError: A folder cannot be read: left out, an artist would be missing without a word.
+    """
+    for folder, folders, files in os.walk(root, followlinks=True, onerror=_unreadable):
         folders[:] = sorted(n for n in folders if not n.startswith(".") and not _is_loop(Path(folder), n))
         yield from (Path(folder, name) for name in sorted(files) if is_audio(PurePath(name)))
+
+
+def _unreadable(error: OSError) -> None:
+    raise InputError(
+        f"The folder {nfc(os.fsdecode(error.filename))} cannot be read: {error.strerror}. Make it readable, or move it "
+        "out of the corpus."
+    ) from error
 
 
 def _is_loop(folder: Path, name: str) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 import pandas as pd
 
 from ...errors import InputError
-from ..tracks import Corpus, Progress, Track, track_id
+from ..tracks import Corpus, Progress, Track, nfc, track_id
 
 OWN = ("path", "artist", "track_id", "album", "title", "fold")
 
@@ -40,7 +40,7 @@ def read(file: Path, data: str) -> Corpus:
     if len(empty):
         raise InputError(f"data={data}: row {empty[0] + 1} has no path or no artist. Fill it in or delete the row.")
     rows = table.to_dict("records")
-    return Corpus(file.stem, tuple(_track(row, file.parent) for row in rows))
+    return Corpus(nfc(file.stem), tuple(_track(row, file.parent) for row in rows))
 
 
 def _read(file: Path, data: str) -> pd.DataFrame:
