@@ -23,30 +23,32 @@ def checkout(tmp_path, monkeypatch) -> Path:
     """A repository of one commit, in which the module seems to lie."""
     folder = tmp_path / "checkout"
     folder.mkdir()
-    (folder / "runs.py").write_text("code")
+    (folder / "projects").mkdir()
+    (folder / "projects" / "train.py").write_text("code")
     (folder / ".gitignore").write_text("mlruns/")
     git(folder, "init", "-q")
     git(folder, "add", ".")
     git(folder, "commit", "-qm", "all")
-    monkeypatch.setattr(runs, "__file__", str(folder / "runs.py"))
+    monkeypatch.setattr(runs, "PROJECT", folder)
     return folder
 
 
-def test_a_checkout_is_dirty_by_changes_and_by_new_files_but_not_by_what_is_ignored(checkout):
+def test_a_checkout_is_dirty_by_changes_and_by_new_code_but_not_by_files_beside_it(checkout):
     (checkout / "mlruns").mkdir()
     (checkout / "mlruns" / "x").touch()
     clean = {"mlflow.source.git.commit": git(checkout, "rev-parse", "HEAD").strip(), "git_dirty": "false"}
+    (checkout / "best.yaml").touch()
     assert runs._git_tags() == clean
-    (checkout / "mynet.py").touch()
+    (checkout / "projects" / "mynet.py").touch()
     assert runs._git_tags() == clean | {"git_dirty": "true"}
-    (checkout / "mynet.py").unlink()
-    (checkout / "runs.py").write_text("changed")
+    (checkout / "projects" / "mynet.py").unlink()
+    (checkout / "projects" / "train.py").write_text("changed")
     assert runs._git_tags() == clean | {"git_dirty": "true"}
 
 
 @pytest.mark.parametrize(("commit", "tags"), [("", {}), ("abc", {"mlflow.source.git.commit": "abc"})])
 def test_without_a_repository_the_commit_is_that_of_the_image_or_none(tmp_path, monkeypatch, commit, tags):
-    monkeypatch.setattr(runs, "__file__", str(tmp_path / "runs.py"))
+    monkeypatch.setattr(runs, "PROJECT", tmp_path)
     monkeypatch.setenv("ARTISTS_COMMIT", commit)
     assert runs._git_tags() == {"git_dirty": "no repository"} | tags
 

@@ -66,7 +66,7 @@ def fit(
         InputError: See `check_checkpoint`.
     """
     check_checkpoint(settings, run)
-    run.environment(device.device())
+    run.tags({"device": device.device()})
     logged, history = run.steps("epoch_loss"), []
 
     def after_epoch(epoch: int, logs: Mapping[str, float]) -> None:

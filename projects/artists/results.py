@@ -12,6 +12,7 @@ from .data.duplicates import FingerprintStore, same_recordings
 from .data.splits import SIDES
 from .errors import InputError, command
 from .evaluation import SideScores
+from .learn.device import device
 from .pipeline import Prepared
 from .saved import Card
 from .settings import EvaluationOptions, Settings
@@ -115,6 +116,7 @@ def duplicate_groups(prepared: Prepared) -> dict[str, str]:
 
 def log_again(run: Run, system: System, card: Card, prepared: Prepared, settings: Settings, work: Path) -> None:
     """Evaluates a loaded model; says how many test songs it has learned from."""
+    run.tags({"device": device()})
     sides = score_sides(system, prepared, settings.make(EvaluationOptions))
     metrics = log_metrics(run, prepared, sides, settings)
     run.metrics(evaluation.calibration_errors(sides, card.temperatures))

@@ -35,6 +35,7 @@ from .delivery import Courier
 from .outbox import Outbox, encoded, now
 
 PACKAGES = ("mlflow", "keras", "tensorflow", "numpy", "scikit-learn", "librosa", "soundfile", "soxr")
+PROJECT, CODE = Path(__file__).resolve().parents[3], ("projects", "registry")
 # Seconds that the end of a run waits for the server; ARTISTS_FLUSH_SECONDS sets another number.
 FLUSH, FLUSH_KILLED = 60.0, 8.0
 
@@ -115,6 +116,7 @@ class Run:
         self._put("run", uri=server.address())
         _leave("FINISHED", delivered)
         server.patient(lambda: mlflow.start_run(run_id=run_id), "going on with a run")
+        self.environment()
         return dict(old.data.params)
 
     def steps(self, metric: str) -> set[int]:
@@ -180,13 +182,11 @@ class Run:
         self._put("dataset", dataset=dict(used._to_mlflow_entity()), context=context)
 
     @_timed
-    def environment(self, device: str) -> None:
-        """Device, versions, commit and whether the checkout differs from it."""
+    def environment(self) -> None:
+        """Versions, commit and whether the checkout differs from it."""
         versions = {name: metadata.version(name) for name in PACKAGES} | {"python": platform.python_version()}
-        self.tags({"device": device, "python": versions["python"], "tensorflow": versions["tensorflow"], **_git_tags()})
-        self.text(
-            json.dumps({"device": device, "platform": platform.platform(), **versions}, indent=1), "environment.json"
-        )
+        self.tags({"python": versions["python"], "tensorflow": versions["tensorflow"], **_git_tags()})
+        self.text(json.dumps({"platform": platform.platform(), **versions}, indent=1), "environment.json")
 
     def when_finished(self, do: Callable[[], object]) -> None:
         """Something to do once the run has ended well, such as removing a checkpoint."""
@@ -258,6 +258,7 @@ def start() -> Iterator[Run]:
         run = Run(active.info.run_id, fresh=True)
         run.artifact_uri = active.info.artifact_uri
         try:
+            run.environment()
             yield run
             status = "FINISHED"
         except KeyboardInterrupt:
@@ -297,6 +298,7 @@ def child(
     run = Run.reopened(run_id) if run_id else Run(new_child(parent, name, tags or {}), fresh=True)
     status = "FAILED"
     try:
+        run.environment()
         yield run
         status = "FINISHED"
     except KeyboardInterrupt:
@@ -398,11 +400,12 @@ def _git_tags() -> dict[str, str]:
     except ImportError:
         return unknown
     try:
-        repository = git.Repo(Path(__file__), search_parent_directories=True)
+        repository = git.Repo(PROJECT, search_parent_directories=True)
+        new = repository.git.ls_files("--others", "--exclude-standard", "--", *(PROJECT / name for name in CODE))
         return {
             "mlflow.source.git.commit": repository.head.commit.hexsha,
-            # A new system is a file that git does not know yet.
-            "git_dirty": str(repository.is_dirty(untracked_files=True)).lower(),
+            # A new system is a file that git does not know yet; one beside the code changes nothing.
+            "git_dirty": str(bool(repository.is_dirty() or new)).lower(),
         }
     except (git.InvalidGitRepositoryError, git.NoSuchPathError, git.GitCommandError, ValueError):
         return unknown
