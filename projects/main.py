@@ -20,7 +20,6 @@ def run(flags: Mapping[str, str], run) -> None:
     from .artists.settings import CorpusOptions, DataOptions, train_settings
 
     settings = train_settings(flags)
-    _refuse_resume(settings["resume"])
     run.params(settings.values)
     options = settings.make(DataOptions)
     _step("check", settings.changed(DataOptions, FeatureConfig) | {"seed": settings["seed"]})
@@ -32,16 +31,6 @@ def run(flags: Mapping[str, str], run) -> None:
     scored = _step("score", {"model": trained, "audio": options.data, "label": options.label, "output": output})
     run.tags({"train_run_id": trained, "evaluate_run_id": evaluated})
     run.tags({"promote_run_id": promoted, "score_run_id": scored})
-
-
-def _refuse_resume(run_id: str | None) -> None:
-    from .artists.errors import InputError
-
-    if run_id:
-        raise InputError(
-            f"resume={run_id} is for train alone, and main begins anew. To go on: "
-            f"mlflow run . -e train -P resume={run_id}; then evaluate, promote and score what it has trained."
-        )
 
 
 def _step(entry_point: str, parameters: Mapping[str, object]) -> str:

@@ -79,7 +79,7 @@ def test_resuming_a_run_that_is_not_there(capsys):
 
 def test_main_does_not_go_on_with_a_training(capsys):
     error = said(capsys, main, "--resume", "0123")
-    assert "resume=0123 is for train alone" in error and "mlflow run . -e train -P resume=0123" in error
+    assert "resume is a flag of train alone" in error and "mlflow run . -e train -P resume=0123" in error
 
 
 @pytest.mark.parametrize(

@@ -341,7 +341,7 @@ def test_demo_is_the_only_name(tmp_path: Path) -> None:
 def test_load_synthesises_into_the_cache_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ARTISTS_CACHE", str(tmp_path))
     monkeypatch.setitem(demo.CORPORA, "demo", demo.Parameters(**SMALL))
-    monkeypatch.setattr(demo, "cores", lambda: 1)
+    monkeypatch.setattr(demo, "processes", lambda workers: 1)
     corpus = demo.load("demo")
     folders = list(tmp_path.glob("demo-*"))
     assert corpus.name == "demo"

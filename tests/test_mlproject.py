@@ -139,9 +139,10 @@ def test_train_ends_with_scores_beside_the_trivial_ones_and_next_commands(traine
     text = trained.stdout
     run_id = trained.run.info.run_id
     assert "majority class" in text and "95 %" in text
-    assert f"mlflow run . -e evaluate -P model={run_id} -P split=album --env-manager=local" in text
-    assert (Path(trained.run.info.artifact_uri) / "tsne.html").is_file()
-    assert f"{run_id}/artifacts/tsne.html" in text
+    pasted = " ".join(text.replace("\\\n", " ").split())
+    assert f"mlflow run . -e evaluate -P model={run_id} -P split=album --env-manager=local" in pasted
+    figures = [line.strip() for line in text.splitlines() if line.endswith((".png", ".html"))]
+    assert len(figures) == 5 and all((PROJECT / figure).is_file() for figure in figures)
     assert "majority class" in trained.run.data.tags["mlflow.note.content"]
 
 

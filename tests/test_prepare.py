@@ -8,7 +8,6 @@ import math
 import shutil
 import unicodedata
 from pathlib import Path
-from types import SimpleNamespace
 
 import mlflow
 import numpy as np
@@ -33,6 +32,14 @@ def prepared(corpus: Corpus, **options) -> pipeline.Prepared:
     return pipeline.prepare(corpus, featurize(corpus, CONFIG), options, seed=0)
 
 
+def notes(p: pipeline.Prepared) -> dict:
+    """What a run holds of the corpus that it has logged."""
+    with runs.start() as run:
+        results.log_data(run, p)
+    folder = Path(mlflow.artifacts.download_artifacts(run_id=run.run_id))
+    return json.loads((folder / "corpus_notes.json").read_text(encoding="utf-8"))
+
+
 def test_prepare_gives_every_side_the_clips_of_its_songs(cached):
     p = prepared(cached)
     assert p.classes == ["artist0", "artist1", "artist2"] and not p.warnings and not p.short
@@ -52,17 +59,12 @@ def test_tracks_without_a_label_are_counted_and_named_however_often_the_corpus_i
     p = prepared(corpus, label="mood", split="song", songs_per_artist=5)
     assert p.corpus.unlabelled == ("artist0/album0/song0.flac",)
     assert "1 track(s) have no mood and are left out: artist0/album0/song0.flac." in p.warnings
-    run = SimpleNamespace(**dict.fromkeys(("table", "tags", "dataset", "metrics"), lambda *_, **__: None))
-    run.text = lambda text, name: said.update({name: json.loads(text)})
-    said = {}
-    results.log_data(run, p)
-    assert said["corpus_notes.json"]["unlabelled"] == ["artist0/album0/song0.flac"]
+    assert notes(p)["unlabelled"] == ["artist0/album0/song0.flac"]
 
 
 def test_warnings_steer_no_terminal(cached, capsys):
     p = dataclasses.replace(prepared(cached), short=["a\x1b[31m.flac"])
-    run = SimpleNamespace(**dict.fromkeys(("table", "tags", "dataset", "metrics", "text"), lambda *_, **__: None))
-    results.log_data(run, p)
+    notes(p)
     said = capsys.readouterr().out
     assert "left out: a [31m.flac" in said and "\x1b" not in said
 
@@ -108,12 +110,9 @@ def test_corpus_notes_name_everyone_who_is_absent_where_a_warning_ends_after_fiv
     for artist in absent:
         shutil.rmtree(root / artist / "album2")
     p = prepared(corpora.load(str(root)))
-    with runs.start() as run:
-        results.log_data(run, p)
-    folder = Path(mlflow.artifacts.download_artifacts(run_id=run.run_id))
-    notes = json.loads((folder / "corpus_notes.json").read_text(encoding="utf-8"))
-    assert p.absent == {"val": absent} == notes["absent"]
-    assert notes["warnings"][0] == f"No song of artist {', '.join(absent[:5])} ... is on side val."
+    written = notes(p)
+    assert p.absent == {"val": absent} == written["absent"]
+    assert written["warnings"][0] == f"No song of artist {', '.join(absent[:5])} ... is on side val."
 
 
 def test_clips_longer_than_every_song_are_refused(cached):
