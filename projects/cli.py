@@ -78,9 +78,7 @@ def main(work: Work, usage: str, argv: Sequence[str] | None = None, *, tracked: 
                     work(parse_flags(argv), run)
                 except InputError as error:
                     if run:
-                        from .artists.show.summary import inline
-
-                        run.description(f"Failed: {inline(error)}")
+                        run.failed(str(error))
                     raise
         except InputError as error:
             if os.environ.get("ARTISTS_TRACEBACK"):

@@ -18,6 +18,7 @@ import soundfile
 from mlflow.tracking import MlflowClient
 
 from projects import cli, evaluate
+from projects.artists import errors
 
 PROJECT = Path(__file__).parents[1]
 SR = 16000
@@ -140,7 +141,7 @@ def test_train_ends_with_scores_beside_the_trivial_ones_and_next_commands(traine
     run_id = trained.run.info.run_id
     assert "majority class" in text and "95 %" in text
     pasted = " ".join(text.replace("\\\n", " ").split())
-    assert f"mlflow run . -e evaluate -P model={run_id} -P split=album --env-manager=local" in pasted
+    assert errors.command("evaluate", model=run_id, split="album") in pasted
     figures = [line.strip() for line in text.splitlines() if line.endswith((".png", ".html"))]
     assert len(figures) == 5 and all((PROJECT / figure).is_file() for figure in figures)
     assert "majority class" in trained.run.data.tags["mlflow.note.content"]

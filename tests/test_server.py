@@ -112,11 +112,11 @@ def lose_answers(proxy, ask: Callable[[], Any]) -> list[Any]:
     raise AssertionError("never ends")
 
 
-# They download the whole model again and again, as "model of run" does.
-LONG = ("candidate", "model of version")
+# They download the whole model again and again.
+LONG = ("candidate", "model of run", "model of version")
 
 
-@pytest.mark.parametrize("name", [name for name in ASKED if name not in LONG])
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in LONG else n for n in ASKED])
 def test_whatever_answer_is_lost_the_result_is_the_same(proxy, place, no_pause, name):
     calm = ASKED[name](place)
     said = lose_answers(proxy, lambda: ASKED[name](place))

@@ -193,7 +193,7 @@ def reasons(trial: optuna.Trial, run: Run) -> Iterator[None]:
         reason = f"{type(error).__name__}: {error}" if not isinstance(error, InputError) else str(error)
         reason = reason.splitlines()[0][:500]
         run.tags({"failure": reason})
-        run.description(f"Failed: {reason}")
+        run.failed(reason)
         with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
             trial.set_user_attr("failure", reason)
         logger.warning("trial %d failed: %s", trial.number, reason)

@@ -126,7 +126,7 @@ def _run_cell(
             try:
                 metrics = execute(cell, run, trained)
             except Exception as error:
-                run.description(f"Failed: {_reason(error)}")
+                run.failed(_reason(error))
                 raise
             run.description(f"{cell.name}: {_said(metrics)}")
             return _said(metrics)

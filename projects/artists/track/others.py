@@ -10,6 +10,7 @@ from mlflow.entities import Metric, RunStatus, RunTag
 from mlflow.tracking import MlflowClient
 from mlflow.utils.time import get_current_time_millis
 
+from ..show.summary import inline
 from . import server
 from .delivery import Courier, missing
 from .outbox import Outbox
@@ -21,7 +22,7 @@ def fail(run_id: str, reason: str) -> None:
     """Ends a run, also one that had ended, as FAILED with the reason."""
     client = server.client(f"ending run {run_id}")
     client.set_tag(run_id, "failure", reason)
-    client.set_tag(run_id, "mlflow.note.content", f"Failed: {reason}")
+    client.set_tag(run_id, "mlflow.note.content", f"Failed: {inline(reason)}")
     client.set_terminated(run_id, RunStatus.to_string(RunStatus.FAILED))
 
 

@@ -30,6 +30,7 @@ from mlflow.utils.mlflow_tags import (
 )
 
 from ..errors import InputError, command
+from ..show.summary import inline
 from . import server
 from .delivery import Courier
 from .outbox import Outbox, encoded, now
@@ -148,6 +149,10 @@ class Run:
     def description(self, markdown: str) -> None:
         """What the UI shows on the run's page."""
         self.tags({"mlflow.note.content": markdown})
+
+    def failed(self, reason: str) -> None:
+        """Why it failed, as its description."""
+        self.description(f"Failed: {inline(reason)}")
 
     @_timed
     def folder(self, folder: Path, artifact_path: str | None = None) -> None:
