@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
     from .artists.data.tracks import Progress
     from .artists.track.runs import Run
 
+# Stands in a usage for the options of each model, which only its module knows.
+OPTIONS = "  <option of the model>"
 # What train, main, search and study take, for their --help.
-TRAINING = """\
+TRAINING = f"""\
 data label workers                             the corpus, the column that is learned, processes for features
 split folds fold                               song, album (default), manifest, or kfold with its folds and fold
 split_seed                                     of the split alone, where it is not to change with seed
@@ -34,19 +37,7 @@ epochs patience batch_size learning_rate seed  how it is trained
 schedule weight_decay label_smoothing augment  the same, beyond the published recipes: none of it unless given
 pooling log_audio tsne_split                   from clips to a song; clips to listen to; side of the t-SNE map
 and the options of the model:
-  crnn crnn_larger crnn_vgg    filters width convolutions pool_time pool_bands gru_units gru_layers keras2_gru
-                               conv_dropout dropout
-  crnn_1d                      filters kernel_size gru_units gru_layers
-  rnn                          gru_units gru_layers keras2_gru dropout
-  inception_gru                filters gru_units gru_layers conv_dropout dropout
-  resnet50                     dropout
-  resnet50_gru                 gru_units gru_layers dropout
-  dcnn tag_dcnn                dropout pretrained freeze
-  siamese_dcnn                 dropout pretrained freeze margin negatives head head_c neighbours
-  mfcc_svm                     n_mfcc svm_c max_clips
-  mfcc_gaussian                n_mfcc max_frames
-  mfcc_gmm                     n_mfcc components max_frames
-  song_svm                     n_mfcc svm_c gamma
+{OPTIONS}
 A flag beats the config file, which beats the recipe, which beats the model's default. See README.md."""
 Work = Callable[[Mapping[str, str], "Run"], Any]
 
@@ -64,7 +55,7 @@ def main(work: Work, usage: str, argv: Sequence[str] | None = None, *, tracked: 
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     if argv[:1] in (["--help"], ["-h"]):
-        print(usage)
+        print(usage.replace(OPTIONS, _options()) if OPTIONS in usage else usage)
         return 0
     _environment()
     with Interruption() as interruption:
@@ -141,6 +132,23 @@ def progress_bar(name: str) -> Progress:
             bars[what].close()
 
     return show
+
+
+def _options() -> str:
+    """A row of names of models and what their Config holds; models that take the same share one."""
+    _environment()
+    from .artists import systems
+    from .artists.settings import field_names
+
+    rows: dict[str, list[str]] = {}
+    for name in systems.names():
+        rows.setdefault(" ".join(field_names(systems.find(name).Config)), []).append(name)
+    lines = []
+    for options, names in rows.items():
+        first = f"  {' '.join(names)}".ljust(31)
+        first += " " * 2 if not first.endswith("  ") else ""
+        lines += textwrap.wrap(options, 118, initial_indent=first, subsequent_indent=" " * 31)
+    return "\n".join(lines)
 
 
 def _environment() -> None:

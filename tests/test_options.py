@@ -285,6 +285,7 @@ def test_help_lists_every_parameter_and_no_other(name, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("name", OF_TRAINING)
-def test_help_lists_the_options_of_every_model(name):
+def test_help_lists_the_options_of_every_model(name, capsys):
     configs = {model: field_names(systems.find(model).Config) for model in systems.names()}
-    assert options_of(verb(name).USAGE) == configs
+    assert cli.main(verb(name).run, verb(name).USAGE, ["--help"]) == 0
+    assert options_of(capsys.readouterr().out) == configs
