@@ -28,11 +28,12 @@ RUN_OF_THE_TESTS = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_
 
 
 @pytest.fixture(scope="session", autouse=True)
-def no_run_above() -> Iterator[None]:
-    """`mlflow run -e test` has a run of its own: fixtures of modules and sessions must not log to it."""
+def nothing_above(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Fixtures of modules and sessions log to no run of `mlflow run -e test` and use no cache of the user."""
     with pytest.MonkeyPatch.context() as patch:
         for name in RUN_OF_THE_TESTS:
             patch.delenv(name, raising=False)
+        patch.setenv("ARTISTS_CACHE", str(tmp_path_factory.mktemp("artists-cache")))
         yield
 
 

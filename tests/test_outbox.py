@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -117,6 +118,29 @@ def sync(proxy: Proxy) -> subprocess.CompletedProcess:
         [sys.executable, "-m", "projects.sync"], cwd=PROJECT, env=os.environ | {"ARTISTS_FLUSH_SECONDS": "30"},
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
+
+
+def test_an_outbox_of_another_store_is_left_with_words_and_others_are_sent(tmp_path, tracking_template, monkeypatch):
+    ours, theirs = (f"sqlite:///{shutil.copy(tracking_template, tmp_path / name)}" for name in ("ours.db", "theirs.db"))
+    code = (
+        "import os\n"
+        "from projects.artists.track import runs\n"
+        "with runs.start() as run:\n"
+        "    run.metrics({'x': 1})\n"
+        "    assert run.flush(20)\n"
+        "    print(run.run_id, flush=True)\n"
+        "    os._exit(9)\n"
+    )
+    ids = {}
+    for uri in (theirs, ours):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        died = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, timeout=60)
+        ids[uri] = died.stdout.strip()
+    said = {run_id: (done, words) for run_id, done, words in delivery.deliver_left(5)}
+    assert said[ids[ours]][0] and not said[ids[theirs]][0]
+    words = said[ids[theirs]][1]
+    assert f"It was logged to {theirs}: set MLFLOW_TRACKING_URI to that, or delete" in words and ids[theirs] in words
+    assert outbox.left() == [ids[theirs]]
 
 
 def test_nothing_said_is_lost_by_kill_9_and_the_run_ends_as_killed(proxy, client):

@@ -213,9 +213,11 @@ def deliver_left(seconds: float, own: str | None = None) -> Iterator[tuple[str, 
         courier, before = Courier(outbox), outbox.records(outbox.sent)
         try:
             arrived = courier.flush(seconds) and _ended(courier, seconds)
-            said = f"delivered {_told(before)}" if arrived else _why(courier, seconds)
+            said = f"delivered {_told(before)}" if arrived else _why(courier, seconds, courier.failure)
         except InputError as error:
             arrived, said = False, str(error)
+        except MlflowException as error:
+            arrived, said = False, _why(courier, seconds, error)
         finally:
             courier.close()
         yield run_id, arrived, said
@@ -248,11 +250,15 @@ def _told(records: list[Record]) -> str:
     return f"{rows} metric rows, {artifacts} artifacts, {len(records)} records in all"
 
 
-def _why(courier: Courier, seconds: float) -> str:
-    said = server.reason(courier.failure) if courier.failure else f"no answer within {seconds:.0f} s"
+def _why(courier: Courier, seconds: float, error: Exception | None) -> str:
+    """Why an outbox is left, and what to do where it belongs to another server."""
+    said = server.reason(error) if error else f"no answer within {seconds:.0f} s"
     origin = next((r.content["uri"] for r in courier.outbox.records(limit=LOOK) if r.kind == "run"), None)
     here = server.address()
-    return f"not delivered to {here}: {said}" + (f" It was logged to {origin}." if origin not in (None, here) else "")
+    left = f"not delivered to {here}: {said}"
+    if origin in (None, here):
+        return left
+    return f"{left} It was logged to {origin}: set MLFLOW_TRACKING_URI to that, or delete {courier.outbox.folder}."
 
 
 def _batch(records: list[Record]) -> list[Record]:
