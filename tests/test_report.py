@@ -36,6 +36,7 @@ def track(client, experiment, name, params, metrics, tags=(), *, parent=None, st
     run = Run(run_id)
     run.params(params)
     run.metrics(metrics)
+    assert run.flush(20)
     if status != "RUNNING":
         client.set_terminated(run_id, status)
     return run_id

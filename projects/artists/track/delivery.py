@@ -127,8 +127,11 @@ class Courier:
             self._hurry = False
         return self.outbox.sent == self.outbox.written
 
-    def close(self) -> bool:
+    def close(self, *, keep: bool = False) -> bool:
         """Ends the thread, unless it hangs in a request; removes the outbox where all is sent. Returns whether it is.
+
+        Args:
+            keep: The run still needs an end: the outbox stays.
 
         A thread that hangs keeps the lock until its process ends: nobody else sends meanwhile.
         """
@@ -138,7 +141,7 @@ class Courier:
         self._thread.join(1.0)
         done = self.outbox.sent == self.outbox.written
         if not self._thread.is_alive():
-            self.outbox.close(remove=done)
+            self.outbox.close(remove=done and not keep)
         return done
 
     def _run(self) -> None:
@@ -210,16 +213,16 @@ def deliver_left(seconds: float, own: str | None = None) -> Iterator[tuple[str, 
         except outboxes.Busy as busy:
             yield run_id, True, f"skipped: {busy}"
             continue
-        courier, before = Courier(outbox), outbox.records(outbox.sent)
+        courier, before, arrived = Courier(outbox), outbox.records(outbox.sent), False
         try:
             arrived = courier.flush(seconds) and _ended(courier, seconds)
             said = f"delivered {_told(before)}" if arrived else _why(courier, seconds, courier.failure)
         except InputError as error:
-            arrived, said = False, str(error)
+            said = str(error)
         except MlflowException as error:
-            arrived, said = False, _why(courier, seconds, error)
+            said = _why(courier, seconds, error)
         finally:
-            courier.close()
+            courier.close(keep=not arrived)
         yield run_id, arrived, said
 
 
