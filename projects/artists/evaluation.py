@@ -25,7 +25,7 @@ from .systems.protocol import System
 MAP_POINTS = 1000
 # A menu entry with more names than this tells nobody anything.
 MAP_COLOURS = 100
-MAP_COLUMNS = ("x", "y", "song", "album", "artist", "label", "predicted", "clip_start", "side")
+MAP_COLUMNS = (*tsne_page.COLUMNS, "label", "side")
 WORST = 20
 WORST_SECONDS = 6.0
 TRIVIAL_METRICS = ("f1", "f1_macro", "accuracy")

@@ -39,12 +39,6 @@ def check_checkpoint(settings: Settings, run: Run) -> None:
         )
 
 
-def new_system(settings: Settings) -> System:
-    """The system that `settings` name, not fitted."""
-    cls = find(settings["model"])
-    return cls(**{name: settings[name] for name in cls.option_names()})
-
-
 def fit(
     settings: Settings,
     prepared: Prepared,
@@ -82,7 +76,8 @@ def fit(
 
     run.when_finished(lambda: checkpoint(run).unlink(missing_ok=True))
     hooks = Hooks(validate=validate, on_epoch=after_epoch, checkpoint=checkpoint(run))
-    system = new_system(settings)
+    cls = find(settings["model"])
+    system = cls(**{name: settings[name] for name in cls.option_names()})
     sides = (prepared.clips["train"], prepared.clips["val"])
     try:
         with device.PeakMemory() as memory:

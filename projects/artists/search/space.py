@@ -13,8 +13,8 @@ import yaml
 
 from ..audio.features import FeatureConfig
 from ..errors import InputError
-from ..learn.training import Training
 from ..settings import field_names, read_config
+from ..systems.base import options_of_epochs
 from ..systems.space import contains
 
 Point = dict[str, Any]
@@ -54,7 +54,7 @@ class SearchSpace:
 
 def tunable(system: type) -> list[str]:
     """Parameters that a search may vary: what is measured, and on what, stays the same."""
-    training = [name for name in field_names(Training) if name != "seed"] if system.in_epochs else []
+    training = options_of_epochs() if system.in_epochs else []
     options = [name for name in system.option_names() if name not in field_names(FeatureConfig)]
     return [*training, *options, *BESIDE]
 

@@ -19,7 +19,7 @@ class BaseSystem(Searchable):
     features: ClassVar[dict[str, object]] = {}
     data: ClassVar[dict[str, object]] = {}
     training: ClassVar[dict[str, object]] = {}
-    in_epochs: bool = True
+    in_epochs: ClassVar[bool] = True
     min_frames: ClassVar[int] = 1
     min_mels: ClassVar[int] = 1
     takes_chroma: ClassVar[bool] = False

@@ -35,7 +35,7 @@ class System(Protocol):
     features: ClassVar[dict[str, object]]
     data: ClassVar[dict[str, object]]
     training: ClassVar[dict[str, object]]
-    in_epochs: bool
+    in_epochs: ClassVar[bool]
     space: ClassVar[dict[str, object]]
 
     @classmethod
