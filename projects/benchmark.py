@@ -27,9 +27,9 @@ Run it on a machine that does nothing else."""
 
 
 def run(flags: Mapping[str, str], run) -> None:
-    from .artists.bench import figure
-    from .artists.bench.options import BenchmarkOptions
-    from .artists.settings import resolve
+    from .artists.workflows.benchmark import figure
+    from .artists.workflows.benchmark.options import BenchmarkOptions
+    from .artists.workflows.plan import resolve
 
     settings = resolve((BenchmarkOptions,), flags)
     run.params(settings.values)
@@ -44,8 +44,8 @@ def run(flags: Mapping[str, str], run) -> None:
 
 
 def _measured(options, run, folder: Path) -> list:
-    from .artists.bench import memory, sound, speed
     from .artists.data import corpora
+    from .artists.workflows.benchmark import memory, sound, speed
 
     bar = cli.progress_bar("features")
     figures = []
@@ -58,11 +58,11 @@ def _measured(options, run, folder: Path) -> list:
     if options.measures("memory"):
         figures += memory.memory(options.minutes, options.tracks, folder / "memory")
     if options.measures("scoring"):
-        from .artists.bench import scoring  # loads Keras, which takes seconds
+        from .artists.workflows.benchmark import scoring
 
         figures += scoring.songs_a_minute(y, options.repeats, folder / "scoring")
     if options.measures("epoch") or options.measures("mlflow"):
-        from .artists.bench import training
+        from .artists.workflows.benchmark import training
 
         if options.measures("epoch"):
             figures += training.epoch(options.data, options.repeats, bar)

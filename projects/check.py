@@ -20,17 +20,19 @@ mel_scale compression chroma        the same"""
 
 
 def run(flags: Mapping[str, str], run) -> None:
-    from .artists import checkup, pipeline
     from .artists.audio.features import FeatureConfig
+    from .artists.data import prepare
+    from .artists.data.options import DataOptions
     from .artists.errors import command
-    from .artists.settings import DataOptions, resolve
+    from .artists.workflows import check
+    from .artists.workflows.plan import resolve
 
-    settings = resolve((DataOptions, FeatureConfig, checkup.CheckOptions), flags)
+    settings = resolve((DataOptions, FeatureConfig, check.CheckOptions), flags)
     run.params(settings.values)
     options, config = settings.make(DataOptions), settings.make(FeatureConfig)
-    found = checkup.examine(options, config, seed=settings["seed"], progress=cli.progress_bar("check"))
-    checkup.log(run, found, options)
-    pipeline.prepare(found.corpus, found.features, options, seed=settings["seed"])
+    found = check.examine(options, config, seed=settings["seed"], progress=cli.progress_bar("check"))
+    check.log(run, found, options)
+    prepare.prepare(found.corpus, found.features, options, seed=settings["seed"])
     print(f"\nA training is possible. Next: {command('train', data=options.data, split=options.split)}")
 
 

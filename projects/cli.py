@@ -19,7 +19,7 @@ from .artists.errors import InputError
 
 if TYPE_CHECKING:
     from .artists.data.tracks import Progress
-    from .artists.track.runs import Run
+    from .artists.tracking.runs import Run
 
 # Stands in a usage for the options of each model, which only its module knows.
 OPTIONS = "  <option of the model>"
@@ -59,8 +59,8 @@ def main(work: Work, usage: str, argv: Sequence[str] | None = None, *, tracked: 
         return 0
     _environment()
     with Interruption() as interruption:
-        from .artists.settings import parse_flags
-        from .artists.track import runs
+        from .artists.tracking import runs
+        from .artists.workflows.plan import parse_flags
 
         try:
             with runs.start() if tracked else contextlib.nullcontext() as run:
@@ -74,7 +74,7 @@ def main(work: Work, usage: str, argv: Sequence[str] | None = None, *, tracked: 
         except InputError as error:
             if os.environ.get("ARTISTS_TRACEBACK"):
                 raise
-            from .artists.show.names import printable_lines
+            from .artists.reports.names import printable_lines
 
             print(f"\nerror: {printable_lines(error)}", file=sys.stderr)
             return 1
@@ -138,7 +138,7 @@ def _options() -> str:
     """A row of names of models and what their Config holds; models that take the same share one."""
     _environment()
     from .artists import systems
-    from .artists.settings import field_names
+    from .artists.data.options import field_names
 
     rows: dict[str, list[str]] = {}
     for name in systems.names():

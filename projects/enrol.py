@@ -19,27 +19,28 @@ seed workers  of the draws behind the report; processes for features"""
 
 
 def run(flags: Mapping[str, str], run) -> None:
-    from .artists import embedding, enrolling, quarantine, reference
     from .artists.data import songs as given
-    from .artists.settings import resolve
-    from .artists.track import references
+    from .artists.package import reference
+    from .artists.tracking import references
+    from .artists.workflows import embed, enrol, quarantine
+    from .artists.workflows.plan import resolve
 
-    settings = resolve((enrolling.EnrolOptions,), flags)
+    settings = resolve((enrol.EnrolOptions,), flags)
     run.params(settings.values)
-    options = settings.make(enrolling.EnrolOptions)
+    options = settings.make(enrol.EnrolOptions)
     corpus = given.enrolled(options.songs)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         before = None
         if options.reference:
             before = reference.read(references.fetch(options.reference, reference.FILE, work))
-        embedder = embedding.open_embedder(options.model or before.model_source, work)
+        embedder = embed.open_embedder(options.model or before.model_source, work)
         if before:
             before.check_model(embedder.identity)
-        corpus = enrolling.named(corpus, options.label)
+        corpus = enrol.named(corpus, options.label)
         progress = cli.progress_bar("features")
         songs = quarantine.embed(run, embedder, corpus, options.label, workers=options.workers, progress=progress)
-        made = enrolling.make_reference(songs, embedder, options.label)
+        made = enrol.make_reference(songs, embedder, options.label)
         made = before.extended(made) if before else made
         reference.write(work / "made" / reference.FILE, made)
         run.folder(work / "made")
@@ -47,8 +48,8 @@ def run(flags: Mapping[str, str], run) -> None:
 
 
 def _log(run, made, embedder, options) -> None:
-    from .artists import enrolling
     from .artists.errors import command
+    from .artists.workflows import enrol
 
     run.table(made.table(), "reference.csv")
     run.tags({"reference_digest": made.digest, "reference_version": str(made.version), "reference_from": made.previous})
@@ -57,7 +58,7 @@ def _log(run, made, embedder, options) -> None:
         f"\nVersion {made.version}, {made.digest}: {len(made)} songs of {len(made.artists)} {options.label}s. "
         f"Next: {command('score', reference=run.run_id, model=embedder.source, audio='<folder>')}"
     )
-    curve = enrolling.curve(made, embedder, options.seed)
+    curve = enrol.curve(made, embedder, options.seed)
     if curve.empty:
         print(f"No report: it needs two {options.label}s with two songs each that the model was not trained on.")
         return

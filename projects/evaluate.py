@@ -21,9 +21,12 @@ pooling                      from clips to a song"""
 
 
 def run(flags: Mapping[str, str], run) -> None:
-    from .artists import pipeline, quarantine, results, saved
-    from .artists.settings import DataOptions, evaluate_settings
-    from .artists.track.model import download_system
+    from .artists.data import prepare
+    from .artists.data.options import DataOptions
+    from .artists.package import card as saved
+    from .artists.tracking.model import download_system
+    from .artists.workflows import quarantine, results
+    from .artists.workflows.plan import evaluate_settings
 
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
@@ -34,7 +37,7 @@ def run(flags: Mapping[str, str], run) -> None:
         corpus, features = quarantine.read_features(
             run, options, card.feature_config, classes=card.classes, progress=cli.progress_bar("features")
         )
-        prepared = pipeline.prepare(
+        prepared = prepare.prepare(
             corpus, features, options, seed=settings["seed"], classes=card.classes, required=("test",)
         )
         results.log_data(run, prepared, context="evaluation")

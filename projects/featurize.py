@@ -11,20 +11,24 @@ from . import cli
 USAGE = """mlflow run . -e featurize [-P data=demo] [-P crop=60] [-P workers=2]
 Computes what the cache (ARTISTS_CACHE, default ~/.cache/artists) does not hold yet.
 data label artists workers       the corpus: its tracks with this label, of so many labels alone; processes
+songs_per_artist                 beside artists: of the labels with as many songs alone
 crop sr n_fft hop_length n_mels  features: seconds of each track, rate, log-mel spectrogram
 mel_scale compression chroma     the same"""
 
 
 def run(flags: Mapping[str, str], run) -> None:
-    from .artists import quarantine
     from .artists.audio.features import FeatureConfig
     from .artists.data.featurize import surviving
+    from .artists.data.options import CorpusOptions, refuse
     from .artists.errors import command
-    from .artists.settings import CorpusOptions, resolve
+    from .artists.workflows import quarantine
+    from .artists.workflows.plan import resolve
 
     settings = resolve((CorpusOptions, FeatureConfig), flags)
     run.params(settings.values)
     options, config = settings.make(CorpusOptions), settings.make(FeatureConfig)
+    if options.artists is None:
+        refuse(options, ("songs_per_artist",), "to featurize without artists: all features are computed")
     corpus, features = quarantine.read_features(run, options, config, progress=cli.progress_bar("features"))
     seconds = sum(entry.n_frames for entry in features.entries.values()) * config.hop_length / config.sr
     run.metrics(

@@ -17,13 +17,15 @@ PROJECT = Path(__file__).resolve().parents[1]
 def run(flags: Mapping[str, str], run) -> None:
     from .artists.audio.features import FeatureConfig
     from .artists.data.cache import cache_root
-    from .artists.settings import CorpusOptions, DataOptions, train_settings
+    from .artists.data.options import CorpusOptions, DataOptions
+    from .artists.workflows.plan import train_settings
 
     settings = train_settings(flags)
     run.params(settings.values)
     options = settings.make(DataOptions)
     _step("check", settings.changed(DataOptions, FeatureConfig) | {"seed": settings["seed"]})
-    _step("featurize", settings.changed(CorpusOptions, FeatureConfig))
+    read = settings.changed(CorpusOptions, FeatureConfig)
+    _step("featurize", read if options.artists else {name: read[name] for name in read if name != "songs_per_artist"})
     trained = _step("train", dict(flags))
     evaluated = _step("evaluate", {"model": trained})
     promoted = _step("promote", {"run_id": trained})
@@ -39,7 +41,7 @@ def _step(entry_point: str, parameters: Mapping[str, object]) -> str:
     from mlflow.exceptions import ExecutionException, MlflowException
 
     from .artists.errors import InputError
-    from .artists.track import server
+    from .artists.tracking import server
 
     print(f"\n--- {entry_point} ---", flush=True)
     try:

@@ -22,24 +22,24 @@ History takes the name alone, rollback name and dry_run."""
 
 
 def run(flags: Mapping[str, str], run) -> None:
-    from .artists import promotion
-    from .artists.settings import resolve
+    from .artists.workflows.plan import resolve
+    from .artists.workflows.promote import decide
 
-    settings = resolve((promotion.PromoteOptions,), flags)
+    settings = resolve((decide.PromoteOptions,), flags)
     run.params(settings.values)
-    options = settings.make(promotion.PromoteOptions)
+    options = settings.make(decide.PromoteOptions)
     with tempfile.TemporaryDirectory() as folder:
         {"promote": _promote, "history": _history, "rollback": _rollback}[options.action](options, run, Path(folder))
 
 
 def _promote(options, run, work: Path) -> None:
-    from .artists import promotion
-    from .artists.show import verdict
-    from .artists.track import candidates
+    from .artists.reports import verdict
+    from .artists.tracking import candidates
+    from .artists.workflows.promote import decide
 
     run_id = options.run_id or candidates.best_run(options.experiment_name, options.metric)
-    candidate = promotion.Candidate(run_id, *candidates.fetch(run_id, work / "candidate"))
-    outcome = promotion.promote(options, candidate, work)
+    candidate = decide.Candidate(run_id, *candidates.fetch(run_id, work / "candidate"))
+    outcome = decide.promote(options, candidate, work)
     text = verdict.outcome_text(outcome, options.name, run_id)
     run.metrics({name: value for name, value in outcome.numbers.items() if value == value})
     run.tags({"role": outcome.verdict.role, "version": outcome.version or "none", "candidate_run_id": run_id})
@@ -48,19 +48,19 @@ def _promote(options, run, work: Path) -> None:
 
 
 def _history(options, run, work: Path) -> None:
-    from .artists import promotion
-    from .artists.show import verdict
-    from .artists.track.registry import Registry
+    from .artists.reports import verdict
+    from .artists.tracking.registry import Registry
+    from .artists.workflows.promote import decide
 
-    steps = promotion.steps_of(Registry(options.name))
+    steps = decide.steps_of(Registry(options.name))
     run.table(verdict.history_table(steps), "history.csv")
     print("\n" + verdict.history_text(steps, options.name))
 
 
 def _rollback(options, run, work: Path) -> None:
-    from .artists import promotion
+    from .artists.workflows.promote import decide
 
-    decision = promotion.rollback(options)
+    decision = decide.rollback(options)
     run.tags({"version": decision.version, "role": "champion"})
     said = "would be" if options.dry_run else "is"
     print(f"\nVersion {decision.version} of {options.name} {said} the champion again; before: {decision.against}.")

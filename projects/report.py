@@ -18,8 +18,8 @@ Logs report.html, runs.csv (a row a run) and summary.csv (mean, best, deviation 
 
 
 def run(flags: Mapping[str, str], run) -> None:
-    from .artists.settings import resolve
-    from .artists.study import report
+    from .artists.workflows.grid import report
+    from .artists.workflows.plan import resolve
 
     settings = resolve((report.ReportOptions,), flags)
     run.params(settings.given(list(settings.values)))

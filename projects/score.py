@@ -23,16 +23,16 @@ A scoring that was interrupted goes on where it was when the same command is giv
 
 
 def run(flags: Mapping[str, str], run) -> None:
-    from .artists import batch
-    from .artists.settings import resolve
+    from .artists.workflows.plan import resolve
+    from .artists.workflows.score import table
 
-    settings = resolve((batch.ScoreOptions,), flags)
+    settings = resolve((table.ScoreOptions,), flags)
     run.params(settings.values)
-    options = settings.make(batch.ScoreOptions)
+    options = settings.make(table.ScoreOptions)
     with tempfile.TemporaryDirectory() as folder:
-        source = batch.Source.of(options.model, Path(folder), options.reference)
+        source = table.Source.of(options.model, Path(folder), options.reference)
         run.tags({"model_uri": source.name, "train_run_id": source.run_id})
-        done = batch.score(options, source, cli.progress_bar("score"))
+        done = table.score(options, source, cli.progress_bar("score"))
         run.metrics(done)
         report = Path(folder, "report")
         report.mkdir()
@@ -48,10 +48,10 @@ def run(flags: Mapping[str, str], run) -> None:
 
 def _judge(options, source, run, report: Path) -> None:
     """Metrics and confusion matrix, where the table carries labels."""
-    from .artists import batch
-    from .artists.show import figures
+    from .artists.reports import figures
+    from .artists.workflows.score import table
 
-    judged = batch.judged(options.file, source.classes)
+    judged = table.judged(options.file, source.classes)
     if judged is None:
         return
     said = judged.metrics()

@@ -22,11 +22,12 @@ And the parameters of train; those given as flags stay as they are in all trials
 
 def run(flags: Mapping[str, str], run) -> None:
     """Prepares features and split once, then trains trial after trial in this process."""
-    from .artists import pipeline, quarantine, results
     from .artists.audio.features import FeatureConfig
-    from .artists.search import search
-    from .artists.settings import DataOptions
+    from .artists.data import prepare
+    from .artists.data.options import DataOptions
     from .artists.systems import find
+    from .artists.workflows import quarantine, results
+    from .artists.workflows.search import search
 
     asked = search.request(flags)
     run.params(asked.params)
@@ -35,7 +36,7 @@ def run(flags: Mapping[str, str], run) -> None:
     kind = find(settings["model"])
     kind.check_input(options.clip, features, settings.make(kind.Config))
     corpus, stored = quarantine.read_features(run, options, features, progress=cli.progress_bar("features"))
-    prepared = pipeline.prepare(corpus, stored, options, seed=settings["seed"])
+    prepared = prepare.prepare(corpus, stored, options, seed=settings["seed"])
     results.log_data(run, prepared)
     print("\n" + search.search(asked, prepared, run))
 

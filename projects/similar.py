@@ -21,16 +21,16 @@ workers       processes for features"""
 
 
 def run(flags: Mapping[str, str], run) -> None:
-    from .artists import embedding, enrolling
-    from .artists.settings import resolve
+    from .artists.workflows import embed, enrol
+    from .artists.workflows.plan import resolve
 
-    settings = resolve((enrolling.SimilarOptions,), flags)
+    settings = resolve((enrol.SimilarOptions,), flags)
     run.params(settings.values)
-    options = settings.make(enrolling.SimilarOptions)
+    options = settings.make(enrol.SimilarOptions)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         index = _read(options.index, work) if options.index else None
-        embedder = embedding.open_embedder(options.model or index.model_source, work)
+        embedder = embed.open_embedder(options.model or index.model_source, work)
         if index is None:
             index = _build(embedder, options, run, work)
         index.check_model(embedder.identity)
@@ -40,21 +40,22 @@ def run(flags: Mapping[str, str], run) -> None:
 
 
 def _read(value: str, work: Path):
-    from .artists import reference
-    from .artists.track import references
+    from .artists.package import reference
+    from .artists.tracking import references
 
     return reference.read(references.fetch(value, reference.FILE, work))
 
 
 def _build(embedder, options, run, work: Path):
-    from .artists import enrolling, quarantine, reference
     from .artists.data import corpora
     from .artists.errors import command
+    from .artists.package import reference
+    from .artists.workflows import enrol, quarantine
 
-    corpus = enrolling.named(corpora.load(options.data), options.label)
+    corpus = enrol.named(corpora.load(options.data), options.label)
     progress = cli.progress_bar("features")
     songs = quarantine.embed(run, embedder, corpus, options.label, workers=options.workers, progress=progress)
-    index = enrolling.make_reference(songs, embedder, options.label)
+    index = enrol.make_reference(songs, embedder, options.label)
     reference.write(work / "index" / reference.FILE, index)
     run.folder(work / "index")
     run.table(index.table(), "reference.csv")
@@ -67,13 +68,13 @@ def _build(embedder, options, run, work: Path):
 
 
 def _search(embedder, index, options, run) -> None:
-    from .artists import enrolling, quarantine
     from .artists.data import songs as given
-    from .artists.show.names import printable, printable_lines
+    from .artists.reports.names import printable, printable_lines
+    from .artists.workflows import enrol, quarantine
 
     found = embedder.embed(given.query(options.query), workers=options.workers)
     quarantine.log(run, found.features, "query_quarantined.csv")
-    table = enrolling.neighbours(index, found, options.k)
+    table = enrol.neighbours(index, found, options.k)
     run.table(table, "similar.csv")
     print("\n" + printable_lines(table.to_string(index=False, float_format="{:.3f}".format)))
     for name, reason in sorted(found.features.quarantined.items()):

@@ -15,7 +15,7 @@ SECONDS = 60.0
 
 def run(flags: Mapping[str, str], run) -> None:
     from .artists.errors import InputError
-    from .artists.track import delivery, server
+    from .artists.tracking import delivery, server
 
     if flags:
         raise InputError(f"sync takes no parameters; leave out {', '.join(sorted(flags))}.")

@@ -31,27 +31,29 @@ def run(flags: Mapping[str, str], run) -> None:
 
 
 def _train(flags: Mapping[str, str], run) -> None:
-    from .artists import experiment, pipeline, quarantine, results
     from .artists.audio.features import FeatureConfig
-    from .artists.learn import device
-    from .artists.settings import DataOptions, train_settings
+    from .artists.data import prepare
+    from .artists.data.options import DataOptions
     from .artists.systems import find
+    from .artists.training import device
+    from .artists.workflows import quarantine, results, train
+    from .artists.workflows.plan import train_settings
 
     settings = train_settings(flags)
     run.params(settings.values)
-    experiment.check_checkpoint(settings, run)
+    train.check_checkpoint(settings, run)
     options = settings.make(DataOptions)
     kind = find(settings["model"])
     kind.check_input(options.clip, settings.make(FeatureConfig), settings.make(kind.Config))
     corpus, features = quarantine.read_features(
         run, options, settings.make(FeatureConfig), progress=cli.progress_bar("features")
     )
-    prepared = pipeline.prepare(corpus, features, options, seed=settings["seed"])
+    prepared = prepare.prepare(corpus, features, options, seed=settings["seed"])
     results.log_data(run, prepared)
     hint = device.idle_gpu_hint()
     if hint:
         print(f"warning: {hint}")
-    system, _ = experiment.fit(settings, prepared, run)
+    system, _ = train.fit(settings, prepared, run)
     with tempfile.TemporaryDirectory() as folder:
         results.log_results(run, system, prepared, settings, Path(folder))
 
@@ -61,9 +63,9 @@ def _resumed(flags: Mapping[str, str], run) -> Mapping[str, str]:
 
     What its configuration file set is among them, unless it died before it logged more than `mlflow run` had.
     """
+    from .artists.data.options import field_names
     from .artists.errors import InputError
-    from .artists.learn.training import Training
-    from .artists.settings import field_names
+    from .artists.training.training import Training
 
     others = sorted(set(flags) - {"resume"})
     if others:

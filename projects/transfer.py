@@ -18,9 +18,9 @@ k seed workers                 neighbours (20); of the split and the map; proces
 
 
 def run(flags: Mapping[str, str], run) -> None:
-    from .artists import transfer
     from .artists.data import corpora
-    from .artists.settings import resolve
+    from .artists.workflows import transfer
+    from .artists.workflows.plan import resolve
 
     settings = resolve((transfer.TransferOptions,), flags)
     run.params(settings.values)
@@ -44,7 +44,7 @@ def _embedded(corpus, options, run, work: Path):
     """The embeddings of the corpus, with names of their own."""
     import dataclasses
 
-    from .artists import transfer
+    from .artists.workflows import transfer
 
     sources = options.names("model") + options.names("vectors")
     found = [
@@ -56,9 +56,9 @@ def _embedded(corpus, options, run, work: Path):
 
 
 def _by_network(corpus, source: str, options, run, work: Path):
-    from .artists import embedding, quarantine, transfer
+    from .artists.workflows import embed, quarantine, transfer
 
-    embedder = embedding.open_embedder(source, work).cropped(options.crop)
+    embedder = embed.open_embedder(source, work).cropped(options.crop)
     progress = cli.progress_bar(f"features for {embedder.name}")
     songs = quarantine.embed(run, embedder, corpus, options.label, workers=options.workers, progress=progress)
     digests = zip(songs.tracks, songs.audio_sha256, strict=True)
@@ -70,13 +70,13 @@ def _place(run, name: str, *, alone: bool):
     """The run itself, or one below it for each of several embeddings."""
     import contextlib
 
-    from .artists.track import runs
+    from .artists.tracking import runs
 
     return contextlib.nullcontext(run) if alone else runs.child(run, name)
 
 
 def _log(place, done, embedded, options, folder: Path) -> None:
-    from .artists import transfer
+    from .artists.workflows import transfer
 
     place.metrics(done.metrics)
     place.tags({"embedding": done.name, "linear_c_chosen_on": done.softmax.chosen_on})

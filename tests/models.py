@@ -12,8 +12,8 @@ ARTISTS = ("Ada", "Bob", "Cyd")
 
 
 def card_of(**changes: object):
-    from projects.artists import saved
     from projects.artists.audio.features import FeatureConfig
+    from projects.artists.package import card as saved
 
     given = {
         "model": "crnn",
@@ -49,9 +49,9 @@ def fitted(card, seed: int = 0, songs: dict[str, list[Path]] | None = None):
 def _learned(system, card, songs: dict[str, list[Path]]) -> list[np.ndarray]:
     from sklearn.linear_model import LogisticRegression
 
-    from projects.artists import scoring
+    from projects.artists.package import inference
 
-    scored = {name: [scoring.score(path, system, card).embedding for path in paths] for name, paths in songs.items()}
+    scored = {name: [inference.score(path, system, card).embedding for path in paths] for name, paths in songs.items()}
     x = np.concatenate([clips for each in scored.values() for clips in each])
     y = np.repeat([card.classes.index(n) for n in scored], [sum(map(len, each)) for each in scored.values()])
     fit = LogisticRegression(C=1e4, max_iter=2000).fit(x, y)
@@ -60,7 +60,8 @@ def _learned(system, card, songs: dict[str, list[Path]]) -> list[np.ndarray]:
 
 def write_system(work: Path, card, seed: int = 0, songs: dict[str, list[Path]] | None = None) -> tuple[Path, Path]:
     """The folder of `saved.save` and the golden file."""
-    from projects.artists import golden, saved
+    from projects.artists.package import card as saved
+    from projects.artists.package import golden
 
     system = fitted(card, seed, songs)
     saved.save(work / "system", system, card)
@@ -76,7 +77,7 @@ def log(
     songs: dict[str, list[Path]] | None = None,
 ) -> tuple[str, str]:
     """A finished run with a model, as train leaves it; returns run id and model URI."""
-    from projects.artists.track.model import log_model
+    from projects.artists.tracking.model import log_model
 
     system, golden = write_system(work, card or card_of(), seed, songs)
     with mlflow.start_run() as run:

@@ -18,8 +18,8 @@ import mlflow.store.model_registry.sqlalchemy_store
 import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 from mlflow.tracking import MlflowClient
 
-from projects.artists import promotion
-from projects.artists.track.registry import Registry
+from projects.artists.tracking.registry import Registry
+from projects.artists.workflows.promote import decide
 
 NAME = "raced"
 
@@ -67,23 +67,23 @@ def promote(number: int, kill: int) -> None:
     registry = Registry(NAME)
     if kill:
         killed_at(registry, kill)
-    promotion.follow(registry)
+    decide.follow(registry)
     version = registry.register(f"runs:/{number:032x}/model", f"{number:032x}")
-    promotion.decide(
+    decide.decide(
         registry,
-        lambda state: promotion.signed(
+        lambda state: decide.signed(
             action="promote", version=version, against=state.champion, role="champion", run_id=f"{number:032x}"
         ),
     )
-    promotion.follow(registry)
+    decide.follow(registry)
 
 
 def check(repair: bool) -> None:
     """One champion, which replaying the log gives, and versions that were decided on only."""
     registry = Registry(NAME)
     if repair:
-        promotion.follow(registry)
-    steps = promotion.steps_of(registry)
+        decide.follow(registry)
+    steps = decide.steps_of(registry)
     champion = ""
     for step in steps:  # a second implementation of the replay, for promotions alone
         assert step.valid == (step.decision.against == champion), step

@@ -12,8 +12,8 @@ import pytest
 import soundfile
 
 from projects import cli, evaluate, featurize, main, train
-from projects.artists.show.summary import plain
-from projects.artists.track import outbox
+from projects.artists.reports.summary import plain
+from projects.artists.tracking import outbox
 
 
 def song(path, seconds=2.0):

@@ -29,9 +29,7 @@ def instructions() -> list[tuple[str, str]]:
     """(instruction, its text on one line) in the order of the Dockerfile, comments dropped."""
     lines = [line for line in (DOCKER / "Dockerfile").read_text().splitlines() if not line.startswith("#")]
     joined = "\n".join(lines).replace("\\\n", " ")
-    return [
-        (name, text.strip()) for name, _, text in (row.partition(" ") for row in joined.splitlines() if row)
-    ]
+    return [(name, text.strip()) for name, _, text in (row.partition(" ") for row in joined.splitlines() if row)]
 
 
 def stages() -> dict[str, list[tuple[str, str]]]:
@@ -88,9 +86,7 @@ def test_dockerfile_installs_from_the_lock_and_nothing_unpinned():
     for words in found:
         held = "/locks/requirements.txt" in words and "--constraint" in words
         names = [w for w in words if not w.startswith(("-", "/", "$"))]
-        loose = [
-            w for w in names if not re.fullmatch(r"[\w.-]+==[\d.]+", w) and not (held and w in lock_names())
-        ]
+        loose = [w for w in names if not re.fullmatch(r"[\w.-]+==[\d.]+", w) and not (held and w in lock_names())]
         assert loose == []
 
 
@@ -118,9 +114,7 @@ def run_dependencies(folder: Path, device: str) -> subprocess.CompletedProcess[s
     stub.chmod(0o755)
     script = re.sub(r"--mount=\S+", "", script)
     environment = {"DEVICE": device, "PATH": f"{folder}:/usr/bin:/bin"}
-    return subprocess.run(
-        ["/bin/sh", "-c", script], env=environment, capture_output=True, text=True, check=False
-    )
+    return subprocess.run(["/bin/sh", "-c", script], env=environment, capture_output=True, text=True, check=False)
 
 
 def test_the_default_device_is_the_cpu():
@@ -157,11 +151,7 @@ def test_what_is_copied_exists_and_is_sent_to_the_builder():
 
 def test_the_environment_file_is_neither_committed_nor_sent_to_the_builder():
     assert ".env" in (DOCKER / ".gitignore").read_text().split()
-    rows = [
-        row
-        for row in (DOCKER / "Dockerfile.dockerignore").read_text().splitlines()
-        if not row.startswith("#")
-    ]
+    rows = [row for row in (DOCKER / "Dockerfile.dockerignore").read_text().splitlines() if not row.startswith("#")]
     assert rows[0] == "*"
     assert rows.index("docker/*") > rows.index("!docker")
     assert "**/.env*" in rows
@@ -212,9 +202,7 @@ def test_only_the_server_is_published_and_only_on_this_machine():
 
 
 def test_no_secret_stands_in_compose():
-    values = [
-        (k, v) for s in SERVICES.values() for k, v in s.get("environment", {}).items() if SECRET.search(k)
-    ]
+    values = [(k, v) for s in SERVICES.values() for k, v in s.get("environment", {}).items() if SECRET.search(k)]
     assert values
     assert [key for key, value in values if not re.fullmatch(r"\$\{\w+:\?[^}]+\}", value)] == []
     assert re.findall(r"//[^\s/@]*:[^\s/@]*@", COMPOSE_TEXT) == []
@@ -240,9 +228,7 @@ def test_flags_of_the_server_exist_in_the_installed_mlflow():
     assert [flag for flag in flags if flag.split("=")[0] not in known] == []
 
 
-@pytest.mark.parametrize(
-    ("host", "allowed"), [("server:5000", True), ("localhost:5000", True), ("evil.org", False)]
-)
+@pytest.mark.parametrize(("host", "allowed"), [("server:5000", True), ("localhost:5000", True), ("evil.org", False)])
 def test_the_server_answers_to_its_own_names_only(host: str, allowed: bool):
     from mlflow.server.security_utils import is_allowed_host_header
 

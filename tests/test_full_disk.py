@@ -124,8 +124,8 @@ import json, resource, sys
 from pathlib import Path
 from projects.artists.data.cache import atomic_write
 from projects.artists.errors import InputError
-from projects.artists.journal import Journal
-from projects.artists.library import Song
+from projects.artists.workflows.score.journal import Journal
+from projects.artists.workflows.score.pool import Song
 
 folder = Path(sys.argv[1])
 journal = Journal(folder / "out.csv.partial", {"model": "1"})

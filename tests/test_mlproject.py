@@ -179,7 +179,7 @@ def test_the_logged_model_predicts_a_file_in_a_process_without_the_project(place
         "data = model.predict(pd.DataFrame({'path': [None], 'audio': [open(song, 'rb').read()]}))\n"
         "assert not [m for m in sys.modules if m == 'projects' or m.startswith('projects.')]\n"
         "ours = [m.split('.')[1] for m in sys.modules if m.startswith('artists_') and '.' in m]\n"
-        "assert 'scoring' in ours and not {'learn', 'show', 'track'} & set(ours), ours\n"
+        "assert 'package' in ours and not {'training', 'reports', 'tracking'} & set(ours), ours\n"
         "print(json.dumps([answer.to_dict('records'), data.to_dict('records')]))\n"
     )
     song = corpus / "Artist 0" / "Album 0" / "Song 0.flac"

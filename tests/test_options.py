@@ -13,22 +13,14 @@ import pytest
 from projects import cli, main, promote
 from projects.artists import systems
 from projects.artists.audio.features import FeatureConfig
-from projects.artists.checkup import CheckOptions
 from projects.artists.data.machine import cores, processes
+from projects.artists.data.options import CorpusOptions, DataOptions, field_names
 from projects.artists.errors import InputError
-from projects.artists.promotion import PromoteOptions
-from projects.artists.search.search import request
-from projects.artists.settings import (
-    CorpusOptions,
-    DataOptions,
-    evaluate_settings,
-    field_names,
-    resolve,
-    train_settings,
-    unused,
-    used,
-)
-from projects.artists.track import runs
+from projects.artists.tracking import runs
+from projects.artists.workflows.check import CheckOptions
+from projects.artists.workflows.plan import evaluate_settings, resolve, train_settings, unused, used
+from projects.artists.workflows.promote.decide import PromoteOptions
+from projects.artists.workflows.search.search import request
 
 # What each verb asks for beside its options.
 NEEDED = {
@@ -36,12 +28,12 @@ NEEDED = {
     "promote": {"run_id": "r"},
     "score": {"audio": "songs", "output": "table.csv"},
     "similar": {"data": "songs", "model": "m"},
-    "study": {"study": "demo_tables_4_5"},
+    "grid": {"study": "demo_tables_4_5"},
     "transfer": {"model": "m"},
 }
 
 PARALLEL = [
-    "check", "enrol", "featurize", "main", "promote", "score", "search", "similar", "study", "train", "transfer"
+    "check", "enrol", "featurize", "main", "promote", "grid", "score", "search", "similar", "train", "transfer"
 ]  # fmt: skip
 
 
@@ -73,7 +65,7 @@ def test_no_entry_point_takes_fewer_than_one_worker(name, workers):
 
 
 @pytest.mark.parametrize("seed", ["-1", str(2**32)])
-@pytest.mark.parametrize("name", ["check", "enrol", "main", "search", "study", "train", "transfer"])
+@pytest.mark.parametrize("name", ["check", "enrol", "grid", "main", "search", "train", "transfer"])
 def test_every_entry_point_takes_the_same_seeds(name, seed):
     assert f"seed={seed} must be from 0 to 4294967295" in refusal(name, seed=seed)
 
@@ -90,11 +82,13 @@ def test_a_number_out_of_range_ends_in_a_sentence_and_a_failed_run(capsys):
 # Nothing is taken and then ignored
 
 
-@pytest.mark.parametrize(
-    "option", ["split", "folds", "fold", "clip", "songs_per_artist", "leave_out", "split_seed", "overlap", "seed"]
-)
+@pytest.mark.parametrize("option", ["split", "folds", "fold", "clip", "leave_out", "split_seed", "overlap", "seed"])
 def test_featurize_takes_nothing_that_features_do_not_depend_on(option):
     assert f"Unknown parameter {option}." in refusal("featurize", **{option: "3"})
+
+
+def test_featurize_refuses_songs_per_artist_where_all_artists_are_read_anyway():
+    assert "songs_per_artist=3 means nothing to featurize without artists" in refusal("featurize", songs_per_artist="3")
 
 
 def test_main_gives_each_step_what_it_takes(monkeypatch):
@@ -114,7 +108,7 @@ def test_main_gives_each_step_what_it_takes(monkeypatch):
 
 
 @pytest.mark.parametrize("option", ["folds", "fold"])
-@pytest.mark.parametrize("name", ["check", "main", "search", "study", "train", "transfer"])
+@pytest.mark.parametrize("name", ["check", "grid", "main", "search", "train", "transfer"])
 def test_folds_are_refused_without_a_split_into_folds(name, option):
     said = refusal(name, split="song", **{option: "3"})
     assert f"{option}=3 means nothing with split=song, only with split=kfold. Leave it out." in said
@@ -177,7 +171,7 @@ def test_a_rollback_that_names_a_run_changes_nothing_and_says_why(capsys):
         ("transfer", {"model": "", "vectors": "v", "workers": "2"}, "workers=2 means nothing without model="),
         ("transfer", {"model": "", "vectors": "v", "crop": "9"}, "crop=9.0 means nothing without model="),
         ("main", {"resume": "abc"}, "resume=abc is given beside other parameters; resume is a flag of train alone"),
-        ("study", {"resume": "abc"}, "resume=abc is given beside other parameters"),
+        ("grid", {"resume": "abc"}, "resume=abc is given beside other parameters"),
     ],
 )
 def test_what_goes_with_something_else_is_refused_alone(name, given, said):
@@ -248,14 +242,14 @@ def accepted(name: str, monkeypatch: pytest.MonkeyPatch, **given: str) -> set[st
     """The parameters that an entry point says it knows; resume is a flag of train, and each other verb refuses it."""
     if name == "evaluate":
         card = SimpleNamespace(settings=train_settings({}).values)
-        monkeypatch.setattr("projects.artists.track.model.download_system", lambda uri, folder: folder)
-        monkeypatch.setattr("projects.artists.saved.load", lambda folder: (None, card))
+        monkeypatch.setattr("projects.artists.tracking.model.download_system", lambda uri, folder: folder)
+        monkeypatch.setattr("projects.artists.package.card.load", lambda folder: (None, card))
     said = refusal(name, **given, xyzzy="1")
     if name == "sync":
         assert said == "sync takes no parameters; leave out xyzzy."
         return set()
     known = set(re.search(r"(?:Known: |it takes )(.*)\.$", said)[1].split(", "))
-    return known - ({"resume"} if name != "train" else set()) | ({"study", "full"} if name == "study" else set())
+    return known - ({"resume"} if name != "train" else set()) | ({"study", "full"} if name == "grid" else set())
 
 
 def listed(usage: str) -> set[str]:
@@ -272,7 +266,7 @@ def options_of(usage: str) -> dict[str, list[str]]:
 
 
 VERBS = [path.stem for path in sorted(Path(cli.__file__).parent.glob("*.py")) if path.stem not in ("__init__", "cli")]
-OF_TRAINING = ("main", "search", "study", "train")
+OF_TRAINING = ("grid", "main", "search", "train")
 
 
 @pytest.mark.parametrize("name", VERBS)

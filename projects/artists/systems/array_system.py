@@ -19,9 +19,9 @@ from . import arrays
 from .base import BaseSystem
 
 if TYPE_CHECKING:
-    from ..learn.checkpoints import State
-    from ..learn.loop import Hooks
-    from ..learn.training import Training
+    from ..training.checkpoints import State
+    from ..training.loop import Hooks
+    from ..training.training import Training
 
 # Natural logarithms of the temperatures that are tried.
 LEAST, MOST = -7.0, 9.0
@@ -61,7 +61,7 @@ class ArraySystem(BaseSystem, abc.ABC):
         return {}
 
     def fit(self, train: ClipSet, val: ClipSet, num_classes: int, training: Training, hooks: Hooks) -> State:
-        from ..learn import once
+        from ..training import once
 
         self.num_classes = num_classes
 

@@ -60,6 +60,6 @@ class BaseSystem(Searchable):
 def options_of_epochs() -> list[str]:
     """Fields of Training that say how epochs go: all but the seed."""
     # Scoring loads the systems, and nothing of learn.
-    from ..learn.training import Training
+    from ..training.training import Training
 
     return [field.name for field in dataclasses.fields(Training) if field.name != "seed"]

@@ -16,9 +16,9 @@ from .layers import CUSTOM_OBJECTS
 from .space import TRAINING_SPACE
 
 if TYPE_CHECKING:
-    from ..learn.checkpoints import State
-    from ..learn.loop import Hooks, Own
-    from ..learn.training import Training
+    from ..training.checkpoints import State
+    from ..training.loop import Hooks, Own
+    from ..training.training import Training
 
 NETWORK = "network.keras"
 
@@ -46,12 +46,12 @@ class KerasSystem(BaseSystem, abc.ABC):
 
     def own(self, train: ClipSet, training: Training) -> Own:
         """What this system does in its own way while it is fitted."""
-        from ..learn.loop import Own
+        from ..training.loop import Own
 
         return Own()
 
     def fit(self, train: ClipSet, val: ClipSet, num_classes: int, training: Training, hooks: Hooks) -> State:
-        from ..learn import device, loop
+        from ..training import device, loop
 
         device.prepare(training.seed)
         self.model = self.started(self.build(train.length, train.n_mels, num_classes))

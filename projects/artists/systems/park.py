@@ -19,8 +19,8 @@ from .pretrained import read_tower
 from .space import TRAINING_SPACE
 
 if TYPE_CHECKING:
-    from ..learn.loop import Own
-    from ..learn.training import Training
+    from ..training.loop import Own
+    from ..training.training import Training
 
 # (filters, frames of the kernel, pooling of time) of each convolution: 128 frames become one.
 LAYERS = ((128, 4, 4), (128, 4, 4), (128, 4, 4), (128, 2, 2), (256, 1, 1))
@@ -84,9 +84,9 @@ class ParkSystem(KerasSystem):
 
     def own(self, train: ClipSet, training: Training) -> Own:
         """Random crops, as many an epoch as the songs have disjoint clips, and a rate that follows the plateau."""
-        from ..learn import rates
-        from ..learn.batches import Batches
-        from ..learn.loop import Own
+        from ..training import rates
+        from ..training.batches import Batches
+        from ..training.loop import Own
 
         def batches(epoch: int, order: random.Random) -> Batches:
             starts = train.random_starts(train.songs, np.random.default_rng([training.seed, epoch, 1]))

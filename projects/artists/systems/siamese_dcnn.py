@@ -32,9 +32,9 @@ from .options import check_positive
 from .park import ParkSystem, TowerConfig, tower
 
 if TYPE_CHECKING:
-    from ..learn.checkpoints import State
-    from ..learn.loop import Hooks, Own
-    from ..learn.training import Training
+    from ..training.checkpoints import State
+    from ..training.loop import Hooks, Own
+    from ..training.training import Training
 
 # Anchors that the validation loss is taken over: as many as the clips, but not more.
 MOST_ANCHORS = 1000
@@ -110,7 +110,7 @@ class System(ParkSystem):
         return keras.Model(inputs, tower(inputs, self.config.dropout), name="siamese_dcnn")
 
     def fit(self, train: ClipSet, val: ClipSet, num_classes: int, training: Training, hooks: Hooks) -> State:
-        from ..learn import device, loop, once
+        from ..training import device, loop, once
 
         device.prepare(training.seed)
         self.model = self.started(self.build(train.length, train.n_mels, num_classes))
@@ -126,7 +126,7 @@ class System(ParkSystem):
 
     def siamese(self, network: keras.Model, train: ClipSet, val: ClipSet, training: Training, hooks: Hooks) -> Own:
         """Tuples of its own each epoch, the same validation tuples after each."""
-        from ..learn.tuples import Tuples
+        from ..training.tuples import Tuples
 
         sizes = {"batch_size": training.batch_size, "negatives": self.config.negatives}
 

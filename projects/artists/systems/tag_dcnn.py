@@ -23,9 +23,9 @@ from ..data.tags import tag_matrix
 from .park import ParkSystem, TowerConfig, tower
 
 if TYPE_CHECKING:
-    from ..learn.checkpoints import State
-    from ..learn.loop import Hooks
-    from ..learn.training import Training
+    from ..training.checkpoints import State
+    from ..training.loop import Hooks
+    from ..training.training import Training
 
 
 class System(ParkSystem):
@@ -47,7 +47,7 @@ class System(ParkSystem):
         return model
 
     def fit(self, train: ClipSet, val: ClipSet, num_classes: int, training: Training, hooks: Hooks) -> State:
-        from ..learn import device, loop
+        from ..training import device, loop
 
         device.prepare(training.seed)
         _, self._sets = tag_matrix(train.classes)

@@ -1,0 +1,316 @@
+"""From a corpus to clips ready to learn from: what featurize, train and evaluate have in common."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from ..audio.clips import clip_frames
+from ..audio.features import FeatureConfig
+from ..errors import InputError
+from . import corpora
+from .audit import AuditStore
+from .balance import balanced
+from .clipset import ClipSet, make_clips
+from .duplicates import FingerprintStore, duplicate_groups
+from .featurize import Features, featurize, surviving
+from .options import CorpusOptions, DataOptions
+from .selection import first_values
+from .splits import SIDES, Split, check_sides, make_split
+from .tracks import Corpus, Progress, Track
+
+
+@dataclasses.dataclass(frozen=True)
+class Dealt:
+    """Who takes part in a training, readable or not, and on which side.
+
+    classes: label values in the order of class indices; groups: as in `Prepared`, among those who take part.
+    """
+
+    corpus: Corpus
+    classes: list[str]
+    groups: Mapping[str, str]
+    split: Split
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """A corpus with its features, its split and its clips.
+
+    classes: label values in the order of class indices; tracks, clips: by side; short: ids of tracks shorter than a
+    clip; groups: duplicate group of the track ids that are the same recording as another track of the corpus, which is
+    the smallest audio digest of its members.
+    """
+
+    corpus: Corpus
+    features: Features
+    split: Split
+    label: str
+    classes: list[str]
+    tracks: Mapping[str, list[Track]]
+    clips: Mapping[str, ClipSet]
+    short: list[str]
+    groups: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def used(self, side: str) -> list[Track]:
+        """The tracks of a side that have a clip."""
+        return [self.tracks[side][i] for i in np.unique(self.clips[side].songs)]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader of the scores has to know."""
+        said = [f"No song of {self.label} {_first(values)} is on side {side}." for side, values in self.absent.items()]
+        if self.short:
+            said.append(
+                f"{len(self.short)} song(s) are shorter than one clip and left out: {', '.join(self.short[:3])}."
+            )
+        if self.features.quarantined:
+            said.append(f"{len(self.features.quarantined)} file(s) could not be read: see quarantined.csv.")
+        said += unlabelled_warnings(self.corpus, self.label)
+        return said + duplicate_warnings(self.corpus, self.groups, self.split, self.label)
+
+    @property
+    def absent(self) -> dict[str, list[str]]:
+        """Side with songs -> label values of the corpus without a clip there: no song, or only shorter ones."""
+        values = {track.label(self.label) for track in self.corpus.tracks}
+        present = {side: {self.classes[i] for i in self.clips[side].y} for side in SIDES if self.tracks[side]}
+        return {side: sorted(values - there) for side, there in present.items() if values - there}
+
+
+def read_features(
+    options: CorpusOptions,
+    config: FeatureConfig,
+    *,
+    classes: Sequence[str] | None = None,
+    progress: Progress | None = None,
+    audits: AuditStore | None = None,
+) -> tuple[Corpus, Features]:
+    """The labelled tracks of a corpus and their features, computed where the cache has none.
+
+    Args:
+        classes: Label values of an existing model; tracks of others are left out. None: all.
+        audits: Where the audit of every readable track goes; without it none is made.
+
+    Raises:
+        InputError: There is no such corpus, or the model knows fewer than two of its label values.
+    """
+    corpus = corpora.load(options.data, progress).labelled(options.label)
+    corpus = first_values(corpus, options.label, options.artists, options.songs_per_artist)
+    if classes:
+        corpus = known_to_model(corpus, options.label, classes)
+    return corpus, featurize(corpus, config, workers=options.workers, progress=progress, audits=audits)
+
+
+def known_to_model(corpus: Corpus, label: str, classes: Sequence[str]) -> Corpus:
+    """The tracks whose label value is one of `classes`.
+
+    Raises:
+        InputError: Fewer than two values are.
+    """
+    values = {track.label(label) for track in corpus.tracks}
+    known = values & set(classes)
+    if len(known) < 2:
+        found = f"Only {min(known)}" if known else "None"
+        raise InputError(
+            f"{found} of the {label}s of {corpus.name} ({_first(values)}) is known to the model; "
+            f"it knows {_first(classes)}. Give a corpus with two or more of these {label}s, spelled as here."
+        )
+    return corpus.only(track for track in corpus.tracks if track.label(label) in known)
+
+
+def _first(values: Collection[str]) -> str:
+    """The first five by name."""
+    return ", ".join(sorted(values)[:5]) + (" ..." if len(values) > 5 else "")
+
+
+def deal(
+    corpus: Corpus, features: Features, options: DataOptions, *, seed: int, classes: Sequence[str] | None = None
+) -> Dealt:
+    """Takes what is learned from out of a corpus and splits it.
+
+    Args:
+        seed: Of all draws, unless the options have a `split_seed`.
+        classes: Label values of an existing model; tracks of others are left out. None: all of the corpus.
+
+    Raises:
+        InputError: The options leave too little of the corpus, it cannot be split so, or the model knows nobody of it.
+    """
+    label = options.label
+    seed = options.split_seed_or(seed)
+    fresh = not classes
+    classes = list(classes) if classes else _learned(corpus, options, seed)
+    corpus = known_to_model(corpus, label, classes)
+    # Before unreadable files are dropped: one bad file must not move the others.
+    if options.songs_per_artist:
+        corpus = balanced(corpus, label, options.songs_per_artist, seed)
+        classes = sorted({track.label(label) for track in corpus.tracks}) if fresh else classes
+    groups = find_groups(corpus, features)
+    split = make_split(
+        corpus,
+        options.split,
+        label=label,
+        seed=seed,
+        folds=options.folds,
+        fold=options.fold,
+        balanced=bool(options.songs_per_artist),
+        groups=groups,
+    )
+    return Dealt(corpus, classes, groups, split)
+
+
+def prepare(
+    corpus: Corpus,
+    features: Features,
+    options: DataOptions,
+    *,
+    seed: int,
+    classes: Sequence[str] | None = None,
+    required: Sequence[str] = SIDES,
+) -> Prepared:
+    """Splits the readable tracks and cuts them into clips.
+
+    Args:
+        seed, classes: See `deal`.
+        required: Sides that must not be empty.
+
+    Raises:
+        InputError: Too much of the corpus is unreadable, or a side would be empty.
+    """
+    dealt, label = deal(corpus, features, options, seed=seed, classes=classes), options.label
+    classes, split = dealt.classes, dealt.split
+    kept = surviving(dealt.corpus, features, label)
+    check_sides(split, kept, options.split, label, required)
+    number = {name: i for i, name in enumerate(classes)}
+    length = clip_frames(options.clip, features.config)
+    tracks, clips, short = {}, {}, []
+    for side in SIDES:
+        tracks[side] = split.tracks(kept, side)
+        entries = [features.entries[track.track_id] for track in tracks[side]]
+        overlap = options.overlap if side == "train" else 0.0
+        clips[side], too_short = make_clips(
+            entries, [number[t.label(label)] for t in tracks[side]], length, overlap=overlap, classes=classes
+        )
+        short += [tracks[side][i].track_id for i in too_short]
+    empty = [side for side in required if not len(clips[side])]
+    if empty:
+        raise InputError(
+            f"No song on side {' and '.join(empty)} is as long as one clip of {options.clip:g} s. Take a shorter clip."
+        )
+    return Prepared(kept, features, split, label, classes, tracks, clips, short, dealt.groups)
+
+
+def find_groups(corpus: Corpus, features: Features) -> dict[str, str]:
+    """Duplicate group of the readable tracks that are the same recording as another one: `Prepared.groups`."""
+    store = FingerprintStore(features.config)
+    known = {t.track_id: features.entries[t.track_id] for t in corpus.tracks if t.track_id in features.entries}
+    marks = {entry.audio_digest: store.of_features(entry.audio_digest, entry.path) for entry in known.values()}
+    return duplicate_groups({name: entry.audio_digest for name, entry in known.items()}, marks)
+
+
+def unlabelled_warnings(corpus: Corpus, label: str) -> list[str]:
+    """How many tracks were left out for want of a value of the label."""
+    if not corpus.unlabelled:
+        return []
+    return [f"{len(corpus.unlabelled)} track(s) have no {label} and are left out: {', '.join(corpus.unlabelled[:3])}."]
+
+
+def duplicate_warnings(corpus: Corpus, groups: Mapping[str, str], split: Split, label: str) -> list[str]:
+    """How many duplicates there are, and `duplicate_conflicts`."""
+    found = _by_recording(corpus, groups)
+    if not found:
+        return []
+    many = "one recording" if len(found) == 1 else f"{len(found)} recordings"
+    told = f"{sum(map(len, found))} tracks are {many}: {_some(found)}."
+    return [told, *duplicate_conflicts(corpus, groups, split, label)]
+
+
+def duplicate_conflicts(corpus: Corpus, groups: Mapping[str, str], split: Split, label: str) -> list[str]:
+    """Recordings that stand on two sides of a manifest, or under two labels or artists."""
+    found, said = _by_recording(corpus, groups), []
+    torn = [tracks for tracks in found if len({split.sides[t.track_id] for t in tracks}) > 1]
+    if torn:
+        said.append(
+            f"THE SAME RECORDING STANDS ON TWO SIDES of the fold column ({len(torn)} found): {_some(torn)}. "
+            "Scores are too high by what the model remembers; give all copies one fold."
+        )
+    for column in dict.fromkeys((label, "artist")):
+        torn = [tracks for tracks in found if len({t.label(column) for t in tracks}) > 1]
+        if torn:
+            said.append(
+                f"The same recording carries two values of {column} ({len(torn)} found): {_some(torn)}. "
+                "Correct the label or remove the copy."
+            )
+    return said
+
+
+def _by_recording(corpus: Corpus, groups: Mapping[str, str]) -> list[list[Track]]:
+    """The tracks of each duplicate group that has two or more here."""
+    members: dict[str, list[Track]] = {}
+    for track in corpus.tracks:
+        if track.track_id in groups:
+            members.setdefault(groups[track.track_id], []).append(track)
+    return [tracks for tracks in members.values() if len(tracks) > 1]
+
+
+def _some(groups: Sequence[Sequence[Track]]) -> str:
+    """The first groups, the beginning of each."""
+    shown = []
+    for tracks in groups[:3]:
+        shown.append(" = ".join(t.track_id for t in tracks[:3]) + (" = ..." if len(tracks) > 3 else ""))
+    return "; ".join(shown) + ("; ..." if len(groups) > 3 else "")
+
+
+def with_overlap(prepared: Prepared, overlap: float) -> Prepared:
+    """The same tracks with their training clips cut anew; nothing is read."""
+    train, number = prepared.clips["train"], {name: i for i, name in enumerate(prepared.classes)}
+    y = [number[track.label(prepared.label)] for track in prepared.tracks["train"]]
+    cut, _ = make_clips(train.entries, y, train.length, overlap=overlap)
+    clips = dataclasses.replace(train, songs=cut.songs, starts=cut.starts, y=cut.y)
+    return dataclasses.replace(prepared, clips={**prepared.clips, "train": clips})
+
+
+def _learned(corpus: Corpus, options: DataOptions, seed: int) -> list[str]:
+    """Sorted label values but the first `leave_out` of them in the order of their digests."""
+    values = sorted({track.label(options.label) for track in corpus.tracks})
+    if options.leave_out and options.leave_out > len(values) - 2:
+        raise InputError(
+            f"leave_out={options.leave_out} leaves fewer than two of {len(values)} {options.label}s to learn."
+        )
+    order = sorted(values, key=lambda value: hashlib.sha256(f"{seed}\n{value}".encode()).digest())
+    return sorted(order[options.leave_out :])
+
+
+def split_table(prepared: Prepared) -> pd.DataFrame:
+    """A row a track: who it is, its side, its length in seconds, the digest of its audio, its duplicate group."""
+    config = prepared.features.config
+    rows = []
+    for track in prepared.corpus.tracks:
+        entry = prepared.features.entries[track.track_id]
+        rows.append(
+            {
+                "track_id": track.track_id,
+                "artist": track.artist,
+                "album": track.album,
+                "title": track.title,
+                "label": track.label(prepared.label),
+                "side": prepared.split.sides[track.track_id],
+                "seconds": round(entry.n_frames * config.hop_length / config.sr, 2),
+                "audio_sha256": entry.audio_digest,
+                "duplicate_group": prepared.groups.get(track.track_id, ""),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def quarantine_table(features: Features) -> pd.DataFrame:
+    return pd.DataFrame(sorted(features.quarantined.items()), columns=["track_id", "reason"])
+
+
+def corpus_digest(table: pd.DataFrame) -> str:
+    """Sixteen hex digits over ids, labels and audio bytes of all tracks of `split_table`."""
+    rows = table[["track_id", "label", "audio_sha256"]].sort_values("track_id").itertuples(index=False)
+    return hashlib.sha256("\n".join("\t".join(row) for row in rows).encode()).hexdigest()[:16]

@@ -1,0 +1,76 @@
+"""Audio in, probabilities out: features, clips and network exactly as in training."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from ..audio.clips import batch_size, disjoint_clips
+from ..audio.decode import DecodeError, Excerpt, read_audio
+from ..audio.features import log_mel
+from ..evaluation import calibration, pooling
+from ..systems.protocol import System
+from .card import Card
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """proba (n_clips, k) and embedding (n_clips, d) of a track; padded: it was shorter than one clip."""
+
+    proba: np.ndarray
+    embedding: np.ndarray
+    seconds: float
+    padded: bool
+
+
+def score(source: Path | BinaryIO, system: System, card: Card, excerpt: Excerpt | None = None) -> Scored:
+    """Scores all disjoint clips of a track, or the whole of it, padded with silence, when it is shorter than one.
+
+    Args:
+        excerpt: What is read of it; None for what the system was trained on, the centre or all.
+
+    Raises:
+        DecodeError: It is not audio that can be read, or too long.
+    """
+    config = card.feature_config
+    y = read_audio(source, config.sr, excerpt or Excerpt(config.crop))
+    with np.errstate(over="ignore", invalid="ignore"):
+        features = log_mel(y, config)
+    if not np.isfinite(features).all():
+        raise DecodeError("its samples are too large: the power of the spectrum overflows")
+    clips = disjoint_clips(features, card.clip_frames, config.n_mels)
+    proba, embedding = system.scores([clips] if system.unit == "song" else batches(clips))
+    return Scored(proba, embedding, len(y) / config.sr, padded=len(features) < card.clip_frames)
+
+
+def batches(clips: np.ndarray) -> Iterator[np.ndarray]:
+    """Clips (n, frames, bands), a few at a time."""
+    size = batch_size(clips.shape[1])
+    for start in range(0, len(clips), size):
+        yield clips[start : start + size]
+
+
+def pooled(proba: np.ndarray, method: str, card: Card) -> tuple[np.ndarray, np.ndarray]:
+    """One track's clips to one answer, as evaluate's.
+
+    Args:
+        proba: Probabilities (n_clips, k) as the network gives them.
+        method: `mean`, or the shares of votes of `vote` and `vote50`.
+
+    Returns:
+        (k,) calibrated mean probabilities or shares of votes, and (k,) class indices, the answer first.
+    """
+    if method == "mean":
+        temperature = card.temperatures["clip" if len(proba) == 1 else "song"]
+        mean = calibration.tempered(proba.mean(0, dtype=float)[None], temperature)[0]
+        return mean, (-mean).argsort(kind="stable")
+    threshold = pooling.CONFIDENT if method == "vote50" else None
+    shares = pooling.vote_shares(proba, threshold)
+    order = (-shares).argsort(kind="stable")
+    # Of classes with as many votes the vote itself says which has won.
+    _, (winner,) = pooling.vote(proba, np.zeros(len(proba), int), threshold)
+    return shares, np.concatenate([[winner], order[order != winner]])

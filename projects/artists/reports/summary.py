@@ -1,0 +1,221 @@
+"""What a run achieved, in a few lines: as text for the terminal and as Markdown for the run's description."""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+from collections.abc import Mapping, Sequence
+
+from .names import clean, display_width, printable, shorten
+
+Score = tuple[str, float, float | None, float | None]
+
+WIDTH = 100
+_NAME_WIDTH = 70
+_INDENT = "  "
+_TOKEN = re.compile(r"""(?:[^\s"']|"[^"]*"|'[^']*'|["'])+""")
+_BARE_OPTION = re.compile(r"--?[A-Za-z][\w-]*")
+# What begins a link, an emphasis, a table cell or a heading inside one line of Markdown.
+_MARKDOWN = re.compile(r"([\\`*_\[\]{}|~#!])")
+_MARKDOWN_ESCAPE = re.compile(rf"\\{_MARKDOWN.pattern}")
+
+
+def summary_text(
+    title: str,
+    scores: Sequence[Score],
+    trivial: Mapping[str, float],
+    figures: Sequence[str],
+    next_commands: Sequence[str],
+    facts: Mapping[str, str],
+    *,
+    against: str | None = None,
+) -> str:
+    """The summary as aligned text of at most 100 columns, for a terminal.
+
+    Args:
+        title: One line.
+        scores: (name, value, low, high), the interval a 95 % one, or None twice where there is none.
+        trivial: Name of a trivial classifier -> its value of the score `against`.
+        figures: Where the figures are: paths or addresses, each on a line of its own.
+        next_commands: Commands to type. A long one is continued with backslashes, and can still be pasted.
+        facts: Anything else worth a line: run, data, device, seconds.
+        against: Name of the score that `trivial` was measured by; the first one when None.
+
+    Raises:
+        ValueError: `against` is not the name of a score.
+    """
+    headline = _headline(scores, against)
+    blocks = [_wrap(clean(title), "")]
+    if scores:
+        blocks.append(_score_lines(scores, trivial, headline))
+    if verdict := _verdict(headline, trivial):
+        blocks.append(_wrap(verdict, ""))
+    blocks.append(_fact_lines(facts))
+    blocks.append(_section("Figures:", [_INDENT + printable(path) for path in figures]))
+    blocks.append(_section("Next:", [line for command in next_commands for line in _continued(command)]))
+    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def summary_markdown(
+    title: str,
+    scores: Sequence[Score],
+    trivial: Mapping[str, float],
+    figures: Sequence[str],
+    next_commands: Sequence[str],
+    facts: Mapping[str, str],
+    *,
+    against: str | None = None,
+) -> str:
+    """The same as Markdown; arguments and errors as those of `summary_text`. Names stay plain text."""
+    headline = _headline(scores, against)
+    blocks = [f"### {inline(title)}"]
+    if verdict := _verdict(headline, trivial):
+        blocks.append(inline(verdict))  # before the table: MLflow shows the first lines only
+    if scores:
+        blocks.append(_score_table(scores, trivial, headline))
+    blocks.append("\n".join(f"- {inline(name)}: {inline(value)}" for name, value in facts.items()))
+    if figures:
+        blocks.append("**Figures**\n\n" + "\n".join(f"- {_code(path)}" for path in figures))
+    if next_commands:
+        blocks.append("**Next**\n\n" + _fenced(next_commands))
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _headline(scores: Sequence[Score], against: str | None) -> Score | None:
+    """The score that the trivial classifiers are compared by."""
+    if against is None:
+        return scores[0] if scores else None
+    for score in scores:
+        if score[0] == against:
+            return score
+    known = ", ".join(score[0] for score in scores) or "none"
+    raise ValueError(f"trivial classifiers are given by {against!r}, which is not among the scores: {known}")
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None or not math.isfinite(value) else f"{value:.3f}"
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f"{_number(low)} to {_number(high)}"
+
+
+def _verdict(headline: Score | None, trivial: Mapping[str, float]) -> str:
+    """One sentence: is the score above the best of the trivial ones, and by more than its interval."""
+    measured = {name: value for name, value in trivial.items() if math.isfinite(value)}
+    if headline is None or not measured:
+        return ""
+    name, value, low, high = headline
+    best = max(measured, key=lambda key: measured[key])
+    beginning = f"{shorten(clean(name), _NAME_WIDTH)} {_number(value)} is"
+    end = f"the best trivial classifier ({shorten(clean(best), _NAME_WIDTH)}, {_number(measured[best])})"
+    if not value > measured[best]:
+        return f"{beginning} not above {end}."
+    if low is None or high is None:
+        return f"{beginning} above {end}."
+    if low > measured[best]:
+        return f"{beginning} above {end}, and so is its whole 95 % interval."
+    return f"{beginning} above {end}, but its 95 % interval reaches below that."
+
+
+def _score_lines(scores: Sequence[Score], trivial: Mapping[str, float], headline: Score | None) -> list[str]:
+    rows = [("", "value", "95 % interval")]
+    rows += [(clean(name), _number(value), _interval(low, high)) for name, value, low, high in scores]
+    if trivial and headline:
+        rows.append((f"for comparison, {shorten(clean(headline[0]), _NAME_WIDTH - 20)} of", "", ""))
+        rows += [(_INDENT + clean(name), _number(value), "") for name, value in trivial.items()]
+    names = [shorten(name, _NAME_WIDTH) for name, *_ in rows]
+    widest = max(display_width(name) for name in names)
+    return [
+        f"{_INDENT}{name}{' ' * (widest - display_width(name))}  {value:>6}  {interval}".rstrip()
+        for name, (_, value, interval) in zip(names, rows, strict=True)
+    ]
+
+
+def _fact_lines(facts: Mapping[str, str]) -> list[str]:
+    names = {name: shorten(clean(name), _NAME_WIDTH // 2) for name in facts}
+    widest = max((display_width(name) for name in names.values()), default=0)
+    lines = []
+    for name, value in facts.items():
+        head = f"{_INDENT}{names[name]}{' ' * (widest - display_width(names[name]))}  "
+        first, *rest = _wrap(clean(value), " " * display_width(head))
+        lines += [head + first.lstrip(), *rest]
+    return lines
+
+
+def _section(heading: str, lines: list[str]) -> list[str]:
+    return [heading, *lines] if lines else []
+
+
+def _wrap(text: str, indent: str) -> list[str]:
+    """Lines of at most 100 columns, broken at spaces only: a path or address stays whole, however long."""
+    lines, line = [], ""
+    for word in text.split():
+        longer = f"{line} {word}" if line else word
+        if line and display_width(indent + longer) > WIDTH:
+            lines.append(indent + line)
+            longer = word
+        line = longer
+    return [*lines, indent + line]
+
+
+def _continued(command: str) -> list[str]:
+    """A shell command in lines of at most 100 columns, each but the last ending in a backslash."""
+    whole = _INDENT + printable(command)
+    if display_width(whole) <= WIDTH:
+        return [whole]
+    lines, line = [], ""
+    for piece in _pieces(printable(command)):
+        longer = f"{line} {piece}" if line else _INDENT + piece
+        if line and display_width(longer) > WIDTH - 2:
+            lines.append(line + " \\")
+            longer = 3 * _INDENT + piece
+        line = longer
+    return [*lines, line]
+
+
+def _pieces(command: str) -> list[str]:
+    """Words of a command, quoted ones whole, each option together with its value."""
+    pieces: list[str] = []
+    for token in _TOKEN.findall(command):
+        if pieces and _BARE_OPTION.fullmatch(pieces[-1]) and not token.startswith("-"):
+            pieces[-1] += " " + token
+        else:
+            pieces.append(token)
+    return pieces
+
+
+def _score_table(scores: Sequence[Score], trivial: Mapping[str, float], headline: Score | None) -> str:
+    rows = ["| | value | 95 % interval |", "|---|---:|---|"]
+    rows += [f"| {inline(name)} | **{_number(value)}** | {_interval(low, high)} |" for name, value, low, high in scores]
+    if trivial and headline:
+        rows += [
+            f"| *{inline(headline[0])} of: {inline(name)}* | {_number(value)} | |" for name, value in trivial.items()
+        ]
+    return "\n".join(rows)
+
+
+def inline(text: object) -> str:
+    """Plain text inside a line of Markdown: neither HTML nor marks, links or table borders."""
+    return html.escape(_MARKDOWN.sub(r"\\\1", clean(text)), quote=False)
+
+
+def plain(markdown: str) -> str:
+    """The text that `inline` was given, as it was cleaned."""
+    return _MARKDOWN_ESCAPE.sub(r"\1", html.unescape(markdown))
+
+
+def _code(text: object) -> str:
+    """A span of code whose fence is longer than any run of backticks in it."""
+    content = printable(text)
+    fence = "`" * (1 + max((len(run) for run in re.findall(r"`+", content)), default=0))
+    space = " " if content.startswith("`") or content.endswith("`") else ""
+    return f"{fence}{space}{content}{space}{fence}"
+
+
+def _fenced(commands: Sequence[str]) -> str:
+    lines = [line.removeprefix(_INDENT) for command in commands for line in _continued(command)]
+    longest = max((len(run) for line in lines for run in re.findall(r"`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return "\n".join([f"{fence}sh", *lines, fence])

@@ -1,0 +1,224 @@
+"""Logging the audio-in model of a run: the scorer, its copy of the package, the network, pinned requirements."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import ParamSchema, ParamSpec, Schema
+from mlflow.types.schema import Array, ColSpec, DataType
+
+from ..errors import InputError
+from . import server
+
+# A model that has not answered by then is broken.
+FRESH_SECONDS = 600
+PACKAGE = Path(__file__).resolve().parents[1]
+REQUIREMENTS = (
+    "mlflow", "keras", "tensorflow", "librosa", "numpy", "scipy", "scikit-learn", "pandas", "soundfile", "soxr",
+    "pyyaml", "threadpoolctl",
+)  # fmt: skip
+# Seconds that the model waits for a server that is away; it cannot wait in the outbox, which holds no network.
+PATIENCE = 120.0
+SIGNATURE = ModelSignature(
+    inputs=Schema(
+        [
+            ColSpec(DataType.string, "path", required=False),
+            ColSpec(DataType.binary, "audio", required=False),
+            ColSpec(DataType.string, "base64", required=False),
+            ColSpec(DataType.double, "start", required=False),
+            ColSpec(DataType.double, "seconds", required=False),
+        ]
+    ),
+    outputs=Schema(
+        [
+            ColSpec(DataType.string, "artist", required=False),
+            ColSpec(DataType.double, "probability", required=False),
+            ColSpec(Array(DataType.string), "top_artists"),
+            ColSpec(Array(DataType.double), "top_probabilities"),
+            ColSpec(DataType.long, "clips"),
+            ColSpec(DataType.double, "seconds"),
+            ColSpec(Array(DataType.double), "embedding"),
+            ColSpec(DataType.string, "status"),
+            ColSpec(DataType.string, "reason"),
+        ]
+    ),
+    params=ParamSchema(
+        [
+            ParamSpec("pooling", DataType.string, "mean"),
+            ParamSpec("top_k", DataType.long, 3),
+            ParamSpec("threshold", DataType.double, 0.0),
+            ParamSpec("embedding", DataType.boolean, False),
+        ]
+    ),
+)
+
+
+def log_model(system_folder: Path, golden: Path, work: Path) -> str:
+    """Logs the model of the active run.
+
+    Args:
+        system_folder: What `saved.save` wrote.
+        golden: What `golden.write` wrote.
+        work: An empty folder to build the copy of the package in.
+
+    Returns:
+        Its URI, models:/m-...
+    """
+    parts = _parts(system_folder, golden, work)
+    with _quiet():
+        info = server.patient(
+            lambda: mlflow.pyfunc.log_model(name="model", **parts),
+            f"logging the model (what was learned is kept: later, go on with resume={mlflow.active_run().info.run_id})",
+            seconds=PATIENCE,
+        )
+    return info.model_uri
+
+
+def save_model(folder: Path, system_folder: Path, golden: Path, work: Path) -> Path:
+    """Writes the model that `log_model` logs to `folder`, which must not be there yet; returns it."""
+    with _quiet():
+        mlflow.pyfunc.save_model(path=str(folder), **_parts(system_folder, golden, work))
+    return folder
+
+
+def _parts(system_folder: Path, golden: Path, work: Path) -> dict[str, Any]:
+    """What the model is made of; the copy of the package is built in `work`."""
+    package = work / "package"
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+    return {
+        "python_model": str(PACKAGE / "package" / "pyfunc.py"),
+        "artifacts": {"package": str(package), "system": str(system_folder), "golden": str(golden)},
+        "signature": SIGNATURE,
+        "pip_requirements": [f"{name}=={metadata.version(name)}" for name in REQUIREMENTS],
+    }
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """An input example would store audio and load the network again; the signature stands without one."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*input example was not provided")
+        yield
+
+
+def download_system(model: str, work: Path) -> Path:
+    """The folder that `saved.load` reads, of a logged model; Args, Raises: as `download_model`."""
+    return download_model(model, work) / "artifacts" / "system"
+
+
+def download_model(model: str, work: Path) -> Path:
+    """A logged model as a local folder, which `mlflow.pyfunc` loads and predicts with.
+
+    Args:
+        model: A run id, or a URI (runs:/, models:/).
+        work: An empty folder to put it in, where it is not local already.
+
+    Raises:
+        InputError: No such run or model.
+    """
+    if not model:
+        raise InputError("model= is missing; give the id of a training run, or a URI such as models:/name@alias.")
+    with _told(model):
+        uri = _uri(model)
+        local = server.patient(
+            lambda: Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(work / "model"))),
+            f"reading the model {model}",
+        )
+    if not (local / "artifacts" / "system").is_dir():
+        raise InputError(f"model={model} is not a model of this project.")
+    return local
+
+
+@contextlib.contextmanager
+def _told(model: str) -> Iterator[None]:
+    """Turns MLflow's exceptions into a sentence."""
+    try:
+        yield
+    except MlflowException as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"model={model} cannot be loaded: {reason} Copy a run id from the MLflow UI.") from error
+
+
+def model_of_run(run_id: str) -> str:
+    """URI of the model that a run has logged; raises InputError where it has none, MlflowException without the run."""
+    uri = server.client(f"reading run {run_id}").get_run(run_id).data.tags.get("model_uri")
+    if not uri:
+        raise InputError(f"model={run_id}: that run logged no model; did its training finish?")
+    return uri
+
+
+def _uri(model: str) -> str:
+    """The URI of a model. That of a run is looked up: of runs:/ MLflow says that nothing is there, whatever failed."""
+    run = re.fullmatch(r"runs:/([^/]+)/model|([^:]+)", model)
+    return model_of_run(run[1] or run[2]) if run else model
+
+
+def load(folder: str) -> mlflow.pyfunc.PyFuncModel:
+    """The model of a folder that `download_model` gave, ready to predict."""
+    return mlflow.pyfunc.load_model(folder)
+
+
+def facts(folder: Path) -> tuple[dict[str, object], float]:
+    """Signature of a packaged model, and the size of its files in MB."""
+    signature = mlflow.models.Model.load(str(folder)).signature.to_dict()
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return signature, size / 1e6
+
+
+def repeat_golden(folder: Path, golden: Path, work: Path) -> dict[str, np.ndarray]:
+    """What a packaged model says of its golden clips in a fresh process that knows nothing of this checkout.
+
+    Returns:
+        labels (k,), proba (n, k), embedding (n, d), and speed, seconds of audio scored in a second.
+
+    Raises:
+        InputError: The model cannot be loaded there; the end of what it said is in the message.
+    """
+    out = work / "repeated.npz"
+    environment = {**os.environ, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
+    command = [sys.executable, "-I", str(Path(__file__).with_name("fresh.py")), str(folder), str(golden), str(out)]
+    done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, timeout=FRESH_SECONDS)
+    if done.returncode:
+        raise InputError(f"the packaged model fails in a fresh process: {done.stderr.strip()[-500:]}")
+    with np.load(out, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def spark_udf(session: Any, folder: Path, params: Mapping[str, Any]) -> Callable[..., Any]:
+    """A function of the column `path` for Spark's tables, whose result is the model's row."""
+    return mlflow.pyfunc.spark_udf(session, str(folder), params=dict(params), env_manager="local")
+
+
+def named(uri: str) -> tuple[str, str]:
+    """What a model is called and the run that trained it: aliases are resolved to a version, once.
+
+    Args:
+        uri: A run id, or a URI (runs:/, models:/).
+
+    Raises:
+        InputError: No such run or model.
+    """
+    match = re.fullmatch(r"models:/([^@/]+)(?:@([^/]+)|/(\d+))", uri)
+    with _told(uri):
+        if not match:
+            uri = _uri(uri)
+            info = server.patient(lambda: mlflow.models.get_model_info(uri), f"reading the model {uri}")
+            return uri, info.run_id or ""
+        name, alias, version = match.groups()
+        client = server.client(f"reading the model {uri}")
+        found = client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, version)
+        return f"models:/{name}/{found.version}", found.run_id or ""

@@ -1,0 +1,414 @@
+"""A run in MLflow: what it says goes to its outbox, and from there to the tracking server."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow.entities import LifecycleStage, RunStatus
+from mlflow.entities import Run as Entity
+from mlflow.tracking import MlflowClient
+from mlflow.utils.mlflow_tags import (
+    MLFLOW_PARENT_RUN_ID,
+    MLFLOW_PROJECT_ENTRY_POINT,
+    MLFLOW_SOURCE_NAME,
+    MLFLOW_SOURCE_TYPE,
+    MLFLOW_USER,
+)
+
+from ..errors import InputError, command
+from ..reports.summary import inline
+from . import server
+from .delivery import Courier
+from .outbox import Outbox, encoded, now
+
+PACKAGES = ("mlflow", "keras", "tensorflow", "numpy", "scikit-learn", "librosa", "soundfile", "soxr")
+PROJECT, CODE = Path(__file__).resolve().parents[3], ("projects", "registry")
+# Seconds that the end of a run waits for the server; ARTISTS_FLUSH_SECONDS sets another number.
+FLUSH, FLUSH_KILLED = 60.0, 8.0
+
+
+def _timed(method: Callable) -> Callable:
+    """Adds the time of a call to `Run.seconds`; calls within calls count once."""
+
+    @functools.wraps(method)
+    def call(self: Run, *arguments: Any, **named: Any) -> Any:
+        if self._timing:
+            return method(self, *arguments, **named)
+        self._timing, began = True, time.perf_counter()
+        try:
+            return method(self, *arguments, **named)
+        finally:
+            self.seconds += time.perf_counter() - began
+            self._timing = False
+
+    return call
+
+
+class Run:
+    """Everything that a verb says about its run. Returns at once: a thread talks to the tracking server.
+
+    seconds: time spent in calls that log; artifact_uri: where its artifacts go, empty where nobody has asked.
+    """
+
+    def __init__(self, run_id: str, *, fresh: bool = False) -> None:
+        """`fresh`: nothing has been logged to it yet but what `mlflow run` logs."""
+        self.run_id, self.seconds, self.artifact_uri = run_id, 0.0, ""
+        self._courier: Courier | None = None
+        # (metric, step) -> value of what the server had before; None: nobody knows.
+        self._before: dict[tuple[str, int], float] | None = {} if fresh else None
+        self._tags_before: dict[str, str] = {}
+        self._own: dict[str, set[int]] = {}
+        self._timing = False
+        self._when_finished: list[Callable[[], object]] = []
+        if fresh:
+            self._open()
+
+    @classmethod
+    def reopened(cls, run_id: str) -> Run:
+        """A run that was left without an end, to go on with; what it had said before is not repeated.
+
+        Raises:
+            InputError: There is no such run, or somebody writes it.
+        """
+        run = cls(run_id)
+        run._courier, old, run._before = _caught_up(run_id)
+        run._tags_before = dict(old.data.tags)
+        run._put("run", uri=server.address())
+        running = RunStatus.to_string(RunStatus.RUNNING)
+        server.client("going on with a run").update_run(run_id, status=running)
+        return run
+
+    @_timed
+    def params(self, values: Mapping[str, Any]) -> None:
+        """Logs parameters; those that `mlflow run` logged before, as text, stay as they are."""
+        self._put("params", values={name: str(value) for name, value in values.items()})
+
+    def resume(self, run_id: str) -> dict[str, str]:
+        """Ends this run with a tag that names `run_id`; from here on everything goes there.
+
+        Returns:
+            The parameters of that run, as text.
+
+        Raises:
+            InputError: There is no such run, it is finished or deleted, it resumes another, or somebody writes it.
+        """
+        _check_resumable(server.existing(run_id, "resume"))
+        courier, old, before = _caught_up(run_id)
+        self.tags({"resumes": run_id})
+        delivered = self.end("FINISHED")
+        self.run_id, self._courier, self._before, self._own = run_id, courier, before, {}
+        self.artifact_uri = old.info.artifact_uri
+        self._tags_before = dict(old.data.tags)
+        # Where this is all that it says, sync still finds a run to end.
+        self._put("run", uri=server.address())
+        _leave("FINISHED", delivered)
+        server.patient(lambda: mlflow.start_run(run_id=run_id), "going on with a run")
+        self.environment()
+        return dict(old.data.params)
+
+    def steps(self, metric: str) -> set[int]:
+        """Steps at which a metric has been logged, sent or not."""
+        before = _history(self.run_id, [metric]) if self._before is None else self._before
+        return {step for name, step in before if name == metric} | self._own.get(metric, set())
+
+    def tag_before(self, name: str) -> str | None:
+        """A tag of a run that goes on, as it was left; None where it had none."""
+        return self._tags_before.get(name)
+
+    @_timed
+    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Logs metrics of one step, now; a resumed run does not repeat what it had said before."""
+        had = self._before or {}
+        rows = [(name, float(value)) for name, value in values.items()]
+        rows = [(name, value) for name, value in rows if had.get((name, step)) != value]
+        at = now()
+        for name, _ in rows:
+            self._own.setdefault(name, set()).add(step)
+        if rows:
+            self._put("metrics", rows=[[name, encoded(value), at, step] for name, value in rows])
+
+    @_timed
+    def tags(self, values: Mapping[str, str]) -> None:
+        self._put("tags", values={name: str(value) for name, value in values.items()})
+
+    @_timed
+    def description(self, markdown: str) -> None:
+        """What the UI shows on the run's page."""
+        self.tags({"mlflow.note.content": markdown})
+
+    def failed(self, reason: str) -> None:
+        """Why it failed, as its description."""
+        self.description(f"Failed: {inline(reason)}")
+
+    @_timed
+    def folder(self, folder: Path, artifact_path: str | None = None) -> None:
+        """Logs all files below a folder, as they are now, as artifacts."""
+        self._files(lambda copy: shutil.copytree(folder, copy), artifact_path)
+
+    def artifact(self, name: str) -> str:
+        """Where an artifact is: a path, from here where it lies below, or an address."""
+        folder = self.artifact_uri.removeprefix("file://")
+        with contextlib.suppress(ValueError):
+            folder = str(Path(folder).relative_to(Path.cwd()))
+        return f"{folder}/{name}" if folder else name
+
+    @_timed
+    def text(self, text: str, name: str) -> None:
+        def write(folder: Path) -> None:
+            file = folder / name
+            file.parent.mkdir(parents=True)
+            file.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+        self._files(write, None)
+
+    @_timed
+    def table(self, table: pd.DataFrame, name: str) -> None:
+        """A CSV artifact."""
+        self.text(table.to_csv(index=False), name)
+
+    @_timed
+    def dataset(self, table: pd.DataFrame, *, name: str, digest: str, context: str) -> None:
+        """Records which tracks were used: ids, labels and digests, never audio."""
+        used = mlflow.data.from_pandas(table, name=name[:500], digest=digest)
+        self._put("dataset", dataset=dict(used._to_mlflow_entity()), context=context)
+
+    @_timed
+    def environment(self) -> None:
+        """Versions, commit and whether the checkout differs from it."""
+        versions = {name: metadata.version(name) for name in PACKAGES} | {"python": platform.python_version()}
+        self.tags({"python": versions["python"], "tensorflow": versions["tensorflow"], **_git_tags()})
+        self.text(json.dumps({"platform": platform.platform(), **versions}, indent=1), "environment.json")
+
+    def when_finished(self, do: Callable[[], object]) -> None:
+        """Something to do once the run has ended well, such as removing a checkpoint."""
+        self._when_finished.append(do)
+
+    def flush(self, seconds: float | None = None) -> bool:
+        """Waits until the server has everything; False where it does not take it in time."""
+        limit = server.seconds_setting("ARTISTS_FLUSH_SECONDS", FLUSH) if seconds is None else seconds
+        return self._open().flush(limit)
+
+    def end(self, status: str) -> bool:
+        """Ends the run as FINISHED, FAILED or KILLED; returns whether the server knows everything.
+
+        What it does not know stays in the outbox for `mlflow run . -e sync`.
+        """
+        courier, done = self._open(), False
+        try:
+            if self._own:
+                self.metrics({"logging_seconds": self.seconds})
+            self._put("end", status=status, time=now())
+            limit = server.seconds_setting("ARTISTS_FLUSH_SECONDS", FLUSH)
+            done = self.flush(min(limit, FLUSH_KILLED) if status == "KILLED" else limit)
+        except (KeyboardInterrupt, InputError) as error:
+            print(f"\n{error or 'Interrupted again: not waiting.'}", file=sys.stderr)
+        done = courier.close() and done
+        if status == "FINISHED":
+            for do in self._when_finished:
+                do()
+        if courier.outbox.sent < courier.outbox.written:
+            print(
+                f"\nThe tracking server {server.address()} has not taken all of run {self.run_id}; the rest waits in "
+                f"{courier.outbox.folder}.\nOnce the server is back: {command('sync')}",
+                file=sys.stderr,
+            )
+        return done
+
+    def _open(self) -> Courier:
+        if self._courier is None:
+            self._courier = Courier(Outbox(self.run_id))
+            self._put("run", uri=server.address())
+        return self._courier
+
+    def _put(self, kind: str, **content: Any) -> None:
+        courier = self._open()
+        courier.outbox.put(kind, **content)
+        courier.wake()
+
+    def _files(self, fill: Callable[[Path], object], artifact_path: str | None) -> None:
+        courier = self._open()
+        courier.outbox.put_files(fill, artifact_path)
+        courier.wake()
+
+
+@contextlib.contextmanager
+def start() -> Iterator[Run]:
+    """The run that `mlflow run` made, or a new one.
+
+    It ends as FINISHED, as KILLED on Ctrl-C, and as FAILED on any other exception, which goes on.
+
+    Raises:
+        InputError: The tracking server does not answer.
+    """
+    # Taken from the environment: MLflow would forget it at its first attempt, and make a new run at the second; and a
+    # process started from here would log into this run.
+    made = os.environ.pop("MLFLOW_RUN_ID", None)
+    active = server.patient(lambda: mlflow.start_run(run_id=made), "starting a run")
+    status, delivered, last_word = "FAILED", False, None
+    try:
+        run = Run(active.info.run_id, fresh=True)
+        run.artifact_uri = active.info.artifact_uri
+        try:
+            run.environment()
+            yield run
+            status = "FINISHED"
+        except KeyboardInterrupt:
+            status = "KILLED"
+            last_word = _last_word(run.run_id) if made == run.run_id else None
+            raise
+        finally:
+            delivered = run.end(status)
+    finally:
+        _leave(status, delivered)
+        if last_word:
+            # It says that it is ready, or ends; before that `mlflow run` must not go on.
+            last_word.stdout.readline()
+
+
+def _last_word(run_id: str) -> subprocess.Popen:
+    """Sees to it that KILLED outlasts `mlflow run`: see last_word.py. Ctrl-C in the terminal does not reach it."""
+    script = Path(__file__).with_name("last_word.py")
+    return subprocess.Popen(
+        [sys.executable, "-P", str(script), run_id, str(now()), str(os.getppid())],
+        env=os.environ | {"MLFLOW_HTTP_REQUEST_TIMEOUT": "5"},
+        start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def child(parent: Run, name: str, tags: Mapping[str, str] | None = None, *, run_id: str | None = None) -> Iterator[Run]:
+    """A run below `parent`, for one of the trainings that it consists of; it ends as `start`'s does.
+
+    It is not MLflow's active run: several may be open in threads.
+
+    Args:
+        run_id: A child that has not finished, to go on with; None for a new one.
+    """
+    run = Run.reopened(run_id) if run_id else Run(new_child(parent, name, tags or {}), fresh=True)
+    status = "FAILED"
+    try:
+        run.environment()
+        yield run
+        status = "FINISHED"
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
+    finally:
+        run.end(status)
+
+
+def new_child(parent: Run, name: str, tags: Mapping[str, str]) -> str:
+    """Makes a run below `parent`, started by whom and what started that; returns its id."""
+    doing, at = "starting a child run", now()
+    above = server.client(doing).get_run(parent.run_id)
+    experiment = above.info.experiment_id
+    names = (MLFLOW_USER, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE)
+    tags = {**tags, MLFLOW_PARENT_RUN_ID: parent.run_id, **_some(above.data.tags, names)}
+    below = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent.run_id}' and attributes.start_time = {at}"
+
+    def made() -> Entity | None:
+        return next((r for r in MlflowClient().search_runs([experiment], below) if r.info.run_name == name), None)
+
+    def make() -> Entity:
+        return MlflowClient().create_run(experiment, start_time=at, run_name=name, tags=tags)
+
+    return server.patient(make, doing, made=made).info.run_id
+
+
+@contextlib.contextmanager
+def active(run: Run) -> Iterator[None]:
+    """Makes a child MLflow's active run for a while: models are logged to the active run."""
+    server.patient(lambda: mlflow.start_run(run_id=run.run_id, nested=True), f"logging to run {run.run_id}")
+    status = "FAILED"
+    try:
+        yield
+        status = "FINISHED"
+    finally:
+        _leave(status, delivered=True)
+
+
+def _leave(status: str, delivered: bool) -> None:
+    """Takes the run from MLflow's stack of active runs, whose end asks the server once more: in vain if it is away."""
+    name, vain = "MLFLOW_HTTP_REQUEST_TIMEOUT", "2"
+    usual = os.environ.get(name)
+    try:
+        if not delivered:
+            os.environ[name] = vain
+        with contextlib.suppress(Exception):
+            mlflow.end_run(status)
+    finally:
+        os.environ.pop(name, None)
+        if usual is not None:
+            os.environ[name] = usual
+
+
+def _caught_up(run_id: str):
+    """The outbox of a run once the server has all of it, the run as it then stands, and the metrics that it has."""
+    courier = Courier(Outbox(run_id))
+    if not courier.flush(server.PATIENCE):
+        raise InputError(f"resume={run_id}: {server.address()} does not take what that run still has to log.")
+    # After the flush: its parameters may have waited in the outbox.
+    old = server.existing(run_id, "resume")
+    return courier, old, _history(run_id, old.data.metrics)
+
+
+def _check_resumable(old) -> None:
+    run_id, tags = old.info.run_id, old.data.tags
+    entry_point = tags.get(MLFLOW_PROJECT_ENTRY_POINT, "train")
+    said = None
+    if old.info.lifecycle_stage == LifecycleStage.DELETED:
+        said = "that run is deleted; restore it in the MLflow UI first."
+    elif "resumes" in tags:
+        said = f"that run only resumed another; give resume={tags['resumes']}."
+    elif entry_point != "train":
+        said = f"that is a run of {entry_point}; only trainings go on."
+    elif old.info.status == RunStatus.to_string(RunStatus.FINISHED):
+        said = "that run is finished, there is nothing to go on with; for more epochs start a training anew."
+    if said:
+        raise InputError(f"resume={run_id}: {said}")
+
+
+def _history(run_id: str, names) -> dict[tuple[str, int], float]:
+    """(metric, step) -> last value."""
+    client = server.client("reading what was logged before")
+    rows = [row for name in names for row in client.get_metric_history(run_id, name)]
+    return {(row.key, row.step): row.value for row in sorted(rows, key=lambda row: row.timestamp)}
+
+
+def _some(values: Mapping[str, str], names) -> dict[str, str]:
+    return {name: values[name] for name in names if name in values}
+
+
+def _git_tags() -> dict[str, str]:
+    """Commit and dirtiness of the checkout; in an image, which has none, the commit that it was built from."""
+    commit = os.environ.get("ARTISTS_COMMIT")
+    unknown = {"git_dirty": "no repository"} | ({"mlflow.source.git.commit": commit} if commit else {})
+    try:
+        import git
+    # What it raises where there is no git to call, as beside an archive of the project.
+    except ImportError:
+        return unknown
+    try:
+        repository = git.Repo(PROJECT, search_parent_directories=True)
+        new = repository.git.ls_files("--others", "--exclude-standard", "--", *(PROJECT / name for name in CODE))
+        return {
+            "mlflow.source.git.commit": repository.head.commit.hexsha,
+            # A new system is a file that git does not know yet; one beside the code changes nothing.
+            "git_dirty": str(bool(repository.is_dirty() or new)).lower(),
+        }
+    except (git.InvalidGitRepositoryError, git.NoSuchPathError, git.GitCommandError, ValueError):
+        return unknown

@@ -1,0 +1,229 @@
+"""What a corpus is and what is wrong with it, before anyone trains on it: tables of tracks, artists and duplicates."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+
+from ..audio.clips import clip_frames
+from ..audio.endings import cut_off
+from ..audio.features import FeatureConfig
+from ..data import prepare
+from ..data.audit import Audit, AuditStore
+from ..data.featurize import Features
+from ..data.options import DataOptions, check_seed
+from ..data.prepare import Dealt
+from ..data.splits import SIDES, Split
+from ..data.tracks import Corpus, Track
+from ..errors import InputError
+from ..reports import corpus as shown
+from ..reports.figures import figure_bytes
+from ..tracking.runs import Run
+from . import quarantine
+
+# Kinds of problems, and what is meant by them; the order of every list.
+PROBLEMS = {
+    "unreadable": "no audio that can be decoded; left out of training",
+    "truncated": "the file ends before its own header says",
+    "silent": "no sample above -60 dB of full scale",
+    "clipped": "one sample in a thousand or more in runs of four at full scale",
+    "too_short": "shorter than one clip; left out of training",
+    "one_clip": "shorter than two clips",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckOptions:
+    """seed: of the split that is tried."""
+
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkup:
+    """Findings about what a training with the same parameters would learn from and be judged on.
+
+    corpus, features: all that it would read; tracks: a row a track that would take part, in the order of ids, its
+    problems separated by spaces; duplicates: a row a track that is the same recording as another; small: a row a label
+    value or artist that is missing on a side of the split; conflicts: sentences about recordings on two sides or under
+    two labels.
+    """
+
+    corpus: Corpus
+    features: Features
+    tracks: pd.DataFrame
+    duplicates: pd.DataFrame
+    small: pd.DataFrame
+    conflicts: list[str]
+
+    def by(self, *columns: str) -> pd.DataFrame:
+        """Tracks, albums, minutes, rates, channels and problems of each artist, or of each artist's albums."""
+        rows = []
+        for names, part in self.tracks.groupby(list(columns), sort=True):
+            counts = Counter(kind for kinds in part["problems"] for kind in kinds.split())
+            rows.append(
+                dict(zip(columns, names, strict=True))
+                | ({"albums": part["album"].nunique()} if "album" not in columns else {})
+                | {
+                    "tracks": len(part),
+                    "minutes": round(part["seconds"].sum() / 60, 2),
+                    "sample_rates": _values(part["sample_rate"]),
+                    "channels": _values(part["channels"]),
+                }
+                | {kind: counts[kind] for kind in PROBLEMS}
+            )
+        return pd.DataFrame(rows)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        counts = Counter(kind for kinds in self.tracks["problems"] for kind in kinds.split())
+        groups = self.duplicates.groupby("duplicate_group")
+        return {
+            "tracks": len(self.tracks),
+            "artists": self.tracks["artist"].nunique(),
+            "albums": len(self.tracks[["artist", "album"]].drop_duplicates()),
+            "minutes": self.tracks["seconds"].sum() / 60,
+            **{f"tracks_{kind}": counts[kind] for kind in PROBLEMS},
+            "duplicate_tracks": len(self.duplicates),
+            "duplicate_recordings": groups.ngroups,
+            "tracks_unlabelled": len(self.corpus.unlabelled),
+            "label_conflicts": int((groups["label"].nunique() > 1).sum()),
+            "artist_conflicts": int((groups["artist"].nunique() > 1).sum()),
+            "too_small": len(self.small),
+        }
+
+
+def examine(
+    options: DataOptions, config: FeatureConfig, *, seed: int, progress: prepare.Progress | None = None
+) -> Checkup:
+    """Decodes what was not audited before and looks at all that a training would take of a corpus.
+
+    Raises:
+        InputError: There is no corpus to look at; what is wrong with single files or a split raises nothing here.
+    """
+    audits = AuditStore()
+    corpus, features = prepare.read_features(options, config, progress=progress, audits=audits)
+    dealt = _dealt(corpus, features, options, seed)
+    length = clip_frames(options.clip, config)
+    rows = [_row(track, features, audits, dealt, options.label, length) for track in dealt.corpus.tracks]
+    tracks = pd.DataFrame(rows)
+    return Checkup(
+        corpus,
+        features,
+        tracks,
+        _duplicate_table(tracks),
+        _small_table(tracks, options),
+        prepare.duplicate_conflicts(dealt.corpus, dealt.groups, dealt.split, options.label),
+    )
+
+
+def _dealt(corpus: Corpus, features: Features, options: DataOptions, seed: int) -> Dealt:
+    """What a training would deal; where it could not, everybody on no side."""
+    try:
+        return prepare.deal(corpus, features, options, seed=seed)
+    except InputError:  # the same is said, once, by the preparation of a training
+        nowhere = Split(dict.fromkeys((track.track_id for track in corpus.tracks), ""))
+        return Dealt(corpus, [], prepare.find_groups(corpus, features), nowhere)
+
+
+def _row(
+    track: Track, features: Features, audits: AuditStore, dealt: Dealt, label: str, length: int
+) -> dict[str, object]:
+    entry = features.entries.get(track.track_id)
+    audit = audits.get(entry.audio_digest) if entry else None
+    reason = features.quarantined.get(track.track_id, "")
+    truncated = audit.truncated if audit else _ending(track.path)
+    found = {"unreadable": not entry, "truncated": bool(truncated)}
+    if entry and audit:
+        clips = entry.n_frames // length
+        found |= {"silent": audit.silent, "clipped": audit.clipped, "too_short": clips < 1, "one_clip": clips == 1}
+    return {
+        "track_id": track.track_id,
+        "artist": track.artist,
+        "album": track.album,
+        "title": track.title,
+        "label": track.label(label),
+        "side": dealt.split.sides[track.track_id] if entry else "",
+        "problems": " ".join(kind for kind in PROBLEMS if found.get(kind)),
+        "reason": "; ".join(filter(None, (reason, truncated))),
+        **(dataclasses.asdict(audit) if audit else dict.fromkeys(f.name for f in dataclasses.fields(Audit))),
+        "ending": "not known" if truncated is None else "truncated" if truncated else "whole",
+        "duplicate_group": dealt.groups.get(track.track_id, ""),
+        "audio_sha256": entry.audio_digest if entry else "",
+    }
+
+
+def _ending(path: Path) -> str | None:
+    """A file that cannot be decoded may be one that was cut."""
+    try:
+        return cut_off(path)
+    except (OSError, ValueError):
+        return None
+
+
+def _values(column: pd.Series) -> str:
+    """The distinct whole numbers of a column, the commonest first."""
+    return " ".join(str(int(value)) for value in column.dropna().value_counts().index)
+
+
+def _duplicate_table(tracks: pd.DataFrame) -> pd.DataFrame:
+    """copy: `bytes` where another track of the group holds the same bytes, else `recording`."""
+    columns = ["duplicate_group", "track_id", "artist", "album", "label", "side", "audio_sha256"]
+    table = tracks.loc[tracks["duplicate_group"] != "", columns].sort_values(["duplicate_group", "track_id"])
+    same = table.duplicated("audio_sha256", keep=False)
+    return table.assign(copy=same.map({True: "bytes", False: "recording"})).reset_index(drop=True)
+
+
+def _small_table(tracks: pd.DataFrame, options: DataOptions) -> pd.DataFrame:
+    """Label values, and artists where albums are dealt, without a song of one clip on some side of the split."""
+    rows = []
+    usable = tracks[(tracks["audio_sha256"] != "") & ~tracks["problems"].str.contains("too_short")]
+    columns = {options.label: "label"} | ({"artist": "artist"} if options.split in ("album", "kfold") else {})
+    for name, column in columns.items() if options.split != "all" else ():
+        for value, part in tracks.groupby(column, sort=True):
+            there = usable[usable[column] == value]
+            missing = [side for side in SIDES if side not in set(there["side"])]
+            if missing:
+                albums = len(there[["artist", "album"]].drop_duplicates())
+                rows.append(
+                    {"column": name, "value": value, "missing": " ".join(missing), "songs": len(there),
+                     "albums": albums, "unusable": len(part) - len(there)}
+                )  # fmt: skip
+    return pd.DataFrame(rows, columns=["column", "value", "missing", "songs", "albums", "unusable"])
+
+
+def log(run: Run, found: Checkup, options: DataOptions) -> None:
+    """Tables, figure, counts and description into the run; the short form onto the terminal."""
+    run.metrics(found.metrics)
+    run.table(found.tracks, "tracks.csv")
+    run.table(found.by("artist"), "artists.csv")
+    run.table(found.by("artist", "album"), "albums.csv")
+    run.table(found.duplicates, "duplicates.csv")
+    run.table(found.small, "too_small.csv")
+    quarantine.log(run, found.features)
+    figure = shown.corpus_figure(found.tracks, list(PROBLEMS), f"{found.corpus.name}: {_sentence(found)}", options.clip)
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "corpus.png").write_bytes(figure_bytes(figure))
+        run.folder(Path(folder))
+    warnings = [*prepare.unlabelled_warnings(found.corpus, options.label), *found.conflicts]
+    text = shown.corpus_text(
+        f"{found.corpus.name}: {_sentence(found)}", found.by("artist"), found.tracks, PROBLEMS, found.duplicates,
+        found.small, f"split={options.split}", warnings,
+    )  # fmt: skip
+    print("\n" + text)
+    run.description(f"```\n{text}\n```")
+
+
+def _sentence(found: Checkup) -> str:
+    counts = found.metrics
+    return (
+        f"{counts['tracks']} tracks, {counts['minutes']:.0f} minutes, {counts['artists']} artists, "
+        f"{counts['albums']} albums"
+    )

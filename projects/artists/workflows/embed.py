@@ -1,0 +1,154 @@
+"""Songs as vectors of a network: the mean over a song's clips of what stands before the softmax (Park et al. 2018)."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..audio.clips import batch_size, clip_frames, disjoint_clips
+from ..audio.features import FeatureConfig
+from ..data.featurize import Entry, Features, Progress, featurize
+from ..data.paths import given_path
+from ..data.tracks import Corpus, Track
+from ..errors import InputError
+from ..package.card import load
+from ..package.reference import identity_of
+from ..systems import find
+
+PRETRAINED = (".h5", ".hdf5")
+# The published weights of this architecture are what `model=<file>` reads.
+PRETRAINED_SYSTEM = "siamese_dcnn"
+EmbedClips = Callable[[Iterable[np.ndarray]], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Embedder:
+    """A network and what it sees.
+
+    name: the system's; source: what `model=` was; identity: changes with weights, features and clip; embed_clips:
+    batches of clips (b, clip_frames, columns) -> (n, d); unit: `song` where a batch must hold all clips of one song;
+    trained_on: SHA-256 of the audio it has learned from; classes: the artists it has learned.
+    """
+
+    name: str
+    source: str
+    identity: str
+    embed_clips: EmbedClips
+    unit: str
+    config: FeatureConfig
+    clip_frames: int
+    trained_on: frozenset[str] = frozenset()
+    classes: tuple[str, ...] = ()
+
+    def cropped(self, crop: float | None) -> Embedder:
+        """The same network on the centre `crop` seconds of tracks; None keeps its own crop."""
+        if crop is None:
+            return self
+        identity = hashlib.sha256(f"{self.identity}\n{float(crop)}".encode()).hexdigest()[:16]
+        return dataclasses.replace(self, config=dataclasses.replace(self.config, crop=crop), identity=identity)
+
+    def vectors(self, entries: Sequence[Entry]) -> np.ndarray:
+        """Stored features of songs -> (n_songs, d), float32; a song shorter than a clip is padded with silence."""
+        counts: list[int] = []
+        songs = (self._clips(entry, counts) for entry in entries)
+        embedding = self.embed_clips(songs if self.unit == "song" else _rebatched(songs))
+        first = np.cumsum([0, *counts[:-1]])
+        return (np.add.reduceat(embedding, first, axis=0) / np.array(counts)[:, None]).astype(np.float32)
+
+    def _clips(self, entry: Entry, counts: list[int]) -> np.ndarray:
+        """All disjoint clips of a song; their number is appended to `counts`."""
+        features = np.load(entry.path, mmap_mode="r")
+        clips = disjoint_clips(features, self.clip_frames, self.config.n_mels)
+        counts.append(len(clips))
+        return clips.astype(np.float32)
+
+    def embed(self, corpus: Corpus, *, workers: int | None, progress: Progress | None = None) -> SongVectors:
+        """The readable tracks of a corpus; those that are not are in the result's `features.quarantined`."""
+        features = featurize(corpus, self.config, workers=workers, progress=progress)
+        tracks = tuple(track for track in corpus.tracks if track.track_id in features.entries)
+        if not tracks:
+            reason = next(iter(features.quarantined.items()))
+            raise InputError(f"No file of {corpus.name} can be read; {reason[0]}: {reason[1]}.")
+        entries = [features.entries[track.track_id] for track in tracks]
+        return SongVectors(tracks, self.vectors(entries), [entry.audio_digest for entry in entries], features)
+
+
+@dataclasses.dataclass(frozen=True)
+class SongVectors:
+    """vectors (n, d) of `tracks`, SHA-256 of their audio, and what featurizing gave."""
+
+    tracks: tuple[Track, ...]
+    vectors: np.ndarray
+    audio_sha256: list[str]
+    features: Features
+
+
+def open_embedder(model: str, work: Path) -> Embedder:
+    """A network by run id, model URI, or file of published weights.
+
+    Args:
+        work: A folder to download to.
+
+    Raises:
+        InputError: There is none.
+    """
+    if Path(model).suffix.lower() in PRETRAINED:
+        return _pretrained(given_path("model", model))
+    from ..tracking.model import download_system
+
+    folder = download_system(model, work)
+    system, card = load(folder)
+    learned = frozenset(digest for side in ("train", "val") for digest in card.songs.get(side, ()))
+    return Embedder(
+        name=card.model,
+        source=model,
+        identity=identity_of(folder),
+        embed_clips=lambda batches: system.scores(batches)[1],
+        unit=system.unit,
+        config=card.feature_config,
+        clip_frames=card.clip_frames,
+        trained_on=learned,
+        classes=tuple(card.classes),
+    )
+
+
+def _pretrained(file: Path) -> Embedder:
+    if not file.is_file():
+        raise InputError(f"model={file} does not exist. Give a run id, a model URI, or a .h5 file of weights.")
+    cls = find(PRETRAINED_SYSTEM)
+    config = FeatureConfig(**cls.features)
+    frames = clip_frames(cls.data["clip"], config)
+    system = cls(pretrained=str(file), freeze=True)
+    system.model = system.started(system.build(frames, config.n_mels, 0))
+    made_of = [hashlib.sha256(file.read_bytes()).hexdigest(), config.digest, str(frames)]
+    identity = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
+    return Embedder(
+        name=PRETRAINED_SYSTEM,
+        source=str(file.resolve()),
+        identity=identity,
+        embed_clips=lambda batches: np.concatenate([system.vectors(clips) for clips in batches]),
+        unit="song",
+        config=config,
+        clip_frames=frames,
+    )
+
+
+def _rebatched(songs: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """The clips of songs in batches of `batch_size`, the last one smaller."""
+    waiting, held = [], 0
+    for clips in songs:
+        waiting.append(clips)
+        held += len(clips)
+        size = batch_size(clips.shape[1])
+        if held >= size:
+            joined = np.concatenate(waiting)
+            whole = len(joined) // size * size
+            yield from np.split(joined[:whole], whole // size)
+            waiting, held = [joined[whole:]], len(joined) - whole
+    if held:
+        yield np.concatenate(waiting)

@@ -1,0 +1,119 @@
+"""One cell of a study: a training and its scores, with what earlier cells of this process prepared."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from ...audio.features import FeatureConfig
+from ...data import corpora, prepare
+from ...data.featurize import Features
+from ...data.options import DataOptions
+from ...data.prepare import Prepared
+from ...data.tracks import Corpus, Progress
+from ...errors import InputError
+from ...evaluation.options import EvaluationOptions
+from ...systems.protocol import System
+from ...tracking import others, reading, runs
+from ...tracking.runs import Run
+from ...training import device
+from .. import evaluate, quarantine, results, train
+from ..plan import Settings
+from .plan import Cell
+
+ROOT = Path(__file__).parents[4]
+
+
+class Trainer:
+    """Runs cells; features are read once a corpus and configuration, splits and clips once a kind, seed and length."""
+
+    def __init__(self, *, full: bool = False, progress: Progress | None = None) -> None:
+        """full: log all that train logs."""
+        self._full, self._progress = full, progress
+        self._features: dict[tuple, tuple[Corpus, Features]] = {}
+        self._prepared: dict[tuple, Prepared] = {}
+        self._trivial: dict[tuple, dict[str, float]] = {}
+
+    def __call__(self, cell: Cell, run: Run, trained: str = "") -> Mapping[str, float]:
+        """Trains, evaluates and logs, or calls the entry point that follows; returns the metrics."""
+        if cell.needs:
+            return follow(cell, run, trained)
+        settings = cell.settings
+        run.params(settings.values)
+        prepared = self._prepare(settings, run)
+        results.log_data(run, prepared)
+        run.metrics({"classes": len(prepared.classes)})
+        try:
+            system, _ = train.fit(settings, prepared, run)
+            score = self._log_all if self._full else self._log_tables
+            with tempfile.TemporaryDirectory() as folder:
+                return score(run, system, prepared, settings, Path(folder))
+        finally:
+            device.release()
+
+    def _prepare(self, settings: Settings, run: Run) -> Prepared:
+        """Each cell's run lists the unreadable files, also where an earlier cell has met them."""
+        options, config = settings.make(DataOptions), settings.make(FeatureConfig)
+        source = (options.data, options.label, options.artists, config)
+        if source not in self._features:
+            self._features[source] = prepare.read_features(options, config, progress=self._progress)
+        corpus, features = self._features[source]
+        quarantine.log(run, features)
+        wanted = (config, dataclasses.replace(options, workers=None), settings["seed"])
+        if wanted not in self._prepared:
+            self._prepared[wanted] = prepare.prepare(corpus, features, options, seed=settings["seed"])
+        return self._prepared[wanted]
+
+    def _log_all(
+        self, run: Run, system: System, prepared: Prepared, settings: Settings, work: Path
+    ) -> Mapping[str, float]:
+        with runs.active(run):
+            return results.log_results(run, system, prepared, settings, work, say=False)
+
+    def _log_tables(
+        self, run: Run, system: System, prepared: Prepared, settings: Settings, work: Path
+    ) -> Mapping[str, float]:
+        options, seed = settings.make(EvaluationOptions), settings["seed"]
+        sides = results.score_sides(system, prepared, options)
+        metrics: dict[str, float] = {}
+        for side in ("val", "test"):
+            metrics |= sides[side].metrics(side, seed=seed)
+        metrics |= self._trivial_metrics(prepared, seed)
+        evaluate.write_report(work, prepared, sides, options, seed=seed, drawn=False)
+        run.folder(work)
+        # Last: a run that holds scores holds all of its tables.
+        run.metrics(metrics)
+        return metrics
+
+    def _trivial_metrics(self, prepared: Prepared, seed: int) -> dict[str, float]:
+        """They see whole songs: the same at every length of clip."""
+        sides = tuple(tuple(t.track_id for t in prepared.used(side)) for side in ("train", "test"))
+        key = (prepared.corpus.name, prepared.label, prepared.features.config, sides, seed)
+        if key not in self._trivial:
+            self._trivial[key] = evaluate.trivial_metrics(prepared, seed=seed)
+        return self._trivial[key]
+
+
+def follow(cell: Cell, run: Run, trained: str) -> Mapping[str, float]:
+    """Runs another entry point on a trained model, in a process of its own and in the run of the cell.
+
+    Raises:
+        InputError: It failed; its own words.
+    """
+    values = {"model": trained, **cell.settings.values}
+    flags = [word for name, value in values.items() for word in (f"--{name}", str(value))]
+    if "data" in values:
+        others.tags(run.run_id, {"corpus": corpora.load(str(values["data"])).name})
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "MLFLOW_RUN_ID": run.run_id, "PYTHONPATH": path}
+    command = [sys.executable, "-m", f"projects.{cell.entry}", *flags]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+        raise InputError(said[-1].removeprefix("error: ") if said else f"{cell.entry} ended with {done.returncode}.")
+    return reading.read(run.run_id).metrics

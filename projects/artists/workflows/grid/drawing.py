@@ -1,0 +1,246 @@
+"""The charts and tables of a report, from its results."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from ...reports import charts
+from ...reports.charts import Series
+from ...reports.report_page import Link, Row, Table
+from . import tables
+from .published import beside
+from .tables import Results
+
+TRIVIAL = {"majority": "majority class", "loudness": "loudness alone", "mfcc": "MFCC, logistic regression"}
+SCORES = ("f1", "accuracy", "precision", "recall", "top3", "top5", "map", "auc")
+MOST_SERIES = 8
+MOST_ROWS = 60
+COSTS = {
+    "train_seconds": "training s", "clips_per_second": "clips/s", "peak_private_mb": "memory MB",
+    "parameters": "parameters", "best_epoch": "best epoch",
+}  # fmt: skip
+
+
+METRIC_NAMES = {
+    "test_clip_f1": "F1 by clip",
+    "test_clip_f1_macro": "Macro F1 by clip",
+    "test_clip_accuracy": "Accuracy by clip",
+    "test_song_f1": "F1 by song, mean probability",
+    "test_song_f1_vote": "F1 by song, vote",
+    "test_song_f1_vote50": "F1 by song, vote of the clips above 0.5",
+    "test_song_accuracy": "Accuracy by song, mean probability",
+}
+
+
+def metric_title(metric: str) -> str:
+    """A metric in words, and as it is logged."""
+    return f"{METRIC_NAMES[metric]} ({metric})" if metric in METRIC_NAMES else metric
+
+
+def paper_table(found: Results, metric: str, axis: str | None, published: pd.DataFrame, address: str) -> Table:
+    """The papers' form: average, best and deviation of each configuration, the axis from left to right."""
+    others = [name for name in found.varying if name != axis]
+    columns = tables.in_order(v for v in found.param(axis) if v) if axis else [""]
+    summary = tables.summarise(found, [metric])
+    constants = found.constants()
+    rows: list[Row] = []
+    groups = tables.groups(found, others)
+    for values, members in groups[:MOST_ROWS]:
+        chosen = [_one(summary, values | ({axis: column} if axis else {})) for column in columns]
+        if all(row is None for row in chosen):
+            continue
+        known = [beside(published, metric, {**constants, **values, **({axis: c} if axis else {})}) for c in columns]
+        heading = list(values.values())
+        rows.append(_numbers(heading, "average", "mean", [row and row["mean"] for row in chosen]))
+        rows.append(_numbers(heading, "best", "best", [row and row["best"] for row in chosen]))
+        rows.append(_numbers(heading, "deviation", "deviation", [row and row["deviation"] for row in chosen]))
+        for kind, i in (("published average", 0), ("published best", 1)):
+            if any(pair[i] is not None for pair in known):
+                rows.append(_numbers(heading, kind, "published", [pair[i] for pair in known]))
+        rows.append(
+            Row([*heading, "runs, by seed"], _run_links(found, members, metric, axis, columns, address), "runs")
+        )
+    note = f"The first {MOST_ROWS} of {len(groups)} configurations." if len(groups) > MOST_ROWS else ""
+    return Table(
+        metric_title(metric),
+        [*others, ""],
+        [f"{column}{' s' if axis == 'clip' else ''}" for column in columns],
+        rows,
+        note,
+    )
+
+
+def _one(summary: pd.DataFrame, values: Mapping[str, str]) -> dict | None:
+    for name, value in values.items():
+        summary = summary[summary[name] == value]
+    return summary.iloc[0].to_dict() if len(summary) else None
+
+
+def _numbers(heading: Sequence[str], name: str, kind: str, values: Sequence[float | None]) -> Row:
+    return Row([*heading, name], [decimal(value) for value in values], kind)
+
+
+def decimal(value: float | None) -> str:
+    """Three decimals, as the papers have it; "–" for none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.0f}"
+
+
+def _run_links(
+    found: Results, members: pd.Index, metric: str, axis: str | None, columns: Sequence[str], address: str
+) -> list[list[Link]]:
+    scored = found.metric(metric).notna()
+    cells = []
+    for column in columns:
+        ids = [i for i in members if scored[i] and (axis is None or found.param(axis)[i] == column)]
+        ids.sort(key=lambda i: tables.number(found.seed[i]) or 0)
+        cells.append([Link(found.seed[i] or str(n), run_address(found, i, address)) for n, i in enumerate(ids, 1)])
+    return cells
+
+
+def run_address(found: Results, run_id: str, address: str) -> str:
+    """A run's page in MLflow's UI."""
+    return f"{address}/#/experiments/{found.runs[run_id].experiment_id}/runs/{run_id}"
+
+
+def axis_charts(found: Results, metric: str, axis: str, published: pd.DataFrame) -> list[str]:
+    """A metric along a parameter: a chart a split, a line a configuration of the rest, bars of one deviation."""
+    facets = ["split"] if "split" in found.varying and axis != "split" else []
+    drawn = []
+    bounds = value_range(found.metric(metric), metric)
+    for values, members in tables.groups(found, facets):
+        part = _part(found, members)
+        if not part.metric(metric).notna().any():
+            continue
+        ticks = tables.in_order(v for v in part.param(axis) if v)
+        series = _lines(part, metric, axis, ticks, published, {**found.constants(), **values})
+        where = "".join(f", {name} {value}" for name, value in values.items())
+        title = f"{METRIC_NAMES.get(metric, metric)} against {axis}{where}"
+        lines = trivial_lines(part, metric)
+        labels = {"x_label": axis_label(axis), "y_label": metric}
+        drawn.append(charts.line_chart(title, ticks, series, bounds=bounds, lines=lines, **labels))
+    return drawn
+
+
+def axis_label(axis: str) -> str:
+    return {"clip": "length of a clip, seconds", "classes": "number of artists (classes)"}.get(axis, axis)
+
+
+def _part(found: Results, members: pd.Index) -> Results:
+    return Results({i: found.runs[i] for i in members}, (), found.frame.loc[members], found.varying)
+
+
+def _lines(
+    part: Results, metric: str, axis: str, ticks: Sequence[str], published: pd.DataFrame, known: Mapping[str, str]
+) -> list[Series]:
+    rest = [name for name in part.varying if name not in (axis, "split")]
+    groups = tables.groups(part, rest)
+    if len(groups) > MOST_SERIES:
+        return [_cloud(part, metric, axis, ticks)]
+    lines = []
+    for colour, (values, members) in enumerate(groups):
+        name = " ".join(values.values()) or "runs, mean and deviation"
+        line = _line(_part(part, members), metric, axis, ticks, name, colour)
+        pairs = [(i, beside(published, metric, {**known, **values, axis: tick})[0]) for i, tick in enumerate(ticks)]
+        pairs = [(i, y) for i, y in pairs if y is not None]
+        lines += [line] if line.x else []
+        if pairs:
+            x, y = zip(*pairs, strict=True)
+            lines.append(Series(f"{'published' if not values else name + ', published'}", x, y, (), (), True, colour))
+    return lines
+
+
+def _line(part: Results, metric: str, axis: str, ticks: Sequence[str], name: str, colour: int) -> Series:
+    points = _points(part, metric, axis, ticks)
+    grouped = pd.DataFrame(points, columns=["x", "y"]).groupby("x")["y"].agg(["mean", "std"])
+    ordered = all(tables.number(tick) is not None for tick in ticks)
+    spread = list(grouped["std"])
+    return Series(name, list(grouped.index), list(grouped["mean"]), spread, points, colour=colour, joined=ordered)
+
+
+def _cloud(part: Results, metric: str, axis: str, ticks: Sequence[str]) -> Series:
+    return Series("every run", (), (), (), _points(part, metric, axis, ticks))
+
+
+def _points(part: Results, metric: str, axis: str, ticks: Sequence[str]) -> list[tuple[int, float]]:
+    place = {tick: i for i, tick in enumerate(ticks)}
+    scores, values = part.metric(metric), part.param(axis)
+    return [(place[values[i]], float(scores[i])) for i in part.frame.index if values[i] and not math.isnan(scores[i])]
+
+
+def trivial_lines(part: Results, metric: str) -> dict[str, float]:
+    """Mean score of each trivial classifier on the same songs, for a song-level metric."""
+    root = metric.removesuffix("_vote50").removesuffix("_vote")
+    means = {said: part.metric(f"{root}_{name}").mean() for name, said in TRIVIAL.items()}
+    return {said: float(mean) for said, mean in means.items() if math.isfinite(mean)}
+
+
+def value_range(scores: pd.Series, metric: str) -> tuple[float, float]:
+    """0 to 1 for shares; else what the values span, with some air."""
+    values = scores.dropna()
+    if any(part in SCORES for part in metric.split("_")) and values.between(0, 1).all():
+        return 0.0, 1.0
+    low, high = (values.min(), values.max()) if len(values) else (0.0, 1.0)
+    air = 0.08 * (high - low) or 0.5
+    return float(low - air), float(high + air)
+
+
+def paired_charts(found: Results, metrics: Sequence[str], axis: str | None) -> list[str]:
+    """Song against album split for each metric, and clip against song level for each split."""
+    drawn = []
+    if {"song", "album"} <= set(found.param("split")):
+        for metric in metrics:
+            pairs = tables.paired(found, "split", "song", "album", metric)
+            drawn += _paired(
+                pairs,
+                f"Song against album split: {METRIC_NAMES.get(metric, metric)}",
+                "song split",
+                "album split",
+                metric,
+                axis,
+            )
+    pairs = tables.levels(found, "test_clip_f1", "test_song_f1")
+    by = "split" if "split" in found.varying else axis
+    drawn += _paired(pairs, "Clip against song level, test F1", "clip level", "song level", "test_song_f1", by)
+    return drawn
+
+
+def _paired(pairs: pd.DataFrame, title: str, left: str, right: str, metric: str, by: str | None) -> list[str]:
+    if pairs.empty:
+        return []
+    names = tables.in_order(pairs[by]) if by in pairs else []
+    colour = {name: i for i, name in enumerate(names)}
+    rows = [(r["left"], r["right"], colour[r[by]] if names else 0) for r in pairs.to_dict("records")]
+    bounds = value_range(pd.concat([pairs["left"], pairs["right"]]), metric)
+    named = [f"{by} {name}" for name in names]
+    return [charts.paired_chart(title, left, right, rows, named, y_label=metric, bounds=bounds)]
+
+
+def cost_table(found: Results) -> Table:
+    """Seconds, memory and parameters of each configuration: means over its runs."""
+    present = [name for name in COSTS if name in found.metrics]
+    rows = []
+    for values, members in tables.groups(found, found.varying)[:MOST_ROWS]:
+        means = [found.metric(name)[members].mean() for name in present]
+        whole = pd.Series([found.runs[i].seconds for i in members], dtype=float).mean()
+        rows.append(Row([*values.values()], [_amount(whole), *map(_amount, means), str(len(members))]))
+    return Table("", [*found.varying], ["whole run s", *(COSTS[name] for name in present), "runs"], rows)
+
+
+def _amount(value: float) -> str:
+    return f"{value:,.0f}" if math.isfinite(value) else "–"
+
+
+def run_table(found: Results, metrics: Sequence[str], address: str) -> Table:
+    """Every run with its link and scores."""
+    rows = []
+    for _, members in tables.groups(found, [*found.varying]):
+        for i in members:
+            run = found.runs[i]
+            heading = [Link(run.name or i, run_address(found, i, address)), *(found.param(n)[i] for n in found.varying)]
+            rows.append(Row([*heading, found.seed[i]], [decimal(found.metric(m)[i]) for m in metrics]))
+    return Table("", ["run", *found.varying, "seed"], list(metrics), rows)

@@ -1,0 +1,189 @@
+"""A study as a file: which trainings it consists of.
+
+A YAML file of `title`, `paper` (whose published figures stand beside), `metrics` (what the report shows), `columns`
+(the parameter that runs across its tables), `fixed` (parameters of all cells) and `grid`: a mapping of parameter -> one
+value or a list of values, of which every combination is a cell, the last named changing fastest; or a list of such.
+`then` names another entry point that takes `model=<run id>` (`entry`, `fixed`, `grid`): it is run on what each cell has
+trained, in a cell of its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...data.paths import given_path
+from ...errors import InputError
+from ..plan import NO_IDENTITY, Settings, read_config, train_settings
+
+SHIPPED = Path(__file__).parents[3] / "grids"
+KEYS = ("title", "paper", "metrics", "columns", "fixed", "grid", "then")
+FOLLOWERS = ("evaluate", "transfer")
+# A flag of this form sets a parameter of the entry point that follows.
+THEN = "then_"
+PATHS = ("data", "config")
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyOptions:
+    """study: a file or the name of one that is shipped; full: log all that train logs, figures and model included."""
+
+    study: str = ""
+    full: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One training of a study, or what follows it. key: a digest of everything that its result depends on.
+
+    entry: the entry point; needs: key of the cell whose model it takes, "" for none.
+    """
+
+    name: str
+    settings: Settings
+    key: str
+    entry: str = "train"
+    needs: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A study: its cells in the order in which they are run."""
+
+    name: str
+    title: str
+    paper: str
+    metrics: tuple[str, ...]
+    columns: str
+    cells: tuple[Cell, ...]
+
+
+def shipped() -> list[str]:
+    """Names of the studies that come with the project."""
+    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+
+
+def read_plan(study: str, overrides: Mapping[str, str]) -> Plan:
+    """The study of a file, or of one that is shipped, with some parameters set otherwise.
+
+    Args:
+        study: Path of a YAML file, or a name of `shipped()`.
+        overrides: Parameter -> value or values separated by commas; they replace what the file says.
+
+    Raises:
+        InputError: No such file, an unknown key or parameter, or a value that makes no sense.
+    """
+    path = _find(study)
+    file = read_config(str(path))
+    unknown = sorted(set(file) - set(KEYS))
+    if unknown:
+        raise InputError(f"study={study} has an unknown key {unknown[0]}; it may have {', '.join(KEYS)}.")
+    varied = {name: _several(name, value) for name, value in overrides.items()}
+    then = {name.removeprefix(THEN): value for name, value in varied.items() if name.startswith(THEN)}
+    varied = {name: value for name, value in varied.items() if not name.startswith(THEN)}
+    cells: dict[str, Cell] = {}
+    for grid in _grids(study, file.get("grid")):
+        fixed = _mapping(study, "fixed", file.get("fixed", {}))
+        for values, axes in _combinations({**fixed, **grid, **varied}):
+            cell = _cell(study, values, axes)
+            for each in [cell, *_followers(study, file.get("then"), then, cell)]:
+                cells.setdefault(each.key, each)
+    metrics = file.get("metrics", ())
+    return Plan(
+        name=path.stem,
+        title=str(file.get("title", path.stem)),
+        paper=str(file.get("paper", "")),
+        metrics=tuple(map(str, [metrics] if isinstance(metrics, str) else metrics)),
+        columns=str(file.get("columns", "clip")),
+        cells=tuple(cells.values()),
+    )
+
+
+def _several(name: str, value: str) -> str | list[str]:
+    """Values with commas between; a path may have commas in it."""
+    return value.split(",") if "," in value and name not in PATHS else value
+
+
+def _followers(study: str, then: Any, given: Mapping[str, Any], cell: Cell) -> list[Cell]:
+    """The cells that take the model of `cell`."""
+    if not then:
+        if given:
+            raise InputError(f"{THEN}{min(given)} has no effect: study={study} has no `then`.")
+        return []
+    then = _mapping(study, "then", then)
+    entry = str(then.get("entry"))
+    if entry not in FOLLOWERS:
+        raise InputError(f"study={study}: then.entry={entry} is unknown; choose one of {', '.join(FOLLOWERS)}.")
+    made = []
+    for grid in _grids(study, then.get("grid")):
+        for values, axes in _combinations({**_mapping(study, "fixed", then.get("fixed", {})), **grid, **given}):
+            name = " ".join([f"{cell.name} > {entry}", *(f"{axis}={values[axis]}" for axis in axes)])
+            key = cell_key({**values, "entry": entry, "needs": cell.key})
+            made.append(Cell(name, Settings(values), key, entry, cell.key))
+    return made
+
+
+def _find(study: str) -> Path:
+    if study in shipped():
+        return SHIPPED / f"{study}.yaml"
+    path = given_path("study", study)
+    if not study or not path.is_file():
+        given = f"study={study} is neither a file nor a study of this project" if study else "study= is missing"
+        raise InputError(f"{given}; give a YAML file or one of {', '.join(shipped())}.")
+    return path
+
+
+def _mapping(study: str, key: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InputError(f"study={study}: {key} must hold `name: value` lines.")
+    return {str(name): inner for name, inner in value.items()}
+
+
+def _grids(study: str, grid: Any) -> list[dict[str, Any]]:
+    grids = grid if isinstance(grid, list) else [grid]
+    if not grid:
+        raise InputError(f"study={study} has no grid; give `grid:` with lines such as `clip: [1, 3, 5]`.")
+    return [_mapping(study, "grid", one) for one in grids]
+
+
+def _combinations(values: Mapping[str, Any]) -> list[tuple[dict[str, Any], list[str]]]:
+    """Every combination of the listed values, and the names that are listed."""
+    axes = [name for name, value in values.items() if isinstance(value, list)]
+    fixed = {name: value for name, value in values.items() if name not in axes}
+    chosen = itertools.product(*(values[name] for name in axes))
+    return [({**fixed, **dict(zip(axes, row, strict=True))}, axes) for row in chosen]
+
+
+def _cell(study: str, values: Mapping[str, Any], axes: Sequence[str]) -> Cell:
+    try:
+        settings = train_settings(values)
+        _check(settings)
+    except InputError as error:
+        said = " ".join(f"{name}={values[name]}" for name in axes)
+        raise InputError(f"study={study}, cell {said or 'of its only values'}: {error}") from error
+    shown = dict.fromkeys(["model", *axes])
+    name = " ".join(f"{axis}={_text(settings[axis])}" for axis in shown if axis in settings.values)
+    return Cell(name, settings, cell_key(settings.values))
+
+
+def _check(settings: Settings) -> None:
+    from ...audio.features import FeatureConfig
+    from ...systems import find
+
+    system = find(settings["model"])
+    system.check_input(settings["clip"], settings.make(FeatureConfig), settings.make(system.Config))
+
+
+def cell_key(values: Mapping[str, Any]) -> str:
+    """Sixteen hex digits over every value that a result depends on."""
+    kept = {name: str(value) for name, value in values.items() if name not in NO_IDENTITY}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,220 @@
+"""From tracked runs to the rows of a report: which parameters vary, and mean, best and deviation over seeds.
+
+Pure: runs in, data frames out. A configuration is a set of runs that differ in their seed alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from ...evaluation.metrics import lower_is_better
+from ...tracking.reading import TrackedRun
+from ..plan import NO_IDENTITY
+from .worker import ENTRY, FINISHED, TRAINED, by_cell
+
+SEEDS = ("seed", "random_seed", "random_state")
+# Say how a run was made, not what it is.
+IGNORED = (*NO_IDENTITY, "study", "study_name")
+FIRST = ("entry", "data", "model", "split", "label", "clip", "artists", "classes")
+HEADLINES = ("test_clip_f1", "test_song_f1", "test_song_f1_vote50")
+# Ends of the names of metrics, other people's too, of which less is better.
+COSTS = ("loss", "seconds", "error", "rmse", "mse", "mae", "_mb")
+MOST_METRICS = 6
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """Finished runs, each once, and the others.
+
+    frame: a row a finished run, its index the run id; parameters as text, metrics as floats in columns named
+    ("param", name) and ("metric", name). varying: parameters, apart from the seed, that tell configurations apart.
+    """
+
+    runs: Mapping[str, TrackedRun]
+    others: Sequence[TrackedRun]
+    frame: pd.DataFrame
+    varying: tuple[str, ...]
+
+    def param(self, name: str) -> pd.Series:
+        return self.frame[("param", name)] if ("param", name) in self.frame else pd.Series("", self.frame.index)
+
+    def metric(self, name: str) -> pd.Series:
+        return self.frame[("metric", name)] if ("metric", name) in self.frame else pd.Series(np.nan, self.frame.index)
+
+    @property
+    def metrics(self) -> list[str]:
+        return [name for kind, name in self.frame.columns if kind == "metric"]
+
+    @property
+    def seed(self) -> pd.Series:
+        """The seed of each run, "" where it has none."""
+        return next((self.param(name) for name in SEEDS if ("param", name) in self.frame), self.param(SEEDS[0]))
+
+    def constants(self) -> dict[str, str]:
+        """Parameters that all runs share."""
+        columns = {name: self.param(name) for kind, name in self.frame.columns if kind == "param"}
+        return {name: column.iloc[0] for name, column in columns.items() if len(column) and column.nunique() == 1}
+
+
+def results(tracked: Iterable[TrackedRun]) -> Results:
+    """Sorts runs into those that count and those that do not: of the runs of one cell one counts."""
+    tracked = list(tracked)
+    parents = {run.parent for run in tracked}
+    cells = {r.run_id for p in parents for r in by_cell(run for run in tracked if run.parent == p).values()}
+    kept = [r for r in tracked if r.run_id not in parents and ("cell" not in r.tags or r.run_id in cells)]
+    done = {run.run_id: run for run in kept if run.status == FINISHED and run.metrics}
+    frame = _frame(done, {run.run_id: run for run in tracked})
+    return Results(done, [r for r in kept if r.status != FINISHED], frame, varying(frame["param"]) if done else ())
+
+
+def _frame(runs: Mapping[str, TrackedRun], known: Mapping[str, TrackedRun]) -> pd.DataFrame:
+    params = pd.DataFrame({i: _params(run, known) for i, run in runs.items()}).T.reindex(list(runs)).fillna("")
+    metrics = pd.DataFrame({i: dict(run.metrics) for i, run in runs.items()}).T.reindex(list(runs)).astype(float)
+    if "classes" in metrics:
+        # The number of artists is an axis, though the corpus sets it.
+        trained = [runs[i].tags.get(TRAINED, i) for i in runs]
+        counts = metrics["classes"].reindex(trained)
+        params["classes"] = [f"{value:g}" if math.isfinite(value) else "" for value in counts]
+    return pd.concat({"param": params, "metric": metrics}, axis=1)
+
+
+def _params(run: TrackedRun, known: Mapping[str, TrackedRun]) -> dict[str, str]:
+    """Of a run on another's model: that run's parameters, then its own; `model` stays the system's name."""
+    own = {name: plain(value) for name, value in run.params.items()}
+    own |= {name: run.tags[name] for name in (ENTRY, "corpus") if name in run.tags}
+    trained = known.get(run.tags.get(TRAINED, ""))
+    return {**_params(trained, known), **own, "model": trained.params.get("model", "")} if trained else own
+
+
+def plain(text: str) -> str:
+    """A parameter's text; 5 for 5.0, as a flag may have said it either way."""
+    return text.removesuffix(".0") if number(text) is not None else text
+
+
+def varying(params: pd.DataFrame) -> tuple[str, ...]:
+    """Parameters without which two runs that differ in more than a seed could not be told apart.
+
+    One that follows from those before it, as an option that only one model has, is left out.
+    """
+    others = sorted(set(params) - set(FIRST) - set(SEEDS) - set(IGNORED))
+    kept: list[str] = []
+    for name in [*(n for n in FIRST if n in params), *others]:
+        within = params.groupby(kept)[name] if kept else params[name]
+        if np.max(within.nunique()) > 1:
+            kept.append(name)
+    return tuple(kept)
+
+
+def shown_metrics(found: Results, wanted: Sequence[str]) -> list[str]:
+    """Those asked for that some run has; else this project's headlines; else the first of what the runs have."""
+    present = found.metrics
+    chosen = [name for name in wanted if name in present] or [name for name in HEADLINES if name in present]
+    final = [n for n in present if not n.startswith(("epoch_", "system/")) and n not in ("classes", "parameters")]
+    test = [name for name in final if name.startswith(("test_", "eval_", "val_"))]
+    return chosen or (test or final)[:MOST_METRICS]
+
+
+def summarise(found: Results, metrics: Sequence[str]) -> pd.DataFrame:
+    """A row a configuration and metric: the varying parameters, metric, mean, best, deviation (n - 1), runs."""
+    rows = []
+    for values, members in groups(found, found.varying):
+        for metric in metrics:
+            scores = found.metric(metric)[members].dropna()
+            low = lower_is_better(metric) or metric.endswith(COSTS)
+            if len(scores):
+                rows.append(
+                    {
+                        **values,
+                        "metric": metric,
+                        "mean": scores.mean(),
+                        "best": scores.min() if low else scores.max(),
+                        "deviation": scores.std(ddof=1) if len(scores) > 1 else np.nan,
+                        "runs": len(scores),
+                    }
+                )
+    return pd.DataFrame(rows, columns=[*found.varying, "metric", "mean", "best", "deviation", "runs"])
+
+
+def groups(found: Results, names: Sequence[str]) -> list[tuple[dict[str, str], pd.Index]]:
+    """Runs by the values of some parameters, in the order of `in_order`."""
+    members: dict[tuple[str, ...], list[str]] = {}
+    for run_id in found.frame.index:
+        members.setdefault(tuple(found.param(name)[run_id] for name in names), []).append(run_id)
+    ranks = [{value: i for i, value in enumerate(in_order(found.param(name)))} for name in names]
+    ordered = sorted(members, key=lambda values: [rank[value] for rank, value in zip(ranks, values, strict=True)])
+    return [(dict(zip(names, values, strict=True)), pd.Index(members[values])) for values in ordered]
+
+
+def in_order(values: Iterable[str]) -> list[str]:
+    """Distinct values: numbers by size, `song` before `album`, else by name."""
+    distinct = set(values)
+    if all(number(value) is not None for value in distinct):
+        return sorted(distinct, key=lambda value: number(value) or 0.0)
+    return sorted(distinct, key=lambda value: (value != "song", value))
+
+
+def number(text: str) -> float | None:
+    """The finite number that a parameter's text says, else None."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def is_numeric(values: Iterable[str]) -> bool:
+    """Whether all that is there are numbers."""
+    return all(number(value) is not None for value in values if value)
+
+
+def axis_of(found: Results, wanted: str) -> str | None:
+    """The parameter to run across tables and charts: the wanted one, else the one with most numeric values."""
+    numeric = [name for name in found.varying if is_numeric(found.param(name))]
+    if wanted in found.varying:
+        return wanted
+    return max(numeric, key=lambda name: found.param(name).nunique(), default=None)
+
+
+def paired(found: Results, name: str, left: str, right: str, metric: str) -> pd.DataFrame:
+    """Runs that differ in `name` alone, `left` there and `right` here; seeds are kept apart.
+
+    Returns:
+        Columns of the other varying parameters, seed, left, right.
+    """
+    rest = [other for other in found.varying if other != name]
+    table = pd.DataFrame({other: found.param(other) for other in rest} | {"seed": found.seed})
+    table = table.assign(side=found.param(name), score=found.metric(metric)).dropna(subset=["score"])
+    sides = [
+        table[table["side"] == value].groupby([*rest, "seed"])["score"].mean().rename(column)
+        for value, column in ((left, "left"), (right, "right"))
+    ]
+    return pd.concat(sides, axis=1, join="inner").reset_index()
+
+
+def levels(found: Results, left: str, right: str) -> pd.DataFrame:
+    """Two metrics of the same runs, as `paired` gives two runs."""
+    table = pd.DataFrame({name: found.param(name) for name in found.varying} | {"seed": found.seed})
+    return table.assign(left=found.metric(left), right=found.metric(right)).dropna(subset=["left", "right"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """right - left over pairs: mean, mean of each seed's pairs, their deviation (NaN for one seed), number of pairs."""
+
+    mean: float
+    by_seed: tuple[float, ...]
+    deviation: float
+    pairs: int
+
+
+def difference(pairs: pd.DataFrame) -> Difference:
+    """Pairs of one seed share their test songs, so that seeds, not pairs, are what an uncertainty is taken over."""
+    change = pairs["right"] - pairs["left"]
+    by_seed = change.groupby(pairs["seed"]).mean()
+    spread = by_seed.std(ddof=1) if len(by_seed) > 1 else math.nan
+    return Difference(float(change.mean()), tuple(by_seed), float(spread), len(pairs))

@@ -1,0 +1,131 @@
+"""What is known of a trained model: its own numbers, and how it does against the champion on songs new to both."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from registry import gates
+from registry.gates import Policy
+
+from ...data import corpora
+from ...data.cache import DigestIndex, audio_digest
+from ...errors import InputError
+from ...evaluation import intervals, metrics
+from ...package import card as saved
+from ...package import golden
+from ...package.card import Card
+from ...tracking import model
+from ..score import pool
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A trained run and its packaged model in a local folder."""
+
+    run_id: str
+    model_uri: str
+    metrics: Mapping[str, float]
+    folder: Path
+
+    @property
+    def card(self) -> Card:
+        return saved.load_card(self.folder / "artifacts" / "system")
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Champion and candidate on the same songs. why_not: empty when they could be compared."""
+
+    numbers: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    why_not: str = ""
+    reported: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+def own_evidence(candidate: Candidate, work: Path) -> dict[str, float]:
+    """Metrics of the run, size, and what the packaged model does in a fresh process."""
+    file = candidate.folder / "artifacts" / golden.FILE
+    if not file.is_file():
+        raise InputError(f"run {candidate.run_id} logged no golden clips: train it again with this version.")
+    kept = golden.read(file)
+    work.mkdir(parents=True, exist_ok=True)
+    said = model.repeat_golden(candidate.folder, file, work)
+    labels = said["labels"].tolist()
+    columns = [labels.index(name) for name in candidate.card.classes if name in labels]
+    _, size = model.facts(candidate.folder)
+    return {
+        **candidate.metrics,
+        "golden_difference": kept.difference(said["proba"][:, columns], said["embedding"]),
+        "audio_seconds_per_second": float(said["speed"]),
+        "model_mb": size,
+    }
+
+
+def compare(candidate: Candidate, champion: Path, policy: Policy, data: str | None, processes: int) -> Comparison:
+    """Both packaged models on the candidate's test songs that neither has learned from.
+
+    Args:
+        champion: The folder of its packaged model.
+        data: Where the candidate's corpus is now; None for where it was.
+    """
+    card, other = candidate.card, saved.load_card(champion / "artifacts" / "system")
+    if set(card.classes) != set(other.classes) or card.label != other.label:
+        return Comparison(why_not=f"the champion knows other {other.label}s than the candidate")
+    songs = common_songs(card, other, data or str(card.settings["data"]))
+    if len(songs) < policy.min_songs:
+        why = f"{len(songs)} test songs are new to both, at least {policy.min_songs} are needed"
+        return Comparison({"common_songs": len(songs)}, why)
+    said = [
+        {song.track_id: row for song, row in pool.answers(songs, pool.Request(folder, {"top_k": 1}, processes))}
+        for folder in (champion, candidate.folder)
+    ]
+    both = [song for song in songs if all(rows[song.track_id]["top_artists"] for rows in said)]
+    if len(both) < policy.min_songs:
+        why = f"{len(both)} test songs can be scored by both, at least {policy.min_songs} are needed"
+        return Comparison({"common_songs": len(both)}, why)
+    truth = [song.label for song in both]
+    answers = [[rows[song.track_id]["top_artists"][0] for song in both] for rows in said]
+    signatures = [model.facts(folder)[0] for folder in (champion, candidate.folder)]
+    numbers, reported = rivalry(truth, *answers, policy)
+    return Comparison({**numbers, "signature_changed": float(signatures[0] != signatures[1])}, "", reported)
+
+
+def common_songs(card: Card, other: Card, data: str) -> list[pool.Song]:
+    """The candidate's test songs, by the bytes of their audio, of which neither model has learned a duplicate."""
+    groups = {**other.groups, **card.groups}
+    learned = {groups.get(d, d) for model in (card, other) for side in ("train", "val") for d in model.songs[side]}
+    wanted = {digest for digest in card.songs["test"] if groups.get(digest, digest) not in learned}
+    index, songs = DigestIndex(), {}
+    for track in corpora.load(data).labelled(card.label).tracks:
+        try:
+            digest = index.get(track.path) or audio_digest(track.path)
+        except OSError:
+            continue
+        if digest in wanted:
+            songs.setdefault(digest, pool.Song(track.track_id, track.path, track.label(card.label)))
+    return [song for song in songs.values() if song.label in card.classes]
+
+
+def rivalry(
+    truth: list[str], champion: list[str], candidate: list[str], policy: Policy
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Numbers of two models' answers to the same songs, and the falls in recall that are reported alone."""
+    names = sorted({*truth, *champion, *candidate})
+    y, old, new = (np.array([names.index(name) for name in each]) for each in (truth, champion, candidate))
+    recall = [
+        {name: float((pred == y)[y == i].mean()) for i, name in enumerate(names) if (y == i).any()}
+        for pred in (old, new)
+    ]
+    counts = {name: int((y == i).sum()) for i, name in enumerate(names)}
+    worst, reported = gates.recall_drop(*recall, counts, policy.min_artist_songs)
+    score = metrics.LABEL_METRICS[policy.statistic]
+    return {
+        "improvement": intervals.paired_improvement(y, old, new, policy.statistic),
+        f"champion_{policy.statistic}": score(y, old),
+        f"candidate_{policy.statistic}": score(y, new),
+        "worst_recall_drop": worst,
+        "common_songs": len(y),
+    }, reported

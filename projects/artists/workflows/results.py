@@ -1,0 +1,204 @@
+"""What a run of train or evaluate logs, and the few lines it ends with."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ..data import prepare
+from ..data.duplicates import FingerprintStore, same_recordings
+from ..data.prepare import Prepared
+from ..data.splits import SIDES
+from ..errors import InputError, command
+from ..evaluation.options import EvaluationOptions
+from ..package import card as saved
+from ..package import golden
+from ..package.card import Card
+from ..reports import summary
+from ..reports.names import printable
+from ..systems.protocol import System
+from ..tracking.model import log_model
+from ..tracking.runs import Run
+from ..training.device import device
+from . import evaluate
+from .evaluate import SideScores
+from .plan import Settings
+
+FIGURES = ("confusion_song.png", "confusion_clip.png", "tsne.html", "spectrograms.png", "worst_songs.html")
+HEADLINES = (("song F1", "song_f1"), ("song accuracy", "song_accuracy"), ("song F1, macro", "song_f1_macro"))
+
+TRIVIAL = {
+    "majority class": "test_song_f1_majority",
+    "loudness alone": "test_song_f1_loudness",
+    "MFCC, logistic regression": "test_song_f1_mfcc",
+}
+
+
+def log_data(run: Run, prepared: Prepared, *, context: str = "training") -> None:
+    """Split, digests and what is wrong with the corpus; warnings also go to the terminal.
+
+    Raises:
+        InputError: The run goes on, and not with the data that it began with.
+    """
+    table = prepare.split_table(prepared)
+    corpus = prepare.corpus_digest(table)
+    digests = {"corpus": corpus, "split": prepared.split.digest, "features": prepared.features.config.digest}
+    _check_same(run, digests)
+    run.table(table, "split.csv")
+    run.tags({"corpus": prepared.corpus.name} | {f"{what}_digest": digest for what, digest in digests.items()})
+    run.dataset(table, name=prepared.corpus.name, digest=corpus, context=context)
+    notes = {
+        "short": prepared.short,
+        "absent": prepared.absent,
+        "unlabelled": prepared.corpus.unlabelled,
+        "warnings": prepared.warnings,
+    }
+    run.text(json.dumps(notes, indent=1, ensure_ascii=False), "corpus_notes.json")
+    sizes = {f"{side}_songs": len(prepared.used(side)) for side in prepared.tracks}
+    run.metrics(sizes | {f"{side}_clips": len(clips) for side, clips in prepared.clips.items()})
+    for warning in prepared.warnings:
+        print(f"warning: {printable(warning)}")
+
+
+def _check_same(run: Run, digests: Mapping[str, str]) -> None:
+    """Raises InputError where a run began with other data: it would be tested on songs that it has learned from."""
+    before = {what: run.tag_before(f"{what}_digest") for what in digests}
+    changed = [what for what, digest in digests.items() if before[what] not in (None, digest)]
+    if changed:
+        told = ", ".join(f"{what}_digest was {before[what]} and is {digests[what]}" for what in changed)
+        raise InputError(
+            f"Run {run.run_id} began with another {' and another '.join(changed)}: {told}. "
+            "Put the corpus and the commit back as they were, or delete that run and train anew."
+        )
+
+
+def log_results(
+    run: Run, system: System, prepared: Prepared, settings: Settings, work: Path, *, say: bool = True
+) -> dict[str, float]:
+    """Evaluates the best weights, once; logs metrics, model and report; prints the summary if `say`.
+
+    Returns:
+        The metrics.
+    """
+    sides = score_sides(system, prepared, settings.make(EvaluationOptions))
+    metrics = log_metrics(run, prepared, sides, settings)
+    temperatures = evaluate.temperatures(sides["val"])
+    run.metrics(evaluate.calibration_errors(sides, temperatures))
+    card = Card(
+        model=settings["model"],
+        options={name: settings[name] for name in type(system).option_names()},
+        features=dataclasses.asdict(prepared.features.config),
+        clip_frames=prepared.clips["train"].length,
+        label=prepared.label,
+        classes=prepared.classes,
+        settings=dict(settings.values),
+        songs={
+            side: sorted(prepared.features.entries[t.track_id].audio_digest for t in prepared.used(side))
+            for side in prepared.tracks
+        },
+        groups=duplicate_groups(prepared),
+        temperatures=temperatures,
+    )
+    saved.save(work / "system", system, card)
+    # The model takes over the parameters that the server knows by then.
+    run.flush()
+    uri = log_model(work / "system", golden.write(work / "golden", system, card), work)
+    run.tags({"model_uri": uri})
+    log_report(run, prepared, sides, settings, work)
+    commands = [command("evaluate", model=run.run_id, split=settings["split"]), command("promote", run_id=run.run_id)]
+    _tell(run, settings["model"], uri, prepared, settings, metrics, commands, say=say)
+    return metrics
+
+
+def duplicate_groups(prepared: Prepared) -> dict[str, str]:
+    """Audio digest -> duplicate group of the tracks that stand in one."""
+    entries, groups = prepared.features.entries, prepared.groups
+    return {entries[track].audio_digest: group for track, group in groups.items() if track in entries}
+
+
+def log_again(run: Run, system: System, card: Card, prepared: Prepared, settings: Settings, work: Path) -> None:
+    """Evaluates a loaded model; says how many test songs it has learned from."""
+    run.tags({"device": device()})
+    sides = score_sides(system, prepared, settings.make(EvaluationOptions))
+    metrics = log_metrics(run, prepared, sides, settings)
+    run.metrics(evaluate.calibration_errors(sides, card.temperatures))
+    learned = {digest for side in ("train", "val") for digest in card.songs[side]}
+    tested = [prepared.features.entries[t.track_id].audio_digest for t in prepared.used("test")]
+    heard = same_recordings(tested, learned, FingerprintStore(prepared.features.config))
+    seen = sum(digest in heard for digest in tested)
+    run.metrics({"test_songs_seen_in_training": seen})
+    if seen:
+        print(f"warning: the model trained or validated on {seen} of {len(tested)} test songs.")
+    log_report(run, prepared, sides, settings, work)
+    _tell(run, card.model, settings["model"], prepared, settings, metrics)
+
+
+def score_sides(system: System, prepared: Prepared, options: EvaluationOptions) -> dict[str, SideScores]:
+    """Validation and test, and training where its map is asked for.
+
+    Raises:
+        InputError: The map is asked for of a side without clips.
+    """
+    wanted = ["val", "test"] + (["train"] if options.tsne_split in ("train", "all") else [])
+    clips = {side: prepared.clips[side] for side in wanted if len(prepared.clips[side])}
+    if options.tsne_split not in (*clips, "all"):
+        raise InputError(
+            f"tsne_split={options.tsne_split}: no clip stands on that side here; choose {', '.join(clips)} or all."
+        )
+    return {side: SideScores.of(system, chosen, options.pooling) for side, chosen in clips.items()}
+
+
+def log_metrics(run: Run, prepared: Prepared, sides: Mapping[str, SideScores], settings: Settings) -> dict[str, float]:
+    """Logs and returns the metrics of validation and test, and those of the trivial classifiers."""
+    seed = settings["seed"]
+    metrics = {}
+    for side in ("val", "test"):
+        if side in sides:
+            metrics |= sides[side].metrics(side, seed=seed)
+    if len(prepared.clips["train"]):
+        metrics |= evaluate.trivial_metrics(prepared, seed=seed)
+    run.metrics(metrics)
+    return metrics
+
+
+def log_report(run: Run, prepared: Prepared, sides: Mapping[str, SideScores], settings: Settings, work: Path) -> None:
+    """Tables, figures and pages; nothing that goes wrong here costs a model."""
+    options = settings.make(EvaluationOptions)
+    evaluate.write_report(work / "report", prepared, sides, options, seed=settings["seed"])
+    run.folder(work / "report")
+
+
+def _tell(
+    run: Run,
+    name: str,
+    uri: str,
+    prepared: Prepared,
+    settings: Settings,
+    metrics: Mapping[str, float],
+    commands: Sequence[str] = (),
+    *,
+    say: bool = True,
+) -> None:
+    scores = [
+        (f"test {name}", metrics[f"test_{key}"], metrics[f"test_{key}_low"], metrics[f"test_{key}_high"])
+        for name, key in HEADLINES
+    ]
+    scores += [("test clip F1", metrics["test_clip_f1"], None, None)]
+    trivial = {said: metrics[key] for said, key in TRIVIAL.items() if key in metrics}
+    said = {
+        "title": f"{name} on {prepared.corpus.name}: {settings['split']} split, {settings['clip']:g} s clips",
+        "scores": scores,
+        "trivial": trivial,
+        "figures": [run.artifact(name) for name in FIGURES],
+        "next_commands": ["mlflow ui", *commands],
+        "facts": {
+            "run": run.run_id,
+            "model": uri,
+            "songs": ", ".join(f"{len(prepared.used(side))} {side}" for side in SIDES),
+        },
+    }
+    run.description(summary.summary_markdown(**said))
+    if say:
+        print("\n" + summary.summary_text(**said))

@@ -1,0 +1,103 @@
+"""The state of a scoring on disk: what is to be scored, and what has been, one transaction a song.
+
+A process that is killed loses at most the songs that it was computing. Nothing of it is held in memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ...data.cache import unwritable
+from ...errors import InputError
+from .pool import Song
+
+BATCH = 1000
+
+
+class Journal:
+    """Songs of one scoring and their answers, beside its output."""
+
+    def __init__(self, file: Path, purpose: Mapping[str, str]) -> None:
+        """Opens or makes it.
+
+        Args:
+            purpose: What is scored with what; a journal of something else is not gone on with.
+
+        Raises:
+            InputError: It cannot be written, or belongs to another scoring.
+        """
+        self.file = file
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(file, timeout=5)
+            with self._db:
+                # Held until it is closed: two processes at one scoring would do it twice.
+                self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+                self._db.execute("PRAGMA synchronous = NORMAL")
+                self._db.execute("CREATE TABLE IF NOT EXISTS purpose (name TEXT PRIMARY KEY, value TEXT)")
+                self._db.execute(
+                    "CREATE TABLE IF NOT EXISTS song (track_id TEXT PRIMARY KEY, path BLOB, label TEXT, answer TEXT)"
+                )
+        except (OSError, sqlite3.Error) as error:
+            raise InputError(f"{file} cannot be written: {error}. Is another scoring at work on it?") from error
+        kept = dict(self._db.execute("SELECT name, value FROM purpose"))
+        other = {name: kept[name] for name in kept if kept[name] != purpose.get(name)}
+        if other:
+            raise InputError(
+                f"{file} is that of another scoring ({other}). Go on with that one, name another output or delete it."
+            )
+        with self._told(), self._db:
+            self._db.executemany("INSERT OR REPLACE INTO purpose VALUES (?, ?)", purpose.items())
+
+    def expect(self, songs: Iterable[Song]) -> None:
+        """Adds what is to be scored; songs that are known already keep their answers."""
+        with self._told(), self._db:
+            self._db.executemany(
+                "INSERT OR IGNORE INTO song VALUES (?, ?, ?, NULL)",
+                ((song.track_id, str(song.path).encode("utf-8", "surrogateescape"), song.label) for song in songs),
+            )
+
+    def counts(self) -> tuple[int, int]:
+        """Songs with an answer, and all."""
+        return self._db.execute("SELECT count(answer), count(*) FROM song").fetchone()
+
+    def waiting(self) -> Iterator[Song]:
+        """Songs without an answer, a batch in memory at a time; answers may be put meanwhile."""
+        last = ""
+        while rows := self._db.execute(
+            "SELECT track_id, path, label FROM song WHERE answer IS NULL AND track_id > ? ORDER BY track_id LIMIT ?",
+            (last, BATCH),
+        ).fetchall():
+            for track_id, path, label in rows:
+                yield Song(track_id, Path(path.decode("utf-8", "surrogateescape")), label)
+            last = rows[-1][0]
+
+    def put(self, song: Song, answer: Mapping[str, Any]) -> None:
+        with self._told(), self._db:
+            self._db.execute("UPDATE song SET answer = ? WHERE track_id = ?", (json.dumps(answer), song.track_id))
+
+    def rows(self) -> Iterator[tuple[Song, dict[str, Any]]]:
+        """All songs with their answers in the order of ids."""
+        for track_id, path, label, answer in self._db.execute(
+            "SELECT track_id, path, label, answer FROM song WHERE answer IS NOT NULL ORDER BY track_id"
+        ):
+            yield Song(track_id, Path(path.decode("utf-8", "surrogateescape")), label), json.loads(answer)
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise unwritable(self.file.parent, error) from error
+
+    def close(self) -> None:
+        self._db.close()
+
+    def delete(self) -> None:
+        self.close()
+        self.file.unlink(missing_ok=True)

@@ -1,0 +1,76 @@
+"""Scoring files with a packaged model, in processes that each load it: what score and promote have in common."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ...data import workers
+from ...package import request as intake
+from ...tracking import model
+
+ERROR = "error"
+
+
+@dataclasses.dataclass(frozen=True)
+class Song:
+    """A file to be scored. label: what the corpus says it is, empty when it says nothing."""
+
+    track_id: str
+    path: Path
+    label: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """A packaged model's folder, the params of its signature, and processes to use."""
+
+    folder: Path
+    params: Mapping[str, Any]
+    processes: int
+
+
+def answers(songs: Iterable[Song], request: Request) -> Iterator[tuple[Song, dict[str, Any]]]:
+    """The model's row of each song, in the order in which they are done; a song that kills its process has one too."""
+    arguments = (str(request.folder), dict(request.params), request.processes)
+    for song, answer in workers.spread(songs, _answer, request.processes, _load, arguments):
+        yield song, answer or failed("the decoder crashed on this file")
+
+
+def failed(reason: str) -> dict[str, Any]:
+    """The row of a song that no model has seen."""
+    empty = {"artist": None, "probability": None, "top_artists": [], "top_probabilities": [], "clips": 0}
+    return {**empty, "seconds": 0.0, "embedding": [], "status": ERROR, "reason": reason}
+
+
+# Of a worker process, set once when it starts.
+_loaded: dict[str, Any] = {}
+
+
+def _load(folder: str, params: dict[str, Any], processes: int) -> None:
+    if processes > 1:
+        # One process a core already fills the machine. TensorFlow and BLAS read these when they are imported.
+        os.environ |= {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+    # These files were named by who runs this, not by a request.
+    os.environ[intake.ROOT] = os.path.abspath(os.sep)
+    _loaded["model"], _loaded["params"] = model.load(folder), params
+
+
+def _answer(song: Song) -> dict[str, Any]:
+    import pandas as pd
+
+    try:
+        str(song.path).encode()
+        row: dict[str, Any] = {"path": str(song.path)}
+    except UnicodeEncodeError:
+        # A name that is not UTF-8 cannot stand in a table; its bytes can.
+        try:
+            row = {"audio": song.path.read_bytes()}
+        except OSError as error:
+            return failed(error.strerror or str(error))
+    table = _loaded["model"].predict(pd.DataFrame([row]), params=_loaded["params"])
+    # A float column knows no null.
+    return {name: None if intake.is_missing(value) else value for name, value in table.to_dict("records")[0].items()}

@@ -1,0 +1,300 @@
+"""Batch scoring: a library of audio to a table, a row a track, whatever its size and whatever interrupts it."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import itertools
+import json
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ...data import corpora
+from ...data.cache import atomic_write
+from ...data.corpora import folder, s3
+from ...data.machine import processes
+from ...data.paths import given_path
+from ...data.tracks import Progress, nfc, track_id
+from ...errors import InputError
+from ...evaluation import metrics
+from ...package import card
+from ...package import reference as reference_file
+from ...package.reference import Reference
+from ...tracking import model, references
+from . import pool
+from .journal import Journal
+from .pool import Song
+
+ROWS = 1000
+# Of `none_of_these`: likelier by nobody enrolled.
+UNKNOWN = 0.5
+TABLES = (".csv", ".parquet")
+SCHEMA = pa.schema(
+    [
+        ("track_id", pa.string()), ("path", pa.string()), ("artist", pa.string()), ("probability", pa.float64()),
+        ("top_artists", pa.list_(pa.string())), ("top_probabilities", pa.list_(pa.float64())),
+        ("top_similarities", pa.list_(pa.float64())), ("none_of_these", pa.float64()),
+        ("clips", pa.int64()), ("seconds", pa.float64()), ("embedding", pa.list_(pa.float64())),
+        ("status", pa.string()), ("reason", pa.string()), ("label", pa.string()),
+        ("model", pa.string()), ("run_id", pa.string()),
+    ]
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreOptions:
+    """model: a URI or a run id; audio: a folder, a manifest or an S3 prefix; output: a .parquet or .csv file.
+
+    label: the truth, for a manifest (artist if nothing is said) and for a corpus in folders, whose labels are not read
+    unless it is given. pooling, top_k, threshold, embedding: params of the model; reference: what `enrol` made with
+    this model, whose artists answer instead; engine: processes here, or Spark.
+    """
+
+    model: str = "models:/artist-classifier@champion"
+    audio: str = ""
+    output: str = ""
+    label: str | None = None
+    pooling: Literal["mean", "vote", "vote50"] = "mean"
+    top_k: int = 3
+    threshold: float = 0.0
+    embedding: bool = False
+    reference: str | None = None
+    engine: Literal["local", "spark"] = "local"
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.audio:
+            raise InputError("audio= is missing; give a folder, a manifest (.csv, .parquet) or s3://bucket/prefix.")
+        if Path(self.output).suffix.lower() not in TABLES:
+            raise InputError(f"output={self.output} must be the name of a .parquet or .csv file.")
+        if self.top_k < 1:
+            raise InputError(f"top_k={self.top_k} must be at least 1.")
+        if not 0 <= self.threshold <= 1:
+            raise InputError(f"threshold={self.threshold} must be from 0 to 1.")
+        processes(self.workers)
+        if self.reference and (self.pooling != "mean" or self.threshold):
+            raise InputError("A reference answers by cosine; pooling and threshold are of probabilities. Omit them.")
+
+    @property
+    def file(self) -> Path:
+        return Path(self.output).expanduser()
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Those of the model's signature."""
+        asked = {name: getattr(self, name) for name in ("pooling", "top_k", "threshold", "embedding")}
+        return asked | {"embedding": self.embedding or bool(self.reference)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """The model that scores: what it is called, the run that trained it, its folder, its artists or the reference's."""
+
+    name: str
+    run_id: str
+    folder: Path
+    classes: list[str]
+    reference: Reference | None = None
+
+    @classmethod
+    def of(cls, uri: str, work: Path, reference: str | None = None) -> Source:
+        """Args, Raises: as `track.model.download_model`, and `track.references.fetch` for a reference."""
+        name, run_id = model.named(uri)
+        folder = model.download_model(name, work)
+        system = folder / "artifacts" / "system"
+        if not reference:
+            return cls(name, run_id, folder, card.load_card(system).classes)
+        enrolled = reference_file.read(references.fetch(reference, reference_file.FILE, work))
+        enrolled.check_model(reference_file.identity_of(system))
+        return cls(name, run_id, folder, enrolled.artists, enrolled)
+
+
+def songs_of(audio: str, label: str | None, progress: Progress | None = None) -> Iterator[Song]:
+    """The files of a folder or an S3 prefix of any layout, or the tracks of a corpus with their labels.
+
+    Args:
+        label: Asks for a corpus; without it a folder and a prefix are files, a manifest has artists.
+        progress: Told of files that are fetched first.
+
+    Raises:
+        InputError: There is nothing there that can be scored, or no such label.
+    """
+    remote = s3.matches(audio)
+    if label is None and remote and not s3.is_table(audio):
+        found = (Song(nfc(key), path) for key, path in s3.files(audio, progress).items())
+    elif label is None and not remote and (root := given_path("audio", audio)).is_dir():
+        root = root.resolve()
+        found = (Song(track_id(path.relative_to(root)), path) for path in folder.audio_files(root))
+    else:
+        corpus, label = corpora.load(audio, progress), label or "artist"
+        corpus.check_label(label)
+        return (Song(track.track_id, track.path, track.label(label)) for track in corpus.tracks)
+    first = next(found, None)
+    if first is None:
+        raise InputError(f"audio={audio} holds no audio files ({folder.KNOWN}).")
+    return itertools.chain([first], found)
+
+
+def score(options: ScoreOptions, source: Source, progress: Progress | None = None) -> dict[str, float]:
+    """Scores what has no answer yet, then writes the table; returns what was done, as metrics.
+
+    Raises:
+        InputError: Nothing is there to be scored, or the output cannot be written.
+    """
+    purpose = {"model": source.name, "audio": options.audio, "label": options.label or ""}
+    purpose |= {name: str(value) for name, value in options.params.items()}
+    purpose |= {"reference": source.reference.digest} if source.reference else {}
+    journal = Journal(options.file.with_name(f"{options.file.name}.partial"), purpose)
+    try:
+        journal.expect(songs_of(options.audio, options.label, progress))
+        before, total = journal.counts()
+        began, done = time.perf_counter(), before
+        for song, answer in _answers(journal.waiting(), options, source):
+            journal.put(song, _referred(answer, source.reference, options) if source.reference else answer)
+            done += 1
+            if progress:
+                progress(done, total)
+        taken = time.perf_counter() - began
+        tallied = write(journal, options.file, source)
+    except BaseException:
+        journal.close()
+        raise
+    journal.delete()
+    speed = {"songs_per_minute": 60 * (total - before) / taken} if total > before else {}
+    return {"tracks": total, "tracks_resumed": before, "score_seconds": taken, **speed, **tallied}
+
+
+def _referred(answer: dict[str, Any], reference: Reference, options: ScoreOptions) -> dict[str, Any]:
+    """The answer of the artists enrolled; it is null where the track is likelier by none of them."""
+    if answer["status"] == pool.ERROR:
+        return answer
+    found = reference.answer(np.array([answer["embedding"]]), top_k=options.top_k)
+    unknown = found.none_of_these is not None and found.none_of_these > UNKNOWN
+    return answer | {
+        "artist": None if unknown else found.artist,
+        "probability": None,
+        "top_artists": found.top_artists,
+        "top_probabilities": [],
+        "top_similarities": found.top_similarities,
+        "none_of_these": found.none_of_these,
+        "embedding": answer["embedding"] if options.embedding else [],
+    }
+
+
+def _answers(songs: Iterator[Song], options: ScoreOptions, source: Source) -> Iterator[tuple[Song, dict[str, Any]]]:
+    if options.engine == "spark":
+        from . import spark
+
+        return spark.answers(songs, source.folder, options.params, processes(options.workers))
+    return pool.answers(songs, pool.Request(source.folder, options.params, processes(options.workers)))
+
+
+# The table
+
+
+def write(journal: Journal, file: Path, source: Source) -> dict[str, float]:
+    """The rows of a journal in the order of ids, whole or not at all; returns how many are what."""
+    counts = {"tracks_failed": 0, "tracks_unknown": 0}
+    with atomic_write(file) as out:
+        writer = _parquet(out, source) if file.suffix.lower() == ".parquet" else _csv(out)
+        next(writer)
+        rows = journal.rows()
+        while batch := list(itertools.islice(rows, ROWS)):
+            counts["tracks_failed"] += sum(answer["status"] == pool.ERROR for _, answer in batch)
+            counts["tracks_unknown"] += sum(a["artist"] is None and a["status"] != pool.ERROR for _, a in batch)
+            writer.send([_row(song, answer, source) for song, answer in batch])
+        writer.close()
+    return counts
+
+
+def _row(song: Song, answer: Mapping[str, Any], source: Source) -> dict[str, Any]:
+    row = {name: answer[name] for name in SCHEMA.names if name in answer}
+    path = nfc(str(song.path))
+    return {"track_id": song.track_id, "path": path, **row, "label": song.label or None} | {
+        "model": source.name,
+        "run_id": source.run_id,
+    }
+
+
+def _parquet(out: io.BufferedWriter, source: Source) -> Iterator[None]:
+    named = {"model": source.name, "run_id": source.run_id}
+    with pq.ParquetWriter(out, SCHEMA.with_metadata(named)) as writer:
+        while True:
+            writer.write_table(pa.Table.from_pylist((yield), SCHEMA))
+
+
+def _csv(out: io.BufferedWriter) -> Iterator[None]:
+    """Lists are JSON in a cell."""
+    text = io.TextIOWrapper(out, encoding="utf-8", newline="", write_through=True)
+    writer = csv.DictWriter(text, SCHEMA.names)
+    writer.writeheader()
+    try:
+        while True:
+            writer.writerows({k: _cell(v) for k, v in row.items()} for row in (yield))
+    finally:
+        text.detach()
+
+
+def _cell(value: object) -> object:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
+
+
+# Against labels
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """y_true, y_pred (n,) of the songs whose label the model knows; strangers, failed: songs left out."""
+
+    y_true: np.ndarray
+    y_pred: np.ndarray
+    strangers: int
+    failed: int
+
+    def metrics(self) -> dict[str, float]:
+        named = {f"score_song_{name}": value for name, value in metrics.label_scores(self.y_true, self.y_pred).items()}
+        sizes = {"score_songs": len(self.y_true), "score_songs_of_others": self.strangers}
+        return {**named, **sizes, "score_songs_failed": self.failed}
+
+    def confusion(self, classes: list[str]) -> pd.DataFrame:
+        """Counts of predicted (column) by true artist (row)."""
+        counts = metrics.confusion(self.y_true, self.y_pred, len(classes))
+        return pd.DataFrame(counts, index=pd.Index(classes, name="true"), columns=classes)
+
+
+def judged(file: Path, classes: list[str]) -> Judged | None:
+    """The labelled rows of a table that `score` wrote, None without any; first guesses count at any threshold."""
+    number = {name: i for i, name in enumerate(classes)}
+    y_true, y_pred, strangers, failed = [], [], 0, 0
+    for row in _labelled(file):
+        if row["label"] not in number:
+            strangers += 1
+        elif row["status"] == pool.ERROR:
+            failed += 1
+        else:
+            y_true.append(number[row["label"]])
+            y_pred.append(number[row["top_artists"][0]])
+    if not y_true:
+        return None
+    return Judged(np.array(y_true), np.array(y_pred), strangers, failed)
+
+
+def _labelled(file: Path) -> Iterator[dict[str, Any]]:
+    columns = ["label", "status", "top_artists"]
+    if file.suffix.lower() == ".parquet":
+        with pq.ParquetFile(file) as table:
+            for batch in table.iter_batches(ROWS, columns=columns):
+                yield from (row for row in batch.to_pylist() if row["label"])
+        return
+    with file.open(encoding="utf-8", newline="") as text:
+        for row in csv.DictReader(text):
+            if row["label"]:
+                yield {**row, "top_artists": json.loads(row["top_artists"])}

@@ -1,0 +1,110 @@
+"""The end of a search: the best configuration and the published one, trained over several seeds and then tested, once.
+
+The trainings are trials of a second study, so that workers share them and a lost one is begun again.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from ...data import prepare
+from ...errors import InputError
+from ...tracking import runs
+from ...training import device
+from .. import quarantine, results, train
+from ..plan import train_settings, used
+from .study import digest
+from .trial import Search, reasons
+
+METRIC = "test_song_f1"
+SHOWN = ("test_song_f1", "test_song_f1_macro", "test_song_accuracy", "test_clip_f1")
+
+
+def best_trial(study: optuna.Study) -> FrozenTrial:
+    """The best finished trial; of several objectives, that of the Pareto front which is best by the first.
+
+    Raises:
+        InputError: None has finished.
+    """
+    if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        failures = {trial.user_attrs.get("failure") for trial in study.trials} - {None}
+        raise InputError(f"No trial of {study.study_name} has finished. {' '.join(sorted(failures)[:2])}")
+    sign = 1 if study.directions[0] == optuna.study.StudyDirection.MAXIMIZE else -1
+    return max(study.best_trials, key=lambda trial: (sign * trial.values[0], -trial.number))
+
+
+def plan(
+    storage: RDBStorage, name: str, seeds: Sequence[int], configurations: Mapping[str, Mapping[str, Any]]
+) -> optuna.Study:
+    """The study of the trainings at the end, with one waiting for each configuration and seed that it has not yet.
+
+    Call it inside of `storage.exclusive`.
+
+    Args:
+        configurations: By what they are called, `published` and `best`; equal ones are trained once.
+    """
+    study = optuna.create_study(
+        storage=storage, study_name=f"{name}: final", direction="maximize", load_if_exists=True,
+        pruner=optuna.pruners.NopPruner(), sampler=optuna.samplers.RandomSampler(),
+    )  # fmt: skip
+    known = {trial.user_attrs["job"] for trial in study.get_trials(deepcopy=False)}
+    for called, values in configurations.items():
+        for seed in seeds:
+            job = job_key(values, seed)
+            if job not in known:
+                known.add(job)
+                attributes = {"job": job, "called": called, "values": dict(values), "seed": seed}
+                study.enqueue_trial({}, user_attrs=attributes)
+    return study
+
+
+def job_key(values: Mapping[str, Any], seed: int) -> str:
+    return f"{digest(values)}-{seed}"
+
+
+def run_final(search: Search, trial: optuna.Trial) -> float:
+    """Trains and tests one configuration with one seed, on the split of the search, as `train` would; its run holds
+    the model."""
+    device.release()
+    called, seed = trial.user_attrs["called"], trial.user_attrs["seed"]
+    tags = {"study_name": search.name, "final": called}
+    with runs.child(search.parent, f"{called}, seed {seed}", tags) as run, reasons(trial, run):
+        trial.set_user_attr("run_id", run.run_id)
+        split_seed = search.settings["split_seed"]
+        split_seed = search.settings["seed"] if split_seed is None else split_seed
+        values = {**search.given, **trial.user_attrs["values"], "seed": seed, "split_seed": split_seed}
+        settings = train_settings(used(values))
+        run.params(settings.values)
+        prepared = prepare.with_overlap(search.prepared, settings["overlap"])
+        quarantine.log(run, prepared.features)
+        results.log_data(run, prepared)
+        system, _ = train.fit(settings, prepared, run)
+        with tempfile.TemporaryDirectory() as folder, runs.active(run):
+            metrics = results.log_results(run, system, prepared, settings, Path(folder), say=False)
+        train.checkpoint(run).unlink(missing_ok=True)
+        trial.set_user_attr("metrics", {name: metrics[name] for name in SHOWN})
+    return metrics[METRIC]
+
+
+def comparison(
+    study: optuna.Study, seeds: Sequence[int], configurations: Mapping[str, Mapping[str, Any]]
+) -> pd.DataFrame:
+    """A row a configuration and seed: configuration, seed, `SHOWN` (NaN where its training failed), run_id."""
+    ended = {t.user_attrs["job"]: t for t in study.trials if t.state == TrialState.COMPLETE}
+    rows = []
+    for called, values in configurations.items():
+        for seed in seeds:
+            trial = ended.get(job_key(values, seed))
+            scores = trial.user_attrs["metrics"] if trial else dict.fromkeys(SHOWN, np.nan)
+            run_id = trial.user_attrs["run_id"] if trial else ""
+            rows.append({"configuration": called, "seed": seed, **scores, "run_id": run_id})
+    return pd.DataFrame(rows)

@@ -1,0 +1,197 @@
+"""What the parent run of a search shows: plots to explore, tables, the best configuration as a file."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+import yaml
+from optuna import visualization
+from optuna.trial import FrozenTrial, TrialState
+from plotly.graph_objects import Figure
+
+from ...reports.page import PLOTLY_CONFIG, PLOTLY_POLICY, escape, page
+from ..plan import NO_IDENTITY, used
+from .final import SHOWN, best_trial
+from .study import ENDED
+
+STYLE = """\
+body { margin: 1rem auto; max-width: 75rem; padding: 0 1rem; color: #1f2328;
+  font: 15px/1.5 system-ui, -apple-system, "Segoe UI", "Noto Sans", sans-serif; }
+h2 { margin: 2rem 0 0; } p { color: #59636e; } td, th { padding: .1rem .8rem .1rem 0; text-align: left; }
+"""
+# A contour of each pair: four make twelve panels that can still be read.
+CONTOUR_PARAMETERS = 4
+
+
+def write_study(folder: Path, study: optuna.Study, names: Sequence[str], given: Mapping[str, Any]) -> None:
+    """search.html, trials.csv, best.yaml and, for several objectives, pareto.csv.
+
+    Args:
+        names: Objectives.
+        given: Parameters of a training that all trials had.
+    """
+    best = best_trial(study)
+    table = trial_table(study, names)
+    table.to_csv(folder / "trials.csv", index=False)
+    (folder / "best.yaml").write_text(config_file(study, best, names, given), encoding="utf-8")
+    if len(names) > 1:
+        front = [trial.number for trial in study.best_trials]
+        table[table["trial"].isin(front)].to_csv(folder / "pareto.csv", index=False)
+    (folder / "search.html").write_text(study_page(study, names), encoding="utf-8")
+
+
+def trial_table(study: optuna.Study, names: Sequence[str]) -> pd.DataFrame:
+    """A row a trial: number, state, source, objectives, values, seconds of epochs, of figures and of all else."""
+    rows = []
+    for trial in study.trials:
+        epochs, figures = trial.user_attrs.get("seconds", (math.nan, math.nan))
+        whole = trial.duration.total_seconds() if trial.duration else math.nan
+        values = dict(zip(names, trial.values or [], strict=False))
+        seconds = {"epochs": epochs, "evaluation": figures, "other": whole - epochs - figures}
+        rows.append(
+            {
+                "trial": trial.number,
+                "state": trial.state.name,
+                "source": trial.user_attrs.get("source", "sampler"),
+                **{name: values.get(name, math.nan) for name in names},
+                **trial.user_attrs.get("values", trial.params),
+                **{f"seconds_{name}": round(value, 3) for name, value in seconds.items()},
+                "run_id": trial.user_attrs.get("run_id", ""),
+                "failure": trial.user_attrs.get("failure", ""),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def overhead_share(study: optuna.Study) -> float:
+    """Time of all finished trials beyond their epochs and their evaluation, as a share of their epochs."""
+    trials = [t for t in study.trials if t.state in ENDED and "seconds" in t.user_attrs]
+    epochs = sum(t.user_attrs["seconds"][0] for t in trials)
+    rest = sum(t.duration.total_seconds() - sum(t.user_attrs["seconds"]) for t in trials)
+    return rest / epochs if epochs else math.nan
+
+
+def numbers(study: optuna.Study) -> dict[str, float]:
+    """Metrics of the parent run before anything is tested."""
+    states = [trial.state for trial in study.trials]
+    counts = {f"trials_{s.name.lower()}": states.count(s) for s in (*ENDED, TrialState.FAIL)}
+    evaluation = sum(t.user_attrs.get("seconds", (0, 0))[1] for t in study.trials)
+    best = best_trial(study)
+    values = {"best_trial": best.number, "evaluation_seconds": evaluation, "overhead_share": overhead_share(study)}
+    return {name: value for name, value in {**counts, **values}.items() if math.isfinite(value)}
+
+
+def config_file(study: optuna.Study, best: FrozenTrial, names: Sequence[str], given: Mapping[str, Any]) -> str:
+    """YAML that train takes as config=."""
+    given = used({**given, **best.user_attrs["values"]})
+    values = {name: value for name, value in given.items() if name not in NO_IDENTITY}
+    reached = ", ".join(f"{name} {value:.4g}" for name, value in zip(names, best.values, strict=True))
+    heading = f"# Trial {best.number} of {' '.join(study.study_name.split())}: {reached}\n"
+    return heading + yaml.safe_dump(values, sort_keys=True, allow_unicode=True)
+
+
+def study_page(study: optuna.Study, names: Sequence[str]) -> str:
+    """One HTML file with all plots; plotly.js is in it once."""
+    parts, scripted = [f"<h1>Search {escape(study.study_name)}</h1>"], False
+    for title, draw in _plots(study, names):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                figure = draw()
+            graph = figure.to_html(config=PLOTLY_CONFIG, include_plotlyjs=not scripted, full_html=False)
+            scripted = True
+        except (ValueError, RuntimeError, ZeroDivisionError) as error:
+            graph = f"<p>No plot: {escape(str(error).splitlines()[0])}</p>"
+        parts.append(f"<h2>{escape(title)}</h2>\n{graph}")
+    return page(f"Search {study.study_name}", "\n".join(parts), style=STYLE, policy=PLOTLY_POLICY)
+
+
+def _plots(study: optuna.Study, names: Sequence[str]) -> list[tuple[str, Callable[[], Figure]]]:
+    plots: list[tuple[str, Callable[[], Figure]]] = []
+    if len(names) > 1:
+        plots.append(("Pareto front", lambda: visualization.plot_pareto_front(study, target_names=list(names))))
+    for i, name in enumerate(names):
+        # One objective needs no target, and Optuna shows more without one.
+        target = {} if len(names) == 1 else {"target": lambda t, i=i: t.values[i], "target_name": name}
+        named = {"target_name": name, **target}
+        few = {**named, "params": _important(study, target)}
+        plots += [
+            (f"History of {name}", lambda named=named: visualization.plot_optimization_history(study, **named)),
+            (f"Importance for {name}", lambda named=named: visualization.plot_param_importances(study, **named)),
+            (f"Slices, {name}", lambda named=named: visualization.plot_slice(study, **named)),
+            (f"Contours, {name}", lambda few=few: visualization.plot_contour(study, **few)),
+            (f"Parallel coordinates, {name}", lambda n=named: visualization.plot_parallel_coordinate(study, **n)),
+        ]
+    if len(names) == 1:
+        plots.append(("Values after each epoch", lambda: visualization.plot_intermediate_values(study)))
+    return plots
+
+
+def _important(study: optuna.Study, target: Mapping[str, Any]) -> list[str] | None:
+    """The parameters that matter most; None where it cannot be said."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ranked = optuna.importance.get_param_importances(study, target=target.get("target"))
+    except (ValueError, RuntimeError, ZeroDivisionError):
+        return None
+    return list(ranked)[:CONTOUR_PARAMETERS] if len(ranked) > 1 else None
+
+
+def summaries(table: pd.DataFrame) -> dict[str, float]:
+    """`{configuration}_{metric}_mean` and `_sd` (n - 1) of `final.comparison`, over seeds that were trained."""
+    found = {}
+    for called, rows in table.groupby("configuration", sort=False):
+        for name in SHOWN:
+            scores = rows[name].dropna()
+            if len(scores):
+                found[f"{called}_{name}_mean"] = scores.mean()
+            if len(scores) > 1:
+                found[f"{called}_{name}_sd"] = scores.std()
+    return found
+
+
+def describe(study: optuna.Study, names: Sequence[str], table: pd.DataFrame) -> str:
+    """Markdown: what was searched, and the best beside the published configuration on the test side."""
+    found, best, counts = summaries(table), best_trial(study), numbers(study)
+    reached = ", ".join(f"{name} {value:.3f}" for name, value in zip(names, best.values, strict=True))
+    overhead = counts.get("overhead_share", math.nan)
+    lines = [
+        f"**{study.study_name}**: {int(counts['trials_complete'])} trials complete, {int(counts['trials_pruned'])} "
+        f"pruned, {int(counts['trials_fail'])} failed; overhead {overhead:.1%} of training.",
+        f"Best on validation: trial {best.number} ({reached}).",
+        "",
+        "| configuration | " + " | ".join(SHOWN) + " | seeds |",
+        "|---|" + "---|" * (len(SHOWN) + 1),
+    ]
+    for called, rows in table.groupby("configuration", sort=False):
+        cells = [_with_deviation(found, f"{called}_{name}") for name in SHOWN]
+        seeds = ", ".join(str(seed) for seed in rows.dropna(subset=list(SHOWN))["seed"])
+        lines.append(f"| {called} | " + " | ".join(cells) + f" | {seeds} |")
+    return "\n".join([*lines, "", verdict(found)])
+
+
+def verdict(found: Mapping[str, float]) -> str:
+    """One sentence on test song F1 that claims no more than the seeds show."""
+    key = "test_song_f1"
+    if not {f"best_{key}_mean", f"published_{key}_mean"} <= set(found):
+        return "The two were not compared."
+    gain = found[f"best_{key}_mean"] - found[f"published_{key}_mean"]
+    spread = max(found.get(f"best_{key}_sd", math.nan), found.get(f"published_{key}_sd", math.nan))
+    said = f"Test song F1, best minus published: {gain:+.3f}"
+    if math.isnan(spread):
+        return f"{said}; one seed says nothing of the spread."
+    return f"{said}, {'more than' if abs(gain) > spread else 'within'} the deviation of one seed ({spread:.3f})."
+
+
+def _with_deviation(found: Mapping[str, float], key: str) -> str:
+    if f"{key}_mean" not in found:
+        return "failed"
+    deviation = f" ± {found[f'{key}_sd']:.3f}" if f"{key}_sd" in found else ""
+    return f"{found[f'{key}_mean']:.3f}{deviation}"

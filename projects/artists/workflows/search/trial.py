@@ -1,0 +1,214 @@
+"""One trial: a training in a child run, and what its end says."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+import logging
+import re
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+
+from ...data import prepare
+from ...data.prepare import Prepared
+from ...errors import InputError
+from ...systems import find
+from ...systems.protocol import System
+from ...tracking import runs
+from ...tracking.runs import Run
+from ...training import device
+from .. import evaluate as evaluation
+from .. import train
+from ..evaluate import SideScores
+from ..plan import Settings, train_settings, used
+from . import objectives
+from .space import SearchSpace
+from .study import TrialFailed
+
+logger = logging.getLogger(__name__)
+LOGGED_ANYWAY = ("val_loss", "val_clip_f1", "val_song_f1")
+# Timed twice: the first pass compiles.
+TIMED_BATCHES = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """What all trials have in common.
+
+    given: parameters of a training that flags and a configuration file set; objectives: names, the first the most
+    important; prunes: whether hopeless trials are ended; parent: the run that is above all trials.
+    """
+
+    name: str
+    given: Mapping[str, Any]
+    settings: Settings
+    prepared: Prepared
+    space: SearchSpace
+    objectives: list[str]
+    prunes: bool
+    parent: Run
+
+    def values(self, trial: optuna.Trial) -> dict[str, Any]:
+        """The values of a trial: suggested, but for what the file fixes and what a given point has outside."""
+        pinned = trial.user_attrs.get("pinned", {})
+        spec = {name: what for name, what in self.space.open.items() if name not in pinned}
+        return {**self.space.fixed, **find(self.settings["model"]).suggest(trial, spec), **pinned}
+
+
+class Watch:
+    """What is seen of a training while it runs.
+
+    proba: probabilities of the validation clips after the last epoch; value: the objective of the weights that early
+    stopping would keep now; seconds: of the epochs, training and validation alone.
+    """
+
+    def __init__(self, search: Search, trial: optuna.Trial, settings: Settings) -> None:
+        self._search, self._trial, self._settings = search, trial, settings
+        self.proba = np.empty(0)
+        self.seconds, self.best_loss, self.value = 0.0, float("inf"), float("nan")
+
+    def validated(self, proba: np.ndarray) -> dict[str, float]:
+        """Keeps the probabilities; the value of an objective that a training does not log anyway."""
+        self.proba = proba
+        name = self._search.objectives[0]
+        if name in LOGGED_ANYWAY or not objectives.prunable(self._search.objectives):
+            return {}
+        return {name: objectives.epoch_value(name, self._clips, proba, self._settings["pooling"])}
+
+    def epoch(self, epoch: int, logs: Mapping[str, float]) -> None:
+        """Tells Optuna where the training stands; raises TrialPruned for a hopeless one."""
+        self.seconds += logs["seconds"]
+        if not objectives.prunable(self._search.objectives):
+            return
+        if logs["val_loss"] < self.best_loss:
+            self.best_loss, self.value = logs["val_loss"], logs[self._search.objectives[0]]
+        self._trial.report(self.value, epoch + 1)
+        # What everything is compared with is trained to its end.
+        published = self._trial.user_attrs.get("source") == "published"
+        if self._search.prunes and not published and self._trial.should_prune():
+            raise optuna.TrialPruned(f"after epoch {epoch + 1}")
+
+    def scores(self) -> SideScores:
+        """The validation side after the last epoch, without embeddings."""
+        return SideScores.of_proba(self._clips, self.proba, self._settings["pooling"])
+
+    @property
+    def _clips(self) -> Any:
+        return self._search.prepared.clips["val"]
+
+
+def run_trial(search: Search, trial: optuna.Trial) -> float | list[float]:
+    """Trains one configuration in a run of its own.
+
+    Returns:
+        The objective, or the list of objectives.
+
+    Raises:
+        TrialPruned: It was ended early; its run is complete all the same.
+        TrialFailed: It could not be trained; its run says why.
+    """
+    # Whatever the last trial left, a failed one too.
+    device.release()
+    tags = {"study_name": search.name, "trial": str(trial.number), "source": trial.user_attrs.get("source", "sampler")}
+    with runs.child(search.parent, f"trial {trial.number}", tags) as run, reasons(trial, run):
+        trial.set_user_attr("run_id", run.run_id)
+        values = search.values(trial)
+        trial.set_user_attr("values", values)
+        settings = train_settings(used({**search.given, **values}))
+        run.params(settings.values)
+        watch = Watch(search, trial, settings)
+        prepared = prepare.with_overlap(search.prepared, settings["overlap"])
+        try:
+            system, state = train.fit(settings, prepared, run, watch.epoch, watch.validated)
+        except optuna.TrialPruned as error:
+            pruned, result = error, None
+            _end(trial, run, watch, lambda folder: evaluation.write_validation(folder, prepared, watch.scores()))
+            run.tags({"trial_state": "PRUNED"})
+        else:
+            pruned, result = None, None
+
+            def evaluate(folder: Path) -> None:
+                nonlocal result
+                result = _evaluate(search, run, settings, prepared, system, state.best_loss, folder)
+
+            _end(trial, run, watch, evaluate)
+            run.tags({"trial_state": "COMPLETE"})
+        finally:
+            train.checkpoint(run).unlink(missing_ok=True)
+    if pruned:
+        raise pruned
+    return result if len(result) > 1 else result[0]
+
+
+def _evaluate(
+    search: Search, run: Run, settings: Settings, prepared: Prepared, system: System, val_loss: float, folder: Path
+) -> list[float]:
+    """Scores the best weights on the validation side, logs what they are worth; the objectives."""
+    scores = SideScores.of(system, prepared.clips["val"], settings["pooling"])
+    metrics = scores.metrics("val", seed=settings["seed"]) | {"val_loss": val_loss}
+    metrics["parameters"] = system.count_params()
+    if "seconds_per_clip" in search.objectives:
+        metrics["seconds_per_clip"] = seconds_per_clip(system, prepared)
+    run.metrics({name: value for name, value in metrics.items() if name != "parameters"})
+    evaluation.write_validation(folder, prepared, scores, seed=settings["seed"])
+    return [float(metrics[name]) for name in search.objectives]
+
+
+def seconds_per_clip(system: System, prepared: Prepared) -> float:
+    """Seconds that a clip takes to score, of a few hundred validation clips."""
+    batches = list(itertools.islice(prepared.clips["val"].batches_of(system.unit), TIMED_BATCHES))
+    system.scores(batches)
+    began = time.perf_counter()
+    system.scores(batches)
+    return (time.perf_counter() - began) / sum(map(len, batches))
+
+
+def _end(trial: optuna.Trial, run: Run, watch: Watch, evaluate) -> None:
+    """Evaluates into a folder that is logged, with a clock of its own: it is no part of the overhead."""
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        evaluate(Path(folder))
+        run.folder(Path(folder))
+    seconds = time.perf_counter() - began
+    run.metrics({"epochs_seconds": watch.seconds, "evaluation_seconds": seconds})
+    # Raises where others took this worker for lost: the run then fails too.
+    trial.set_user_attr("seconds", [watch.seconds, seconds])
+
+
+@contextlib.contextmanager
+def reasons(trial: optuna.Trial, run: Run) -> Iterator[None]:
+    """Errors that end a trial and not the study become TrialFailed, with the reason in the run and in the study."""
+    try:
+        yield
+    except optuna.exceptions.UpdateFinishedTrialError as error:
+        raise TrialFailed("taken for lost by another worker while it ran") from error
+    except Exception as error:
+        if not is_failure(error):
+            raise
+        reason = f"{type(error).__name__}: {error}" if not isinstance(error, InputError) else str(error)
+        reason = reason.splitlines()[0][:500]
+        run.tags({"failure": reason})
+        run.failed(reason)
+        with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+            trial.set_user_attr("failure", reason)
+        logger.warning("trial %d failed: %s", trial.number, reason)
+        raise TrialFailed(reason) from None
+
+
+def is_failure(error: Exception) -> bool:
+    """Whether an error is of the configuration: numbers that ran away, or memory that is not there."""
+    said = str(error).lower()
+    memory = ("out of memory", "oom when", "failed to allocate", "unable to allocate")
+    return (
+        isinstance(error, InputError | MemoryError | ArithmeticError | np.linalg.LinAlgError)
+        or type(error).__name__ == "ResourceExhaustedError"
+        or any(words in said for words in memory)
+        or (isinstance(error, ValueError) and re.search(r"\b(nan|infinity)\b", said) is not None)
+    )

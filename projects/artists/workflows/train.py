@@ -1,0 +1,107 @@
+"""One training, from settings to a fitted system in a run: what train, search and study have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..data.cache import cache_root
+from ..data.prepare import Prepared
+from ..errors import InputError
+from ..systems import find
+from ..systems.protocol import System
+from ..tracking.runs import Run
+from ..training import device
+from ..training.checkpoints import State
+from ..training.loop import Hooks
+from ..training.training import Training
+from . import evaluate
+from .plan import Settings, unused
+
+OnEpoch = Callable[[int, Mapping[str, float]], None]
+OnValidation = Callable[[np.ndarray], Mapping[str, float]]
+
+
+def checkpoint(run: Run) -> Path:
+    """Where the training of a run is kept after each epoch."""
+    return cache_root() / "checkpoints" / f"{run.run_id}.npz"
+
+
+def check_checkpoint(settings: Settings, run: Run) -> None:
+    """Raises InputError where a run has logged epochs and what it learned in them is not here."""
+    logged, file = run.steps("epoch_loss"), checkpoint(run)
+    if logged and "epochs" not in unused(settings) and not file.is_file():
+        raise InputError(
+            f"Run {run.run_id} has logged {len(logged)} epoch(s), but their checkpoint {file} is not there. "
+            "Go on where it was trained, with the ARTISTS_CACHE that it had, or delete that run and train anew."
+        )
+
+
+def fit(
+    settings: Settings,
+    prepared: Prepared,
+    run: Run,
+    on_epoch: OnEpoch | None = None,
+    on_validation: OnValidation | None = None,
+) -> tuple[System, State]:
+    """Fits the system that `settings` name; its curves and what it took are logged.
+
+    Args:
+        on_epoch: Called with (epoch from 0, its named values) after they are logged; what it raises ends the training.
+        on_validation: Called after each epoch with the probabilities of the validation clips (n_clips, k); what it
+            returns is logged among the values of the epoch.
+
+    Returns:
+        The system with its best weights, and the state of the training at its end.
+
+    Raises:
+        InputError: See `check_checkpoint`.
+    """
+    check_checkpoint(settings, run)
+    run.tags({"device": device.device()})
+    logged, history = run.steps("epoch_loss"), []
+
+    def after_epoch(epoch: int, logs: Mapping[str, float]) -> None:
+        history.append(logs)
+        if epoch not in logged:
+            run.metrics({f"epoch_{name}": value for name, value in logs.items()}, step=epoch)
+        if on_epoch:
+            on_epoch(epoch, logs)
+
+    def validate(proba: np.ndarray) -> dict[str, float]:
+        scores = evaluate.validation_scores(prepared.clips["val"], proba, settings["pooling"])
+        return scores | dict(on_validation(proba) if on_validation else {})
+
+    run.when_finished(lambda: checkpoint(run).unlink(missing_ok=True))
+    hooks = Hooks(validate=validate, on_epoch=after_epoch, checkpoint=checkpoint(run))
+    cls = find(settings["model"])
+    system = cls(**{name: settings[name] for name in cls.option_names()})
+    sides = (prepared.clips["train"], prepared.clips["val"])
+    try:
+        with device.PeakMemory() as memory:
+            state = system.fit(*sides, len(prepared.classes), settings.make(Training), hooks)
+    except KeyboardInterrupt:
+        run.description(_so_far(history))
+        raise
+    run.metrics(
+        {
+            # Of all epochs: a training that went on tells the whole.
+            "train_seconds": sum(e["seconds"] for e in state.history),
+            "clips_per_second": sum(e["clips_per_second"] for e in state.history) / len(state.history),
+            "best_epoch": state.best_epoch,
+            "parameters": system.count_params(),
+            "peak_private_mb": memory.mb,
+        }
+    )
+    return system, state
+
+
+def _so_far(history: Sequence[Mapping[str, float]]) -> str:
+    """What an interrupted training has reached."""
+    if not history:
+        return "Interrupted before the first epoch was done."
+    best = min(range(len(history)), key=lambda epoch: history[epoch]["val_loss"])
+    values = ", ".join(f"{name} {value:.3f}" for name, value in history[best].items() if name.startswith("val_"))
+    return f"Interrupted after {len(history)} epoch(s). The best so far is epoch {best + 1}: {values}."

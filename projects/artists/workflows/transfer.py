@@ -1,0 +1,295 @@
+"""What song vectors know of labels that nobody trained them on: tables 1 to 3 of Park et al. 2018 for any corpus."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from ..data.machine import processes
+from ..data.options import check_folds, check_seed, refuse
+from ..data.paths import given_path
+from ..data.splits import SIDES, check_sides, make_split
+from ..data.tracks import Corpus, Track, nfc
+from ..errors import InputError
+from ..evaluation import intervals, metrics, retrieval, tsne
+from ..reports import figures
+
+MAP_POINTS = 1000
+SHOWN = ("f1", "f1_macro", "accuracy")
+# Measure, its name in the tables, the metric of the run.
+TABLES = (
+    ("retrieval MAP", "retrieval_map"),
+    ("k-NN accuracy", "knn_accuracy"),
+    ("linear softmax accuracy", "linear_accuracy"),
+    ("linear softmax F1", "linear_f1"),
+)
+# Five thousand artists, tables 1 to 3: basic, Siamese, tag.
+PUBLISHED_COLUMNS = ("Park basic", "Park Siamese", "Park tag")
+PUBLISHED = {
+    "gtzan": {
+        "retrieval_map": (0.4968, 0.5510, 0.5508),
+        "knn_accuracy": (0.6655, 0.6966, 0.6759),
+        "linear_accuracy": (0.6721, 0.6993, 0.7072),
+    },
+    "fma_small": {
+        "retrieval_map": (0.2441, 0.3203, 0.3019),
+        "knn_accuracy": (0.5269, 0.5732, 0.5332),
+        "linear_accuracy": (0.5791, 0.5483, 0.5641),
+    },
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class TransferOptions:
+    """model: run ids, model URIs or .h5 files, vectors: Parquet files, each one or several with commas between;
+    crop: seconds around the centre of each track (default: as the model was trained); k: neighbours."""
+
+    model: str | None = None
+    vectors: str | None = None
+    data: str = "demo"
+    label: str = "artist"
+    split: Literal["song", "album", "manifest", "kfold"] = "album"
+    folds: int = 5
+    fold: int = 0
+    crop: float | None = None
+    k: int = 20
+    seed: int = 0
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.names("model") and not self.names("vectors"):
+            raise InputError(
+                "Neither model nor vectors is given. Give model=<run id, URI or .h5 file of published weights> or "
+                "vectors=<Parquet file with the columns track_id and vector>."
+            )
+        if self.k < 1:
+            raise InputError(f"k={self.k} must be at least 1; 20 is Park et al.'s.")
+        if not self.names("model"):
+            refuse(self, ("crop", "workers"), "without model=: vectors= are there already")
+        check_seed(self.seed)
+        processes(self.workers)
+        check_folds(self)
+
+    def names(self, field: str) -> list[str]:
+        """The values of a field with commas between."""
+        return [name.strip() for name in (getattr(self, field) or "").split(",") if name.strip()]
+
+
+@dataclasses.dataclass(frozen=True)
+class Embedded:
+    """Songs of a corpus with vectors (n, d); name: of the embedding; seen: songs that its network has learned from."""
+
+    name: str
+    tracks: tuple[Track, ...]
+    vectors: np.ndarray
+    seen: frozenset[str] = frozenset()
+
+
+@dataclasses.dataclass(frozen=True)
+class Transferred:
+    """metrics by name; songs: a row a song; notes: what a reader has to know; softmax: C and how it was chosen."""
+
+    name: str
+    metrics: dict[str, float]
+    songs: pd.DataFrame
+    softmax: retrieval.Softmax
+    notes: list[str]
+
+
+def read_vectors(file: str, corpus: Corpus) -> Embedded:
+    """Vectors of any other embedding for the tracks of a corpus.
+
+    Raises:
+        InputError: No Parquet table of track_id and vector (lists of one length), or it lacks a track of the corpus.
+    """
+    path = given_path("vectors", file)
+    try:
+        table = pd.read_parquet(path, columns=["track_id", "vector"])
+        ids = [nfc(str(name)) for name in table["track_id"]]
+        vectors = np.array([np.asarray(vector, np.float32) for vector in table["vector"]])
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(
+            f"vectors={file} cannot be read: {str(error).splitlines()[0]}. Give a Parquet file with the columns "
+            "track_id (as in split.csv of a run on this corpus) and vector (lists of numbers of one length)."
+        ) from error
+    if vectors.ndim != 2 or not vectors.shape[1] or not np.isfinite(vectors).all() or len(set(ids)) < len(ids):
+        raise InputError(
+            f"vectors={file} holds vectors of shape {vectors.shape}, or NaN, or a track twice; expected one finite "
+            "vector a track_id, all of one length."
+        )
+    row = {name: i for i, name in enumerate(ids)}
+    missing = [track.track_id for track in corpus.tracks if track.track_id not in row]
+    if missing:
+        raise InputError(
+            f"vectors={file} has no vector of {len(missing)} of {len(corpus.tracks)} tracks of {corpus.name}, the "
+            f"first {missing[0]}. Its ids are like {ids[0] if ids else 'nothing'}; embed every track of the corpus."
+        )
+    return Embedded(path.stem, corpus.tracks, vectors[[row[track.track_id] for track in corpus.tracks]])
+
+
+def judge(corpus: Corpus, embedded: Embedded, options: TransferOptions) -> Transferred:
+    """Retrieval, nearest neighbours and linear softmax of one embedding.
+
+    The split is of the whole corpus, so that it does not depend on what could be read. Training songs are fitted to,
+    validation songs choose C, test songs are scored.
+
+    Raises:
+        InputError: A side has too little.
+    """
+    label, seed = options.label, options.seed
+    split = make_split(corpus, options.split, label=label, seed=seed, folds=options.folds, fold=options.fold)
+    check_sides(split, Corpus(corpus.name, embedded.tracks), options.split, label, ("train", "test"))
+    values = np.array([track.label(label) for track in embedded.tracks])
+    classes, y = np.unique(values, return_inverse=True)
+    sides = np.array([split.sides[track.track_id] for track in embedded.tracks])
+    train, val, test = (sides == side for side in SIDES)
+    x = embedded.vectors
+    softmax = retrieval.linear_softmax(x[train], y[train], x[val], y[val], x[test], len(classes), seed=seed)
+    shares = retrieval.knn_shares(x[train], y[train], x[test], len(classes), k=options.k)
+    named = _map_metrics(x, y, test, seed) | {"linear_c": softmax.c}
+    for name, proba in (("knn", shares), ("linear", softmax.proba)):
+        named |= _scores(name, y[test], proba, seed)
+    named |= {f"{side}_songs": int((sides == side).sum()) for side in SIDES}
+    songs = _song_table(embedded, label, sides, test, classes, shares, softmax.proba)
+    return Transferred(embedded.name, named, songs, softmax, _notes(embedded, y, train, test, classes))
+
+
+def tables(corpus: str, label: str, done: Sequence[Transferred]) -> pd.DataFrame:
+    """Tables 1 to 3 as one: a row a measure, a column an embedding, and Park et al.'s where they have the corpus."""
+    columns = {
+        "measure": [said for said, _ in TABLES],
+        "corpus": [corpus] * len(TABLES),
+        "label": [label] * len(TABLES),
+    }
+    for each in done:
+        columns[each.name] = [each.metrics[key] for _, key in TABLES]
+        for end in ("low", "high"):
+            columns[f"{each.name} {end}"] = [each.metrics[f"{key}_{end}"] for _, key in TABLES]
+    published = PUBLISHED.get(corpus, {}) if label == "genre" else {}
+    for i, name in enumerate(PUBLISHED_COLUMNS if published else ()):
+        columns[name] = [published[key][i] if key in published else None for _, key in TABLES]
+    return pd.DataFrame(columns)
+
+
+def markdown(corpus: str, label: str, done: Sequence[Transferred]) -> str:
+    """The same as a table to read, and how each linear softmax was chosen."""
+    table = tables(corpus, label, done)
+    names = [each.name for each in done] + [name for name in PUBLISHED_COLUMNS if name in table]
+    lines = [
+        f"| {corpus}, {label} | " + " | ".join(_cell(name) for name in names) + " |",
+        "|---" * (len(names) + 1) + "|",
+    ]
+    for row in table.to_dict("records"):
+        cells = [_number(row, name) for name in names]
+        lines.append(f"| {row['measure']} | " + " | ".join(cells) + " |")
+    lines += ["", "In brackets 95 % of a bootstrap over songs."]
+    for each in done:
+        m = each.metrics
+        lines.append(
+            f"{_cell(each.name)}: C {each.softmax.c:g} chosen on {each.softmax.chosen_on}; "
+            f"{m['train_songs']} training, {m['val_songs']} validation, {m['test_songs']} test songs."
+        )
+        lines += each.notes
+    return "\n".join(lines) + "\n"
+
+
+def map_files(folder: Path, embedded: Embedded, label: str, seed: int) -> None:
+    """t-SNE of the songs by label, `tsne.png` and `tsne.csv`."""
+    values = np.array([track.label(label) for track in embedded.tracks])
+    keep = tsne.stratified_sample(values, MAP_POINTS, seed=seed)
+    xy = tsne.tsne(embedded.vectors[keep], seed=seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    title = f"t-SNE of {len(keep)} songs by {label}, {embedded.name}"
+    figure = figures.tsne_figure(xy, values[keep].tolist(), title)
+    (folder / "tsne.png").write_bytes(figures.figure_bytes(figure))
+    ids = [embedded.tracks[i].track_id for i in keep]
+    table = pd.DataFrame({"x": xy[:, 0], "y": xy[:, 1], "track_id": ids, label: values[keep]})
+    table.to_csv(folder / "tsne.csv", index=False)
+
+
+def distinct(names: Sequence[str], sources: Sequence[str]) -> list[str]:
+    """A name an embedding; where two are the same, a digest of where they come from tells them apart."""
+    return [
+        name if names.count(name) == 1 else f"{name} {hashlib.sha256(source.encode()).hexdigest()[:6]}"
+        for name, source in zip(names, sources, strict=True)
+    ]
+
+
+def _map_metrics(x: np.ndarray, y: np.ndarray, test: np.ndarray, seed: int) -> dict[str, float]:
+    """MAP of all songs among all, and of the test songs among themselves."""
+    named = {}
+    for name, values in (
+        ("retrieval_map", retrieval.average_precisions(x, y)),
+        ("retrieval_map_test", retrieval.average_precisions(x[test], y[test])),
+    ):
+        values = values[~np.isnan(values)]
+        if len(values):
+            low, high = intervals.mean_interval(values, seed=seed)
+            named |= {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
+    if "retrieval_map" not in named:
+        raise InputError("No label has two songs: nothing to retrieve. Choose another label.")
+    return named
+
+
+def _scores(name: str, y: np.ndarray, proba: np.ndarray, seed: int) -> dict[str, float]:
+    named = {f"{name}_{key}": value for key, value in metrics.scores(y, proba).items() if key in SHOWN}
+    for key, (low, high) in intervals.song_intervals(y, proba, seed=seed).items():
+        if key in SHOWN:
+            named |= {f"{name}_{key}_low": low, f"{name}_{key}_high": high}
+    return named
+
+
+def _song_table(
+    embedded: Embedded,
+    label: str,
+    sides: np.ndarray,
+    test: np.ndarray,
+    classes: np.ndarray,
+    shares: np.ndarray,
+    proba: np.ndarray,
+) -> pd.DataFrame:
+    """All songs with their sides; predictions are of the test songs."""
+    columns: Mapping[str, list] = {
+        "track_id": [track.track_id for track in embedded.tracks],
+        "label": [track.label(label) for track in embedded.tracks],
+        "side": sides.tolist(),
+    }
+    table = pd.DataFrame(columns)
+    for name, scores in (("knn", shares), ("linear", proba)):
+        table.loc[test, f"{name}_predicted"] = classes[scores.argmax(1)]
+        table.loc[test, f"{name}_probability"] = scores.max(1)
+    return table
+
+
+def _notes(embedded: Embedded, y: np.ndarray, train: np.ndarray, test: np.ndarray, classes: np.ndarray) -> list[str]:
+    notes = []
+    unseen = sorted(set(y[test]) - set(y[train]))
+    if unseen:
+        names = ", ".join(str(classes[i]) for i in unseen[:5])
+        notes.append(f"warning: no training song of {names}: their test songs count as wrong.")
+    learned = sum(embedded.tracks[i].track_id in embedded.seen for i in np.flatnonzero(test))
+    if learned:
+        notes.append(f"warning: {embedded.name} was trained on {learned} of the {test.sum()} test songs.")
+    if len(embedded.seen):
+        notes.append(
+            f"{embedded.name} was trained on {len(embedded.seen)} of these {len(embedded.tracks)} songs: its retrieval "
+            "MAP over all of them is flattered; retrieval_map_test is over the test songs alone."
+        )
+    return notes
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "/").replace("\n", " ")
+
+
+def _number(row: Mapping[str, float], name: str) -> str:
+    if row[name] is None or np.isnan(row[name]):
+        return ""
+    bounds = f" ({row[f'{name} low']:.3f} to {row[f'{name} high']:.3f})" if f"{name} low" in row else ""
+    return f"{row[name]:.4f}{bounds}"

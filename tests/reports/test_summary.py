@@ -1,0 +1,115 @@
+"""The summary: scores with intervals beside trivial ones, within 100 columns, no name obeyed."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+
+import pytest
+
+from projects.artists.reports.names import display_width
+from projects.artists.reports.summary import Score, inline, plain, summary_markdown, summary_text
+
+SCORES = [("song F1", 0.656, 0.52, 0.78), ("clip F1", 0.585, None, None)]
+TRIVIAL = {"majority class": 0.04, "loudness alone": 0.35, "MFCC logistic regression": 0.55}
+COMMAND = "mlflow run . -e evaluate -P model=runs:/0123/model -P 'data=my  music' " + "-P split=album " * 8
+ARGUMENTS = ("crnn, album split", SCORES, TRIVIAL, ["artifacts/tsne.html"], ["mlflow ui", COMMAND], {"device": "CPU"})
+
+
+@pytest.mark.parametrize("summary", [summary_text, summary_markdown])
+def test_both_forms_hold_every_part(summary: Callable[..., str]) -> None:
+    text = summary(*ARGUMENTS)
+    for part in (
+        "crnn, album split",
+        "song F1",
+        "0.656",
+        "0.520 to 0.780",
+        "0.585",
+        "majority class",
+        "0.040",
+        "loudness alone",
+        "0.350",
+        "MFCC logistic regression",
+        "0.550",
+        "artifacts/tsne.html",
+        "mlflow ui",
+        "device",
+        "CPU",
+    ):
+        assert part in text
+
+
+def test_values_and_intervals_stand_in_columns() -> None:
+    lines = [line for line in summary_text(*ARGUMENTS).splitlines() if "0." in line and line.startswith("  ")]
+    assert len({line.index("0.") for line in lines}) == 1
+    scores = [("名前", 0.5, 0.4, 0.6), ("ascii", 0.5, None, None)]
+    wide = summary_text("t", scores, {}, [], [], {}).splitlines()
+    assert len({display_width(line[: line.index("0.500")]) for line in wide if "0.500" in line}) == 1
+
+
+def test_no_line_is_wider_than_100_columns() -> None:
+    long = "word " * 60
+    scores, facts = [("名" * 90, 0.5, 0.1, 0.9)], {"fact": long}
+    text = summary_text(long, scores, {"x" * 200: 0.1}, ["a/b.png"], [COMMAND], facts)
+    assert max(map(display_width, text.splitlines())) <= 100
+
+
+def test_a_continued_command_is_the_same_command() -> None:
+    text = summary_text("t", [], {}, [], [COMMAND], {})
+    typed = text.split("Next:\n")[1].replace("\\\n", " ")
+    assert " \\\n" in text
+    assert shlex.split(typed) == shlex.split(COMMAND)
+    assert "-P \\\n" not in text
+
+
+@pytest.mark.parametrize(
+    ("score", "verdict"),
+    [
+        (("F1", 0.9, 0.8, 0.95), "(MFCC logistic regression, 0.550), and so is its whole 95 % interval"),
+        (("F1", 0.6, 0.5, 0.7), "but its 95 % interval reaches below that"),
+        (("F1", 0.6, None, None), "is above the best trivial classifier (MFCC logistic regression, 0.550)."),
+        (("F1", 0.3, 0.2, 0.4), "0.300 is not above the best trivial classifier"),
+        (("F1", float("nan"), None, None), "– is not above"),
+    ],
+)
+def test_the_verdict_follows_the_interval(score: Score, verdict: str) -> None:
+    assert verdict in " ".join(summary_text("t", [score], TRIVIAL, [], [], {}).split())
+    assert verdict in summary_markdown("t", [score], TRIVIAL, [], [], {})
+
+
+def test_trivial_ones_may_belong_to_another_score() -> None:
+    assert "clip F1 0.585 is above" in summary_markdown(*ARGUMENTS, against="clip F1")
+    with pytest.raises(ValueError, match="'x', which is not among the scores: song F1, clip F1"):
+        summary_text(*ARGUMENTS, against="x")
+
+
+def test_markdown_table_has_three_cells_a_row_whatever_the_names() -> None:
+    text = summary_markdown("t", [("a|b", 0.1, None, None)], {"c|d": 0.2}, [], [], {})
+    rows = [line.replace("\\|", "") for line in text.splitlines() if line.startswith("|")]
+    assert len(rows) == 4
+    assert {row.count("|") for row in rows} == {4}
+
+
+def test_markdown_obeys_no_name() -> None:
+    text = summary_markdown("<script>", SCORES, {}, ["`a`"], ["echo '```'"], {"[x](y)": "*b* <i>"})
+    assert "<script>" not in text
+    assert "<i>" not in text
+    assert "\\[x\\](y): \\*b\\* &lt;i&gt;" in text
+    assert "`` `a` ``" in text
+    assert "````sh\necho '```'\n````" in text
+
+
+def test_plain_is_the_text_again() -> None:
+    text = r"a_b *c* [d](e) <artist>/<album>/ caf\xe9 `f` & &amp; #1 | {x}"
+    assert plain(inline(text)) == text
+    assert plain("as it was: no marks") == "as it was: no marks"
+
+
+def test_terminal_text_has_no_control_character() -> None:
+    text = summary_text("a\x1b[31m\x07", SCORES, {"x\ry": 0.1}, ["p\x1b"], ["c\x1b"], {"f\x1b": "v\x1b"})
+    assert not any(ord(character) < 32 for character in text.replace("\n", ""))
+
+
+def test_an_empty_summary_is_its_title() -> None:
+    assert summary_text("t", [], {}, [], [], {}) == "t\n"
+    assert summary_markdown("t", [], {}, [], [], {}) == "### t\n"
