@@ -10,7 +10,7 @@ from . import cli
 
 USAGE = """mlflow run . -e report -P run_id=<parent run> | -P experiment_name=<name> [-P name=value ...]
 run_id            a study, or any run with children: they are reported, and the report is logged there
-experiment_name   all runs of an experiment instead; the report is logged in this run
+experiment_name   all trainings of an experiment instead, or its other runs if it has none; logged in this run
 metrics columns   metrics to show, separated by commas; the parameter that runs across the tables (clip)
 paper             whose published figures stand beside: nasrullah_zhao, tandon_shah, park
 ui                address of the MLflow UI that links lead to

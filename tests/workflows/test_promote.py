@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
+import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import mlflow
@@ -194,6 +198,43 @@ def test_numbers_of_two_models_on_the_same_songs_worked_by_hand():
     assert numbers["worst_recall_drop"] == pytest.approx(0.25) and reported == {"c": 1.0}
     assert numbers["common_songs"] == 7 and numbers["improvement"] < 0.2
     assert evidence.rivalry(truth, old, old, policy)[0]["improvement"] == 0.5
+
+
+def killed_before_the_alias(command: list[str], store: Path, registry: Registry) -> None:
+    """Runs a promotion whose decision the store takes and whose alias it refuses, and kills it in between."""
+    with contextlib.closing(sqlite3.connect(store)) as database:
+        database.execute(
+            "CREATE TRIGGER refused BEFORE INSERT ON registered_model_aliases BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        )
+        process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        # Once its decision is written the process tries to write the alias, again and again.
+        while process.poll() is None and not registry.entries():
+            time.sleep(0.1)
+        process.kill()
+        _, said = process.communicate()
+        assert process.returncode == -signal.SIGKILL, said
+        database.execute("DROP TRIGGER refused")
+
+
+def test_a_promotion_killed_between_its_decision_and_the_alias_is_completed_by_the_same_command(
+    tmp_path, common_corpus, songs
+):
+    run_id, _ = models.log(tmp_path / "model", card_and_digests(songs, common_corpus)[0], metrics=SCORES)
+    registry = Registry("artist-classifier")
+    command = [sys.executable, "-m", "projects.promote", "--run_id", run_id]
+    killed_before_the_alias(command, tmp_path / "mlflow.db", registry)
+    assert len(registry.entries()) == 1 and registry.aliases() == {}
+    again = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    assert registry.aliases() == {"champion": "1"} and len(registry.entries()) == 1, again.stderr
+    assert "The alias champion of artist-classifier is set to version 1" in again.stderr
+    assert "version 1 of artist-classifier is the champion already" in again.stderr
+    # An alias that is left on another version is no different; a dry run leaves it there.
+    other = registered(registry, 2)
+    registry.set_alias("champion", other)
+    for flags, champion in ({"dry_run": "true"}, other), ({}, "1"):
+        with mlflow.start_run() as active, pytest.raises(InputError, match="champion already"):
+            promote.run({"run_id": run_id, **flags}, Run(active.info.run_id))
+        assert registry.aliases() == {"champion": champion}
 
 
 @pytest.mark.slow

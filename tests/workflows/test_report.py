@@ -224,6 +224,25 @@ def test_somebody_elses_experiment_is_reported_by_its_own_parameters(here):
     assert len(images) == 6 and all(src.startswith("data:image/png;base64,iVBO") for src in images)
 
 
+def test_a_model_that_was_evaluated_and_promoted_is_one_row(common_corpus, common_cache, tmp_path, monkeypatch):
+    from projects import evaluate, promote, train
+    from projects.artists.track import runs
+
+    monkeypatch.setenv("ARTISTS_CACHE", str(shutil.copytree(common_cache, tmp_path / "cache")))
+
+    def ran(verb, **flags: str) -> str:
+        with runs.start() as run:
+            verb.run(flags, run)
+        return run.run_id
+
+    model = ran(train, data=str(common_corpus), split="song", clip="1", epochs="1", gru_units="4")
+    evaluation, _ = ran(evaluate, model=model, split="all"), ran(promote, run_id=model, workers="1")
+    made = report.report(ReportOptions(experiment_name="Default"))
+    assert list(made.runs["run_id"]) == [model] and set(made.summary["runs"]) == {1}
+    assert "1 finished runs" in made.page and "2 that trained nothing left out" in made.page
+    assert list(tables.results([reading.read(evaluation)]).runs) == [evaluation], "what stands alone is reported"
+
+
 def test_what_a_report_cannot_be_made_of_is_said(here):
     for options, word in (
         ({"run_id": "0" * 32}, "no such run"), ({"experiment_name": "nowhere"}, "ours, theirs"),

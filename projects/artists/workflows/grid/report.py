@@ -129,6 +129,7 @@ def _facts(found: Results, parent: TrackedRun | None, address: str) -> list[Valu
     devices = sorted({r.tags["device"] for r in found.runs.values() if "device" in r.tags})
     facts: list[Value] = [f"{len(found.runs)} finished runs"]
     facts += [f"{len(found.others)} not finished"] if found.others else []
+    facts += [f"{found.left_out} that trained nothing left out"] if found.left_out else []
     facts += [f"corpus {', '.join(corpora[:4])}"] if corpora else []
     facts += [f"device {', '.join(devices[:4])}"] if devices else []
     return [*facts, Link("in MLflow", at)]

@@ -20,6 +20,8 @@ from .worker import ENTRY, FINISHED, TRAINED, by_cell
 SEEDS = ("seed", "random_seed", "random_state")
 # Say how a run was made, not what it is.
 IGNORED = (*NO_IDENTITY, "study", "study_name")
+# Metrics of every training, the second also of one that was ended early; a promotion repeats those of its candidate.
+TRAINING, CANDIDATE = {"train_seconds", "epoch_loss"}, "candidate_run_id"
 FIRST = ("entry", "data", "model", "split", "label", "clip", "artists", "classes")
 HEADLINES = ("test_clip_f1", "test_song_f1", "test_song_f1_vote50")
 # Ends of the names of metrics, other people's too, of which less is better.
@@ -29,16 +31,18 @@ MOST_METRICS = 6
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """Finished runs, each once, and the others.
+    """Finished runs that count, each once, and the others.
 
     frame: a row a finished run, its index the run id; parameters as text, metrics as floats in columns named
     ("param", name) and ("metric", name). varying: parameters, apart from the seed, that tell configurations apart.
+    left_out: number of runs beside trainings that trained nothing.
     """
 
     runs: Mapping[str, TrackedRun]
     others: Sequence[TrackedRun]
     frame: pd.DataFrame
     varying: tuple[str, ...]
+    left_out: int = 0
 
     def param(self, name: str) -> pd.Series:
         return self.frame[("param", name)] if ("param", name) in self.frame else pd.Series("", self.frame.index)
@@ -62,14 +66,20 @@ class Results:
 
 
 def results(tracked: Iterable[TrackedRun]) -> Results:
-    """Sorts runs into those that count and those that do not: of the runs of one cell one counts."""
+    """Sorts runs into those that count and those that do not.
+
+    Of the runs of one cell one counts. Beside trainings what else was done with their models, as evaluate and promote
+    do, does not count, unless it is a cell.
+    """
     tracked = list(tracked)
     parents = {run.parent for run in tracked}
     cells = {r.run_id for p in parents for r in by_cell(run for run in tracked if run.parent == p).values()}
     kept = [r for r in tracked if r.run_id not in parents and ("cell" not in r.tags or r.run_id in cells)]
     done = {run.run_id: run for run in kept if run.status == FINISHED and run.metrics}
-    frame = _frame(done, {run.run_id: run for run in tracked})
-    return Results(done, [r for r in kept if r.status != FINISHED], frame, varying(frame["param"]) if done else ())
+    trained = {i for i, r in done.items() if TRAINING & set(r.metrics) and CANDIDATE not in r.tags}
+    counted = {i: r for i, r in done.items() if not trained or i in trained or "cell" in r.tags}
+    frame, others = _frame(counted, {run.run_id: run for run in tracked}), [r for r in kept if r.status != FINISHED]
+    return Results(counted, others, frame, varying(frame["param"]) if done else (), len(done) - len(counted))
 
 
 def _frame(runs: Mapping[str, TrackedRun], known: Mapping[str, TrackedRun]) -> pd.DataFrame:

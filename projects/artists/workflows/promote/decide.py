@@ -1,7 +1,8 @@
 """Promotion: the evidence for a trained model, the verdict of registry/policy.yaml on it, and the log of decisions.
 
 MLflow's aliases can be overwritten by anyone at any time. So the log decides (registry/history.py), and the aliases are
-set from it, until the log has not changed meanwhile; whoever promotes next repairs what a killed process left.
+set from it, until the log has not changed meanwhile. Each command that decides does so first, which repairs what a
+killed process left.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import dataclasses
 import datetime
 import getpass
 import json
+import logging
 import math
 import os
 import uuid
@@ -38,6 +40,7 @@ ATTEMPTS = 20
 # By the actions that judge no model.
 TAKEN = {"history": ("action", "name"), "rollback": ("action", "name", "dry_run")}
 ARCHITECTURE = ("model", "clip", "split", "recipe", "seed")
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +115,8 @@ def follow(registry: Registry) -> State:
         state = history.state_of(history.replay(map(Decision.of, entries)))
         for alias, version in aliases.repairs(state, registry.aliases()).items():
             registry.set_alias(alias, version)
+            place = f"set to version {version}" if version else "removed"
+            log.info("The alias %s of %s is %s, as the decision log has it.", alias, registry.name, place)
         # A slower process may have set what an older log says just before: whoever wrote last looks again.
         if len(registry.entries()) == len(entries):
             return state
@@ -121,10 +126,10 @@ def decide(registry: Registry, consider: Callable[[State], Decision]) -> Step:
     """Takes a decision against the champion of the moment until one takes effect.
 
     Args:
-        consider: The decision against a state; called again when another process was faster.
+        consider: The decision against a state, which the aliases follow; called again when another process was faster.
     """
     for _ in range(ATTEMPTS):
-        step = record(registry, consider(history.state_of(steps_of(registry))))
+        step = record(registry, consider(follow(registry)))
         if step.valid:
             return step
     raise InputError(f"{ATTEMPTS} other decisions on {registry.name} came first each time; try again.")
@@ -167,15 +172,16 @@ def promote(options: PromoteOptions, candidate: Candidate, work: Path) -> Outcom
         InputError: The policy or the model cannot be used, or it is the champion already.
     """
     registry = Registry(options.name)
-    state, known = history.state_of(steps_of(registry)), registry.version_of(candidate.model_uri, candidate.run_id)
+    # First of all: of a killed promotion the decision may be there and the alias not.
+    state = history.state_of(steps_of(registry)) if options.dry_run else follow(registry)
+    known = registry.version_of(candidate.model_uri, candidate.run_id)
     if known and known == state.champion:
         raise InputError(f"version {known} of {options.name} is the champion already; nothing is to be decided.")
     judge = Judge(registry, read_policy(options.policy), candidate, options, work)
-    # What is wrong with the evidence is told before anything is written.
+    # What is wrong with the evidence is told before anything is registered.
     outcome = judge.outcome("", state.champion)
     if options.dry_run:
         return outcome
-    follow(registry)
     version = registry.register(candidate.model_uri, candidate.run_id)
     registry.describe(version, description(candidate), version_tags(candidate))
     step = decide(registry, lambda state: judge.decision(version, state))
