@@ -35,7 +35,7 @@ compression chroma                             db or log10; twelve pitch classes
 model recipe config                            what is trained; recipe and config (YAML) set other parameters
 epochs patience batch_size learning_rate seed  how it is trained
 schedule weight_decay label_smoothing augment  the same, beyond the published recipes: none of it unless given
-pooling log_audio tsne_split                   from clips to a song; clips to listen to; side of the t-SNE map
+pooling log_audio tsne_split                   from clips to a song; clips to listen to; subset of the t-SNE map
 and the options of the model:
 {OPTIONS}
 A flag beats the config file, which beats the recipe, which beats the model's default. See README.md."""

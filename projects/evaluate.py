@@ -16,7 +16,7 @@ data songs_per_artist        on what; the model's own unless given
 split folds fold             which songs; split=all tests every track
 seed split_seed              of the split and the intervals; of the split alone
 workers                      processes for features
-log_audio tsne_split         clips to listen to; side of the t-SNE map
+log_audio tsne_split         clips to listen to; subset of the t-SNE map
 pooling                      from clips to a song"""
 
 

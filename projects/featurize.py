@@ -25,10 +25,10 @@ def run(flags: Mapping[str, str], run) -> None:
     from .artists.workflows.plan import resolve
 
     settings = resolve((CorpusOptions, FeatureConfig), flags)
-    run.params(settings.values)
     options, config = settings.make(CorpusOptions), settings.make(FeatureConfig)
     if options.artists is None:
         refuse(options, ("songs_per_artist",), "to featurize without artists: all features are computed")
+    run.params(settings.values)
     corpus, features = quarantine.read_features(run, options, config, progress=cli.progress_bar("features"))
     seconds = sum(entry.n_frames for entry in features.entries.values()) * config.hop_length / config.sr
     run.metrics(

@@ -10,7 +10,7 @@ from pathlib import Path
 # Spawned workers import this module again: the library is imported where it is used.
 from . import cli
 
-USAGE = """mlflow run . -e promote -P run_id=<run of train>    or  -P experiment_name=<name> [-P metric=val_song_f1]
+USAGE = """mlflow run . -e promote -P run_id=<run of train>    or  -P experiment_name=<name> [-P metric=val/song_f1]
 mlflow run . -e promote -P action=history | -P action=rollback
 action                          promote (default), history, rollback
 run_id                          the candidate

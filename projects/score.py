@@ -51,12 +51,12 @@ def _judge(options, source, run, report: Path) -> None:
     from .artists.reports import figures
     from .artists.workflows.score import table
 
-    judged = table.judged(options.file, source.classes)
-    if judged is None:
+    evaluated = table.evaluated(options.file, source.classes)
+    if evaluated is None:
         return
-    said = judged.metrics()
+    said = evaluated.metrics()
     run.metrics(said)
-    matrix = judged.confusion(source.classes)
+    matrix = evaluated.confusion(source.classes)
     matrix.to_csv(report / "confusion_song.csv")
     figure = figures.confusion_figure(matrix.to_numpy(), source.classes, f"{Path(options.audio).name}, song level")
     (report / "confusion_song.png").write_bytes(figures.figure_bytes(figure))

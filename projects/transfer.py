@@ -11,7 +11,7 @@ from pathlib import Path
 from . import cli
 
 USAGE = """mlflow run . -e transfer -P model=<run id, model URI or .h5 file> -P data=... [-P name=value ...]
-model vectors                  what is judged: networks, or Parquet files with track_id and vector; several with commas
+model vectors                  evaluated networks, or Parquet files with track_id and vector; several with commas
 data label split folds fold    on what; val chooses the softmax's C, test is scored; folds and fold of split=kfold
 crop                           seconds around the centre of each track; default: as the model was trained
 k seed workers                 neighbours (20); of the split and the map; processes for features"""
@@ -31,7 +31,7 @@ def run(flags: Mapping[str, str], run) -> None:
         done = []
         for each in embedded:
             with _place(run, each.name, alone=len(embedded) == 1) as place:
-                done.append(transfer.judge(corpus, each, options))
+                done.append(transfer.evaluate(corpus, each, options))
                 _log(place, done[-1], each, options, Path(folder) / "report" / each.name)
     run.table(transfer.tables(corpus.name, options.label, done), "transfer.csv")
     said = transfer.markdown(corpus.name, options.label, done)

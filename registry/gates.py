@@ -88,7 +88,7 @@ def policy_of(values: Mapping[str, Any]) -> Policy:
     return Policy(_gates(values["floors"]), _gates(values["against_champion"]), **comparison, digest=digest)
 
 
-def judge(policy: Policy, evidence: Mapping[str, float], *, rival: bool, not_comparable: str = "") -> Verdict:
+def evaluate(policy: Policy, evidence: Mapping[str, float], *, rival: bool, not_comparable: str = "") -> Verdict:
     """What becomes of a candidate.
 
     Args:

@@ -19,7 +19,7 @@ class Decision:
     """One entry.
 
     key: unique, so that an entry written twice counts once; action: promote or rollback; version: the candidate, or
-    the version to go back to; against: the champion it was judged against, empty for none; role: what the version
+    the version to go back to; against: the champion it was evaluated against, empty for none; role: what the version
     becomes; reason, numbers, policy_digest, test_digest: what it rests on; by, at (UTC, ISO): who and when.
     """
 

@@ -37,7 +37,7 @@ def write_corpus(root: Path) -> Path:
             for c in range(2):
                 rng = np.random.default_rng([a, b, c])
                 t = np.arange(4 * SR) / SR
-                # No two alike: they would be duplicates, which stand on one side.
+                # No two alike: they would be duplicates, which stand in one subset.
                 base, beat = 220 * 2 ** ((2 * b + c) / 6), 0.4 + 0.03 * (2 * b + c)
                 y = sum(np.sin(2 * np.pi * base * ratio**k * t) for k in range(3)) * np.exp(-3 * (t % beat))
                 path = root / f"Artist {a}" / f"Album {b}" / f"Song {c}.flac"
@@ -97,20 +97,20 @@ def artifacts(place, run) -> Path:
 def test_train_logs_every_metric_once_and_curves_apart(place, trained):
     run, client = trained.run, place[3]
     assert run.info.status == "FINISHED"
-    for side in ("val", "test"):
+    for subset in ("val", "test"):
         for level in ("clip", "song"):
             for name in METRICS:
-                assert f"{side}_{level}_{name}" in run.data.metrics
+                assert f"{subset}_{level}_{name}" in run.data.metrics
         for name in ("f1", "accuracy"):
             for suffix in ("vote", "vote50", "low", "high"):
-                assert f"{side}_song_{name}_{suffix}" in run.data.metrics
-    assert len(client.get_metric_history(run.info.run_id, "test_song_f1")) == 1
-    for curve in ("epoch_loss", "epoch_val_loss", "epoch_val_clip_f1", "epoch_val_song_f1"):
+                assert f"{subset}/song_{name}_{suffix}" in run.data.metrics
+    assert len(client.get_metric_history(run.info.run_id, "test/song_f1")) == 1
+    for curve in ("epoch/loss", "epoch/val_loss", "epoch/val_clip_f1", "epoch/val_song_f1"):
         assert [row.step for row in client.get_metric_history(run.info.run_id, curve)] == [0, 1, 2, 3]
-    for name in ("temperature_clip", "temperature_song", "val_song_ece_calibrated", "test_clip_ece_calibrated"):
+    for name in ("temperature_clip", "temperature_song", "val/song_ece_calibrated", "test/clip_ece_calibrated"):
         assert trained.run.data.metrics[name] >= 0
     assert {"clips_per_second", "train_seconds", "peak_private_mb"} <= run.data.metrics.keys()
-    low, value, high = (run.data.metrics[f"test_song_f1{end}"] for end in ("_low", "", "_high"))
+    low, value, high = (run.data.metrics[f"test/song_f1{end}"] for end in ("_low", "", "_high"))
     assert 0 <= low <= value <= high <= 1
 
 
@@ -128,8 +128,8 @@ def test_train_logs_tables_figures_and_no_corpus(place, trained):
     assert [name for name in ARTIFACTS if not (folder / name).is_file()] == []
     assert not list(folder.rglob("*.flac"))
     split = pd.read_csv(folder / "split.csv")
-    assert len(split) == 18 and split.groupby(["artist", "album"])["side"].nunique().eq(1).all()
-    assert split.groupby("artist")["side"].nunique().eq(3).all()
+    assert len(split) == 18 and split.groupby(["artist", "album"])["subset"].nunique().eq(1).all()
+    assert split.groupby("artist")["subset"].nunique().eq(3).all()
     matrix = pd.read_csv(folder / "confusion_song.csv", index_col="true")
     assert matrix.to_numpy().sum() == 6 and (folder / "tsne.png").read_bytes()[:4] == b"\x89PNG"
     played = list((folder / "worst_songs").glob("*.wav"))
@@ -153,7 +153,7 @@ def test_evaluate_repeats_the_scores_of_the_training(place, trained):
     for name, value in trained.run.data.metrics.items():
         if name.startswith(("test_", "val_")):
             assert done.run.data.metrics[name] == pytest.approx(value, abs=1e-5), name
-    assert done.run.data.metrics["test_songs_seen_in_training"] == 0
+    assert done.run.data.metrics["test/songs_seen_in_training"] == 0
 
 
 def test_evaluate_on_all_songs_says_how_many_it_has_learned_from(place, trained, monkeypatch, capsys):
@@ -163,7 +163,7 @@ def test_evaluate_on_all_songs_says_how_many_it_has_learned_from(place, trained,
     given = ["--model", trained.run.info.run_id, "--split", "all", "--log_audio", "false"]
     assert cli.main(evaluate.run, evaluate.USAGE, given) == 0
     run = runs(place)[0]
-    assert run.data.metrics["test_songs_seen_in_training"] == 12
+    assert run.data.metrics["test/songs_seen_in_training"] == 12
     assert "trained or validated on 12 of 18 test songs" in capsys.readouterr().out
     assert not (artifacts(place, run) / "worst_songs").exists()
 
@@ -207,7 +207,7 @@ def test_a_killed_training_goes_on_in_its_own_run_without_logging_an_epoch_twice
     deadline = time.monotonic() + 200
     while time.monotonic() < deadline and process.poll() is None:
         started = [r for r in runs(place) if r.info.run_id not in known]
-        if started and len(client.get_metric_history(started[0].info.run_id, "epoch_loss")) >= 2:
+        if started and len(client.get_metric_history(started[0].info.run_id, "epoch/loss")) >= 2:
             break
         time.sleep(0.2)
     os.killpg(process.pid, signal.SIGKILL)
@@ -217,12 +217,12 @@ def test_a_killed_training_goes_on_in_its_own_run_without_logging_an_epoch_twice
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.run.data.tags["resumes"] == old and done.run.info.status == "FINISHED"
     finished = client.get_run(old)
-    assert finished.info.status == "FINISHED" and "test_song_f1" in finished.data.metrics
-    assert [row.step for row in client.get_metric_history(old, "epoch_loss")] == list(range(4))
+    assert finished.info.status == "FINISHED" and "test/song_f1" in finished.data.metrics
+    assert [row.step for row in client.get_metric_history(old, "epoch/loss")] == list(range(4))
     assert not (folder / "cache" / "checkpoints" / f"{old}.npz").exists() and not list(
         (folder / "cache" / "outbox").iterdir()
     )
-    for name in ("epoch_loss", "test_clip_log_loss", "test_song_f1"):
+    for name in ("epoch/loss", "test/clip_log_loss", "test/song_f1"):
         assert finished.data.metrics[name] == pytest.approx(trained.run.data.metrics[name], abs=1e-4), name
 
 

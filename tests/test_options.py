@@ -135,7 +135,7 @@ def test_an_evaluation_of_another_split_forgets_the_folds_of_the_training():
 FOR_PROMOTE = {
     "run_id": "r",
     "experiment_name": "e",
-    "metric": "val_clip_f1",
+    "metric": "val/clip_f1",
     "policy": "p",
     "data": "d",
     "workers": "2",
@@ -161,7 +161,7 @@ def test_a_rollback_that_names_a_run_changes_nothing_and_says_why(capsys):
 @pytest.mark.parametrize(
     ("name", "given", "said"),
     [
-        ("promote", {"metric": "val_clip_f1"}, "metric=val_clip_f1 means nothing with run_id="),
+        ("promote", {"metric": "val/clip_f1"}, "metric=val/clip_f1 means nothing with run_id="),
         ("similar", {"k": "3"}, "k=3 means nothing without query="),
         (
             "similar",

@@ -6,12 +6,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from projects.artists.data.options import DataOptions
 
 from projects.artists.audio.features import FeatureConfig
 from projects.artists.data import prepare
 from projects.artists.data.balance import balanced
 from projects.artists.data.featurize import featurize
+from projects.artists.data.options import DataOptions
 from projects.artists.data.splits import make_split
 from projects.artists.data.tracks import Corpus, Track
 from projects.artists.errors import InputError
@@ -46,19 +46,19 @@ def test_too_few_songs_say_what_there_is():
 def test_twenty_songs_are_split_fifteen_three_two():
     split = make_split(balanced(corpus(a=20, b=25), "artist", 20, 0), "song", balanced=True)
     for artist in "ab":
-        sides = Counter(side for track, side in split.sides.items() if track.startswith(artist))
-        assert sides == {"train": 15, "val": 3, "test": 2}
+        subsets = Counter(subset for track, subset in split.subsets.items() if track.startswith(artist))
+        assert subsets == {"train": 15, "val": 3, "test": 2}
 
 
 @pytest.mark.parametrize("n", range(1, 40))
 def test_training_keeps_a_song(n):
     split = make_split(corpus(a=n), "song", balanced=True)
-    sides = Counter(split.sides.values())
-    assert sides["train"] >= 1 and (n < 3 or len(sides) == 3) and sum(sides.values()) == n
+    subsets = Counter(split.subsets.values())
+    assert subsets["train"] >= 1 and (n < 3 or len(subsets) == 3) and sum(subsets.values()) == n
 
 
 def test_the_usual_split_is_as_it_was():
-    assert Counter(make_split(corpus(a=20), "song").sides.values()) == {"train": 16, "val": 2, "test": 2}
+    assert Counter(make_split(corpus(a=20), "song").subsets.values()) == {"train": 16, "val": 2, "test": 2}
 
 
 def test_prepared_sides_are_balanced_and_an_evaluation_finds_the_same_songs(cached):
@@ -66,8 +66,8 @@ def test_prepared_sides_are_balanced_and_an_evaluation_finds_the_same_songs(cach
     options = DataOptions(split="song", clip=1.0, songs_per_artist=5)
     features = featurize(cached, FeatureConfig())
     prepared = prepare.prepare(cached, features, options, seed=3)
-    counts = {side: Counter(track.artist for track in tracks) for side, tracks in prepared.tracks.items()}
-    assert {side: set(count.values()) for side, count in counts.items()} == {"train": {3}, "val": {1}, "test": {1}}
+    counts = {subset: Counter(track.artist for track in tracks) for subset, tracks in prepared.tracks.items()}
+    assert {subset: set(count.values()) for subset, count in counts.items()} == {"train": {3}, "val": {1}, "test": {1}}
     again = prepare.prepare(cached, features, options, seed=3, classes=prepared.classes, required=("test",))
     assert again.tracks == prepared.tracks and list(again.clips["test"].classes) == prepared.classes
     with pytest.raises(InputError, match="songs_per_artist=7"):

@@ -1,4 +1,4 @@
-"""A recording is found however it was copied, other music is not; duplicates stand on one side of every split."""
+"""A recording is found however it was copied, other music is not; duplicates stand in one subset of every split."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
-from projects.artists.data.options import DataOptions
 
 from projects.artists.audio.decode import read_audio
 from projects.artists.audio.features import FeatureConfig, log_mel
@@ -26,6 +25,7 @@ from projects.artists.data.duplicates import (
     same_recordings,
 )
 from projects.artists.data.featurize import featurize
+from projects.artists.data.options import DataOptions
 from projects.artists.data.splits import make_split
 from projects.artists.data.tracks import Corpus, Track
 
@@ -215,19 +215,19 @@ def made_up(albums: int = 6, songs: int = 5) -> Corpus:
     ))  # fmt: skip
 
 
-def sides(split: str, groups: dict[str, str], seed: int, corpus: Corpus | None = None) -> dict[str, str]:
-    return dict(make_split(corpus or made_up(), split, seed=seed, folds=3, groups=groups).sides)
+def subsets(split: str, groups: dict[str, str], seed: int, corpus: Corpus | None = None) -> dict[str, str]:
+    return dict(make_split(corpus or made_up(), split, seed=seed, folds=3, groups=groups).subsets)
 
 
 @pytest.mark.parametrize("split", ["song", "album", "kfold"])
 @pytest.mark.parametrize("seed", range(12))
 def test_a_recording_stands_on_one_side_and_every_artist_still_on_all(split, seed):
     groups = {"A/0/0": "g", "A/3/1": "g", "B/0/0": "h", "B/1/0": "h", "B/2/2": "h", "C/0/0": "i", "C/0/1": "i"}
-    found = sides(split, groups, seed)
+    found = subsets(split, groups, seed)
     for group in "ghi":
         assert len({found[name] for name, g in groups.items() if g == group}) == 1
     for artist in "ABC":
-        assert {side for name, side in found.items() if name[0] == artist} == {"train", "val", "test"}
+        assert {subset for name, subset in found.items() if name[0] == artist} == {"train", "val", "test"}
     if split != "song":
         for artist, album in itertools.product("ABC", range(6)):
             assert len({found[f"{artist}/{album}/{s}"] for s in range(5)}) == 1, "albums stay whole"
@@ -236,7 +236,7 @@ def test_a_recording_stands_on_one_side_and_every_artist_still_on_all(split, see
 @pytest.mark.parametrize("split", ["song", "album", "kfold"])
 def test_a_duplicate_moves_no_other_artist(split):
     for seed in range(8):
-        before, after = sides(split, {}, seed), sides(split, {"A/0/0": "g", "A/3/1": "g"}, seed)
+        before, after = subsets(split, {}, seed), subsets(split, {"A/0/0": "g", "A/3/1": "g"}, seed)
         assert {n: s for n, s in before.items() if n[0] != "A"} == {n: s for n, s in after.items() if n[0] != "A"}
 
 
@@ -244,30 +244,30 @@ def test_a_duplicate_moves_no_other_artist(split):
 def test_a_copy_within_a_song_or_album_changes_no_album_split_and_namesakes_stay_two_songs(split):
     for seed in range(8):
         if split != "song":
-            assert sides(split, {"A/0/0": "g", "A/0/1": "g"}, seed) == sides(split, {}, seed)
-    # Every album here has the titles 0 to 4: over the seeds, namesakes stand on different sides.
-    assert any(len({sides(split, {}, seed)[f"A/{b}/0"] for b in range(6)}) > 1 for seed in range(8))
+            assert subsets(split, {"A/0/0": "g", "A/0/1": "g"}, seed) == subsets(split, {}, seed)
+    # Every album here has the titles 0 to 4: over the seeds, namesakes stand in different subsets.
+    assert any(len({subsets(split, {}, seed)[f"A/{b}/0"] for b in range(6)}) > 1 for seed in range(8))
 
 
 @pytest.mark.parametrize("split", ["song", "album", "kfold"])
 def test_a_recording_of_two_artists_stands_on_one_side(split):
     for seed in range(12):
-        found = sides(split, {"A/0/0": "g", "B/0/0": "g", "C/5/4": "g"}, seed)
+        found = subsets(split, {"A/0/0": "g", "B/0/0": "g", "C/5/4": "g"}, seed)
         assert found["A/0/0"] == found["B/0/0"] == found["C/5/4"]
 
 
 def test_chains_of_duplicates_join_through_albums():
     groups = {"A/0/0": "g", "A/1/0": "g", "A/1/1": "h", "A/2/0": "h"}
     for seed in range(12):
-        found = sides("album", groups, seed)
+        found = subsets("album", groups, seed)
         assert len({found[f"A/{b}/{s}"] for b in range(3) for s in range(5)}) == 1
 
 
 def test_a_compilation_joins_all_it_took_from():
     corpus = made_up(albums=4)
     groups = {f"A/{b}/0": f"{b}" for b in range(1, 4)} | {f"A/0/{b}": f"{b}" for b in range(1, 4)}
-    found = sides("album", groups, 0, corpus)
-    assert len({side for name, side in found.items() if name[0] == "A"}) == 1
+    found = subsets("album", groups, 0, corpus)
+    assert len({subset for name, subset in found.items() if name[0] == "A"}) == 1
 
 
 # From files to warnings
@@ -302,10 +302,10 @@ def test_duplicates_of_files_are_grouped_kept_together_and_told(dirty, in_proces
     assert sorted(map(sorted, members.values())) == sorted(map(sorted, pairs))
     for group, names in members.items():
         assert group == min(p.features.entries[name].audio_digest for name in names)
-        assert len({p.split.sides[name] for name in names}) == 1
+        assert len({p.split.subsets[name] for name in names}) == 1
     said = " ".join(p.warnings)
     assert "4 tracks are 2 recordings" in said and "two values of artist (1 found)" in said and "stolen.flac" in said
-    assert "TWO SIDES" not in said
+    assert "TWO SUBSETS" not in said
     table = prepare.split_table(p).set_index("track_id")["duplicate_group"]
     assert dict(table[table != ""]) == dict(p.groups)
 
@@ -317,8 +317,8 @@ def test_a_duplicate_on_two_sides_of_a_fold_column_is_told_loudly_and_left_there
         rows.append(f"{path},{path.parts[-3]},{fold}")
     (tmp_path / "m.csv").write_text("\n".join(rows))
     p = prepared(corpora.load(str(tmp_path / "m.csv")), split="manifest")
-    assert all(p.split.sides[t.track_id] == t.fold for t in p.corpus.tracks)
-    loud = [said for said in p.warnings if "THE SAME RECORDING STANDS ON TWO SIDES" in said]
+    assert all(p.split.subsets[t.track_id] == t.fold for t in p.corpus.tracks)
+    loud = [said for said in p.warnings if "THE SAME RECORDING STANDS ON TWO SUBSETS" in said]
     assert len(loud) == 1 and "(1 found)" in loud[0] and "copy.mp3" in loud[0]
 
 

@@ -54,7 +54,7 @@ def test_gtzan_has_genres_no_artists_and_the_filtered_split(gtzan):
     assert corpus.tracks[0].track_id == "genres/blues/blues.00000.wav" and corpus.tracks[0].path.is_file()
     assert {track.label("genre") for track in corpus.tracks} == {"blues", "rock"}
     split = make_split(corpus.labelled("genre"), "manifest", label="genre")
-    assert [len(split.tracks(corpus, side)) for side in ("train", "val", "test")] == [6, 2, 4]
+    assert [len(split.tracks(corpus, subset)) for subset in ("train", "val", "test")] == [6, 2, 4]
     assert [track.title for track in split.tracks(corpus, "val")] == ["blues.00003", "rock.00003"]
 
 
@@ -104,7 +104,7 @@ def test_fma_small_has_its_artists_albums_genres_and_published_split(fma):
     )  # fmt: skip
     assert last.label("genre") == "Folk" and last.path == (fma / "fma_small/000/000140.mp3").resolve()
     split = make_split(corpus, "manifest", label="genre")
-    assert [len(split.tracks(corpus, side)) for side in ("train", "val", "test")] == [1, 1, 1]
+    assert [len(split.tracks(corpus, subset)) for subset in ("train", "val", "test")] == [1, 1, 1]
 
 
 def test_fma_by_the_folder_of_a_subset_has_the_same_ids(fma):

@@ -1,4 +1,4 @@
-"""From a corpus and its features to the clips of each side, and what a reader of the scores is told."""
+"""From a corpus and its features to the clips of each subset, and what a reader of the scores is told."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pytest
-from projects.artists.data.options import DataOptions
 
 from projects.artists.audio.features import FeatureConfig
 from projects.artists.data import corpora, prepare
 from projects.artists.data.cache import audio_digest
 from projects.artists.data.featurize import featurize
+from projects.artists.data.options import DataOptions
 from projects.artists.data.selection import first_values
 from projects.artists.data.tracks import Corpus
 from projects.artists.errors import InputError
@@ -44,10 +44,10 @@ def test_prepare_gives_every_side_the_clips_of_its_songs(cached):
     p = prepared(cached)
     assert p.classes == ["artist0", "artist1", "artist2"] and not p.warnings and not p.short
     # 126 frames hold three clips of 32.
-    assert {side: len(clips) for side, clips in p.clips.items()} == {"train": 18, "val": 18, "test": 18}
-    for side, clips in p.clips.items():
+    assert {subset: len(clips) for subset, clips in p.clips.items()} == {"train": 18, "val": 18, "test": 18}
+    for subset, clips in p.clips.items():
         for i in range(len(clips)):
-            track = p.tracks[side][clips.songs[i]]
+            track = p.tracks[subset][clips.songs[i]]
             assert p.classes[clips.y[i]] == track.artist
             features = np.load(p.features.entries[track.track_id].path)
             np.testing.assert_array_equal(clips.read(slice(i, i + 1))[0], features[clips.starts[i] :][:32])
@@ -96,12 +96,12 @@ def test_songs_shorter_than_a_clip_are_listed_and_one_of_exactly_a_clip_is_used(
 
 
 def test_an_artist_without_a_song_as_long_as_a_clip_on_a_side_is_named(small_corpus, in_process, write_audio, tone):
-    side = prepared(corpora.load(str(small_corpus))).split.sides["artist2/album1/song0.flac"]
+    subset = prepared(corpora.load(str(small_corpus))).split.subsets["artist2/album1/song0.flac"]
     for path in (small_corpus / "artist2" / "album1").iterdir():
         write_audio(path, tone(seconds=0.5, seed=int(path.stem[-1])))
     p = prepared(corpora.load(str(small_corpus)))
-    assert p.split.sides["artist2/album1/song0.flac"] == side
-    assert f"No song of artist artist2 is on side {side}." in p.warnings
+    assert p.split.subsets["artist2/album1/song0.flac"] == subset
+    assert f"No song of artist artist2 is in subset {subset}." in p.warnings
 
 
 def test_corpus_notes_name_everyone_who_is_absent_where_a_warning_ends_after_five(tmp_path, in_process, write_corpus):
@@ -112,11 +112,11 @@ def test_corpus_notes_name_everyone_who_is_absent_where_a_warning_ends_after_fiv
     p = prepared(corpora.load(str(root)))
     written = notes(p)
     assert p.absent == {"val": absent} == written["absent"]
-    assert written["warnings"][0] == f"No song of artist {', '.join(absent[:5])} ... is on side val."
+    assert written["warnings"][0] == f"No song of artist {', '.join(absent[:5])} ... is in subset val."
 
 
 def test_clips_longer_than_every_song_are_refused(cached):
-    with pytest.raises(InputError, match=r"No song on side train and val and test is as long as one clip of 30 s"):
+    with pytest.raises(InputError, match=r"No song in subset train and val and test is as long as one clip of 30 s"):
         prepared(cached, clip=30.0)
 
 
@@ -124,7 +124,7 @@ def test_the_split_table_names_every_track_and_the_digest_follows_audio_and_labe
     p = prepared(cached)
     table = prepare.split_table(p)
     assert list(table["track_id"]) == [track.track_id for track in cached.tracks]
-    assert set(table["side"]) == {"train", "val", "test"} and (table["seconds"] == 4.03).all()
+    assert set(table["subset"]) == {"train", "val", "test"} and (table["seconds"] == 4.03).all()
     assert table["audio_sha256"][0] == audio_digest(cached.tracks[0].path)
     digest = prepare.corpus_digest(table)
     assert digest == prepare.corpus_digest(table.sample(frac=1, random_state=0))
@@ -133,7 +133,7 @@ def test_the_split_table_names_every_track_and_the_digest_follows_audio_and_labe
         other.loc[0, column] = "x"
         assert prepare.corpus_digest(other) != digest
     other = table.copy()
-    other["side"] = "train"
+    other["subset"] = "train"
     assert prepare.corpus_digest(other) == digest
 
 

@@ -1,4 +1,4 @@
-"""Splits are a function of track ids and a seed; what stands where, and what is said when a side would be empty."""
+"""Splits are a function of track ids and a seed; what stands where, and what is said when a subset would be empty."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from projects.artists.data import corpora
-from projects.artists.data.splits import SIDES, SPLITS, Split, check_sides, make_split
+from projects.artists.data.splits import SPLITS, SUBSETS, Split, check_subsets, make_split
 from projects.artists.data.tracks import Corpus, Track
 from projects.artists.errors import InputError
 
@@ -45,10 +45,10 @@ def artist20() -> Corpus:
 
 
 def units(corpus: Corpus, split: Split, key) -> dict[tuple[str, str], set]:
-    """(artist, side) -> its songs or albums there."""
+    """(artist, subset) -> its songs or albums there."""
     found = defaultdict(set)
     for track in corpus.tracks:
-        found[track.artist, split.sides[track.track_id]].add(key(track))
+        found[track.artist, split.subsets[track.track_id]].add(key(track))
     return found
 
 
@@ -79,7 +79,7 @@ def test_the_order_of_tracks_does_not_matter(split):
         assert make_split(Corpus("other name", tuple(tracks)), split, folds=3) == expected
         shuffled = Corpus("x", ())
         object.__setattr__(shuffled, "tracks", tuple(tracks))
-        assert make_split(shuffled, split, folds=3).sides == expected.sides
+        assert make_split(shuffled, split, folds=3).subsets == expected.subsets
 
 
 @pytest.mark.parametrize("split", ["song", "album", "kfold"])
@@ -122,8 +122,8 @@ def test_seeds_deal_differently(split):
 
 @pytest.mark.parametrize("split", ["song", "album", "kfold"])
 def test_a_new_artist_moves_nobody_else(split):
-    before = make_split(made_up(), split, folds=3).sides
-    after = make_split(made_up({"Ána": 3, "Aaa": 9, "Bob": 4, "Cí & Co": 6, "日本": 5, "Z": 1}), split, folds=3).sides
+    before = make_split(made_up(), split, folds=3).subsets
+    after = make_split(made_up({"Ána": 3, "Aaa": 9, "Bob": 4, "Cí & Co": 6, "日本": 5, "Z": 1}), split, folds=3).subsets
     assert before.items() <= after.items()
 
 
@@ -132,7 +132,9 @@ def test_every_song_is_tested_about_as_often_over_many_seeds():
     corpus = made_up({"A": 4, "B": 4}, songs=5)
     tested = Counter()
     for seed in range(400):
-        tested.update(name for name, side in make_split(corpus, "song", seed=seed).sides.items() if side == "test")
+        tested.update(
+            name for name, subset in make_split(corpus, "song", seed=seed).subsets.items() if subset == "test"
+        )
     assert len(tested) == 40 and all(abs(count - 40) < 5 * 6 for count in tested.values())
 
 
@@ -144,8 +146,8 @@ def test_every_song_is_tested_about_as_often_over_many_seeds():
 def test_every_track_has_exactly_one_side(split, seed):
     corpus = artist20()
     made = make_split(corpus, split, seed=seed)
-    sides = [made.tracks(corpus, side) for side in SIDES]
-    assert sorted(t.track_id for tracks in sides for t in tracks) == [t.track_id for t in corpus.tracks]
+    subsets = [made.tracks(corpus, subset) for subset in SUBSETS]
+    assert sorted(t.track_id for tracks in subsets for t in tracks) == [t.track_id for t in corpus.tracks]
 
 
 @pytest.mark.parametrize("split", ["album", "kfold"])
@@ -153,10 +155,10 @@ def test_every_track_has_exactly_one_side(split, seed):
 def test_no_album_stands_on_two_sides(split, seed):
     for corpus in (made_up(), artist20()):
         made = make_split(corpus, split, seed=seed, folds=3)
-        sides = defaultdict(set)
+        subsets = defaultdict(set)
         for track in corpus.tracks:
-            sides[track.artist, track.album].add(made.sides[track.track_id])
-        assert all(len(found) == 1 for found in sides.values())
+            subsets[track.artist, track.album].add(made.subsets[track.track_id])
+        assert all(len(found) == 1 for found in subsets.values())
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -167,22 +169,22 @@ def test_every_artist_with_three_units_stands_on_every_side(seed):
         folds = make_split(made_up({"A": n, "B": n}, songs=1), "kfold", seed=seed, folds=3, fold=n % 3)
         for split in (songs, albums, folds):
             for artist in "AB":
-                assert {side for name, side in split.sides.items() if name[0] == artist} == set(SIDES)
+                assert {subset for name, subset in split.subsets.items() if name[0] == artist} == set(SUBSETS)
 
 
 def test_an_album_split_takes_one_album_of_each_artist_to_test_and_one_to_validation():
     corpus = artist20()
     found = units(corpus, make_split(corpus, "album"), lambda t: t.album)
     for a in range(20):
-        assert [len(found[f"artist{a:02}", side]) for side in SIDES] == [4, 1, 1]
+        assert [len(found[f"artist{a:02}", subset]) for subset in SUBSETS] == [4, 1, 1]
 
 
 def test_albums_of_one_name_are_dealt_for_each_artist():
-    """Every artist has an album called Live; over some seeds it stands on different sides."""
+    """Every artist has an album called Live; over some seeds it stands in different subsets."""
     corpus = made_up()
     splits = [make_split(corpus, "album", seed=seed) for seed in range(20)]
     artists = ("Ána", "Bob", "Cí & Co", "日本")
-    assert any(len({split.sides[f"{artist}/Live/00.flac"] for artist in artists}) > 1 for split in splits)
+    assert any(len({split.subsets[f"{artist}/Live/00.flac"] for artist in artists}) > 1 for split in splits)
 
 
 def test_song_split_proportions_are_those_of_sklearn_twice():
@@ -194,29 +196,29 @@ def test_song_split_proportions_are_those_of_sklearn_twice():
     train, val = train_test_split(rest, test_size=0.1, stratify=[y[i] for i in rest], random_state=0)
     theirs = {"train": train, "val": val, "test": test}
     made = make_split(corpus, "song")
-    for side in SIDES:
-        ours = Counter(track.artist for track in made.tracks(corpus, side))
-        expected = Counter(y[i] for i in theirs[side])
+    for subset in SUBSETS:
+        ours = Counter(track.artist for track in made.tracks(corpus, subset))
+        expected = Counter(y[i] for i in theirs[subset])
         assert ours.keys() == expected.keys()
-        assert max(abs(ours[artist] - expected[artist]) for artist in expected) <= 1 + (side == "train")
+        assert max(abs(ours[artist] - expected[artist]) for artist in expected) <= 1 + (subset == "train")
         assert abs(ours.total() - expected.total()) <= 0.01 * len(y)
 
 
-@pytest.mark.parametrize(("songs", "sides"), [(1, (1, 0, 0)), (2, (1, 0, 1)), (3, (1, 1, 1)), (10, (8, 1, 1)),
+@pytest.mark.parametrize(("songs", "subsets"), [(1, (1, 0, 0)), (2, (1, 0, 1)), (3, (1, 1, 1)), (10, (8, 1, 1)),
                                               (20, (16, 2, 2)), (100, (81, 9, 10))])  # fmt: skip
-def test_song_split_by_hand(songs, sides):
+def test_song_split_by_hand(songs, subsets):
     corpus = made_up({"A": 1, "B": 1}, songs=songs)
     found = units(corpus, make_split(corpus, "song"), lambda t: t.track_id)
     for artist in "AB":
-        assert tuple(len(found[artist, side]) for side in SIDES) == sides
+        assert tuple(len(found[artist, subset]) for subset in SUBSETS) == subsets
 
 
-@pytest.mark.parametrize(("albums", "sides"), [(1, (1, 0, 0)), (2, (1, 0, 1)), (3, (1, 1, 1)), (6, (4, 1, 1))])
-def test_album_split_by_hand(albums, sides):
+@pytest.mark.parametrize(("albums", "subsets"), [(1, (1, 0, 0)), (2, (1, 0, 1)), (3, (1, 1, 1)), (6, (4, 1, 1))])
+def test_album_split_by_hand(albums, subsets):
     corpus = made_up({"A": albums, "B": albums}, songs=2)
     found = units(corpus, make_split(corpus, "album"), lambda t: t.album)
     for artist in "AB":
-        assert tuple(len(found[artist, side]) for side in SIDES) == sides
+        assert tuple(len(found[artist, subset]) for subset in SUBSETS) == subsets
 
 
 def test_a_song_split_is_stratified_by_the_label():
@@ -225,9 +227,9 @@ def test_a_song_split_is_stratified_by_the_label():
     ]
     corpus = Corpus("c", tuple(tracks))
     split = make_split(corpus, "song", label="genre")
-    counts = Counter((track.label("genre"), split.sides[track.track_id]) for track in tracks)
-    assert [counts["rock", side] for side in SIDES] == [24, 3, 3]
-    assert [counts["folk", side] for side in SIDES] == [16, 2, 2]
+    counts = Counter((track.label("genre"), split.subsets[track.track_id]) for track in tracks)
+    assert [counts["rock", subset] for subset in SUBSETS] == [24, 3, 3]
+    assert [counts["folk", subset] for subset in SUBSETS] == [16, 2, 2]
 
 
 def test_an_album_split_keeps_albums_whole_whatever_the_label():
@@ -246,12 +248,12 @@ def test_an_album_split_keeps_albums_whole_whatever_the_label():
 @pytest.mark.parametrize("folds", [3, 5, 10])
 def test_every_song_is_tested_once_and_validated_once_over_the_folds(folds):
     corpus = made_up({"A": 1, "B": 2, "C": 3, "D": 7, "E": 12}, songs=2)
-    counted = {side: Counter() for side in SIDES}
+    counted = {subset: Counter() for subset in SUBSETS}
     for fold in range(folds):
-        for name, side in make_split(corpus, "kfold", seed=21, folds=folds, fold=fold).sides.items():
-            counted[side][name] += 1
+        for name, subset in make_split(corpus, "kfold", seed=21, folds=folds, fold=fold).subsets.items():
+            counted[subset][name] += 1
     for track in corpus.tracks:
-        times = [counted[side][track.track_id] for side in SIDES]
+        times = [counted[subset][track.track_id] for subset in SUBSETS]
         assert times == [folds - 2, 1, 1]
 
 
@@ -273,13 +275,13 @@ def test_folds_that_do_not_exist_are_refused(folds, fold):
 
 
 @pytest.mark.parametrize(
-    ("spelling", "side"),
+    ("spelling", "subset"),
     [("train", "train"), ("Training", "train"), ("val", "val"), ("VALID", "val"), ("validation", "val"), ("dev", "val"),
      ("test", "test"), ("Testing", "test")],
 )  # fmt: skip
-def test_the_fold_column_may_spell_sides_as_others_do(spelling, side):
+def test_the_fold_column_may_spell_sides_as_others_do(spelling, subset):
     split = make_split(made_up(fold=spelling), "manifest")
-    assert set(split.sides.values()) == {side} and len(split.sides) == 126
+    assert set(split.subsets.values()) == {subset} and len(split.subsets) == 126
 
 
 @pytest.mark.parametrize("fold", ["", "holdout", "0"])
@@ -289,7 +291,7 @@ def test_a_fold_that_is_none_is_named_with_its_track(fold):
 
 
 def test_all_tests_everything():
-    assert set(make_split(made_up(), "all").sides.values()) == {"test"}
+    assert set(make_split(made_up(), "all").subsets.values()) == {"test"}
 
 
 def test_an_unknown_split_lists_the_known():
@@ -300,49 +302,49 @@ def test_an_unknown_split_lists_the_known():
 
 def test_two_artists_on_every_required_side_are_enough():
     corpus = made_up({"A": 3, "B": 3, "C": 1})
-    assert check_sides(make_split(corpus, "album"), corpus, "album", "artist") is None
-    assert check_sides(make_split(corpus, "all"), corpus, "all", "artist", ("test",)) is None
+    assert check_subsets(make_split(corpus, "album"), corpus, "album", "artist") is None
+    assert check_subsets(make_split(corpus, "all"), corpus, "all", "artist", ("test",)) is None
 
 
 @pytest.mark.parametrize(
-    ("albums", "sides"),
+    ("albums", "subsets"),
     [({"A": 1, "B": 1}, "val and test"), ({"A": 3, "B": 2}, "val"), ({"A": 3, "B": 1}, "val and test")],
 )
-def test_an_album_split_with_too_few_albums_says_which_sides_and_what_to_do(albums, sides):
+def test_an_album_split_with_too_few_albums_says_which_sides_and_what_to_do(albums, subsets):
     corpus = made_up(albums)
-    said = rf"split=album leaves fewer than two artists on {sides} of made up: an artist needs three albums.*song"
+    said = rf"split=album leaves fewer than two artists on {subsets} of made up: an artist needs three albums.*song"
     with pytest.raises(InputError, match=said):
-        check_sides(make_split(corpus, "album"), corpus, "album", "artist")
+        check_subsets(make_split(corpus, "album"), corpus, "album", "artist")
 
 
 def test_an_empty_side_of_the_fold_column_is_named():
     corpus = made_up(fold="train")
     with pytest.raises(InputError, match="on val and test of made up: its fold column says so"):
-        check_sides(make_split(corpus, "manifest"), corpus, "manifest", "artist")
+        check_subsets(make_split(corpus, "manifest"), corpus, "manifest", "artist")
 
 
 def test_one_artist_among_all_that_is_tested_is_no_fault_of_a_fold_column():
     corpus = made_up({"A": 3})
     with pytest.raises(InputError, match="split=all leaves fewer than two artists on test of made up: it tests every"):
-        check_sides(make_split(corpus, "all"), corpus, "all", "artist", ("test",))
+        check_subsets(make_split(corpus, "all"), corpus, "all", "artist", ("test",))
 
 
 # The digest
 
 
 def test_the_digest_follows_sides_and_not_their_order():
-    sides = {"b": "test", "a": "train", "ç": "val"}
-    digest = Split(sides).digest
-    assert digest == Split(dict(sorted(sides.items()))).digest and len(digest) == 16
-    assert digest != Split(sides | {"a": "val"}).digest
+    subsets = {"b": "test", "a": "train", "ç": "val"}
+    digest = Split(subsets).digest
+    assert digest == Split(dict(sorted(subsets.items()))).digest and len(digest) == 16
+    assert digest != Split(subsets | {"a": "val"}).digest
     assert digest != Split({"b": "test", "a": "train"}).digest
 
 
 def test_the_shared_corpus_has_the_folds_of_its_readme(shared_corpus):
     corpus = corpora.load(str(shared_corpus / "tracks.csv"))
     split = make_split(corpus, "manifest")
-    assert [len(split.tracks(corpus, side)) for side in SIDES] == [70, 32, 33]
-    check_sides(split, corpus, "manifest", "artist")
+    assert [len(split.tracks(corpus, subset)) for subset in SUBSETS] == [70, 32, 33]
+    check_subsets(split, corpus, "manifest", "artist")
 
 
 def test_no_file_is_needed_to_split(tmp_path, small_corpus):

@@ -1,4 +1,4 @@
-"""Trivial classifiers: librosa as second implementation of MFCC, cases worked by hand, missing classes."""
+"""Baselines: librosa as second implementation of MFCC, cases worked by hand, missing classes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from projects.artists.errors import InputError
-from projects.artists.evaluation.baselines import loudness_vector, mfcc_vector, trivial_scores
+from projects.artists.evaluation.baselines import baseline_scores, loudness_vector, mfcc_vector
 from projects.artists.evaluation.metrics import METRICS
 
 
@@ -77,7 +77,7 @@ def test_spectrograms_that_are_broken_are_refused(vector, bad: np.ndarray) -> No
 
 
 def test_trivial_scores_are_all_metrics_of_three_classifiers() -> None:
-    got = trivial_scores(*clusters(60, 0), *clusters(30, 1), 3, seed=0)
+    got = baseline_scores(*clusters(60, 0), *clusters(30, 1), 3, seed=0)
     assert set(got) == {"majority", "loudness", "mfcc"}
     assert all(list(values) == list(METRICS) for values in got.values())
     assert got["mfcc"]["f1"] == 1 and got["loudness"]["f1"] < 0.7
@@ -85,7 +85,7 @@ def test_trivial_scores_are_all_metrics_of_three_classifiers() -> None:
 
 def test_the_majority_equals_a_case_worked_by_hand() -> None:
     # Always class 1, right on 1 of 4: precision 1/4, recall 1, F1 2/5 of that class.
-    got = trivial_scores({}, np.array([0, 1, 1, 1]), {}, np.array([0, 0, 1, 2]), 3)["majority"]
+    got = baseline_scores({}, np.array([0, 1, 1, 1]), {}, np.array([0, 0, 1, 2]), 3)["majority"]
     assert got["accuracy"] == 0.25
     assert (got["f1"], got["f1_macro"]) == pytest.approx((0.4 / 4, 0.4 / 3), abs=1e-12)
     losses = -np.log([0.25, 0.25, 0.75, 1e-7])
@@ -93,15 +93,15 @@ def test_the_majority_equals_a_case_worked_by_hand() -> None:
 
 
 def test_a_tied_majority_is_the_lower_class() -> None:
-    got = trivial_scores({}, np.array([2, 1, 1, 2]), {}, np.array([1, 1]), 3)
+    got = baseline_scores({}, np.array([2, 1, 1, 2]), {}, np.array([1, 1]), 3)
     assert got["majority"]["accuracy"] == 1
 
 
 def test_trivial_scores_do_not_depend_on_units_of_the_vectors() -> None:
     (train, y_train), (test, y_test) = clusters(60, 0), clusters(30, 1)
     scaled = [{name: 1000 * x + 5 for name, x in vectors.items()} for vectors in (train, test)]
-    got = trivial_scores(scaled[0], y_train, scaled[1], y_test, 3)
-    expected = trivial_scores(train, y_train, test, y_test, 3)
+    got = baseline_scores(scaled[0], y_train, scaled[1], y_test, 3)
+    expected = baseline_scores(train, y_train, test, y_test, 3)
     for name, values in expected.items():
         assert got[name] == pytest.approx(values, abs=1e-3)
 
@@ -110,7 +110,7 @@ def test_a_class_missing_from_training_is_wrong_and_has_probability_zero() -> No
     (train, y_train), (test, y_test) = clusters(60, 0), clusters(30, 1)
     # Class indices 0, 1, 2 become 0, 2, 4 of five classes; class 3 stands in the test songs alone.
     y_test = np.where(np.arange(30) < 3, 3, 2 * y_test)
-    got = trivial_scores(train, 2 * y_train, test, y_test, 5)
+    got = baseline_scores(train, 2 * y_train, test, y_test, 5)
     for values in got.values():
         assert values["accuracy"] <= 0.9 and values["log_loss"] >= 0.1 * 7 * np.log(10)
     assert got["mfcc"]["accuracy"] == 0.9
@@ -118,14 +118,14 @@ def test_a_class_missing_from_training_is_wrong_and_has_probability_zero() -> No
 
 def test_one_class_in_training_is_what_everything_predicts() -> None:
     (train, _), (test, y_test) = clusters(9, 0), clusters(9, 1)
-    got = trivial_scores(train, np.ones(9, int), test, y_test, 3)
+    got = baseline_scores(train, np.ones(9, int), test, y_test, 3)
     assert got["mfcc"] == got["loudness"] == got["majority"]
     assert got["mfcc"]["accuracy"] == pytest.approx(1 / 3, abs=1e-12)
 
 
 def test_constant_vectors_do_no_harm() -> None:
     y = np.arange(12) % 3
-    got = trivial_scores({"loudness": np.zeros((12, 2))}, y, {"loudness": np.zeros((12, 2))}, y, 3)
+    got = baseline_scores({"loudness": np.zeros((12, 2))}, y, {"loudness": np.zeros((12, 2))}, y, 3)
     assert got["loudness"]["accuracy"] == pytest.approx(1 / 3)
     assert got["loudness"]["log_loss"] == pytest.approx(np.log(3), abs=1e-6)
 
@@ -134,17 +134,17 @@ def test_vectors_that_are_nan_are_refused() -> None:
     (train, y_train), (test, y_test) = clusters(9, 0), clusters(9, 1)
     test["mfcc"][2, 1] = np.nan
     with pytest.raises(InputError, match="The test vectors mfcc hold NaN"):
-        trivial_scores(train, y_train, test, y_test, 3)
+        baseline_scores(train, y_train, test, y_test, 3)
 
 
 def test_no_songs_to_train_on_are_refused() -> None:
     with pytest.raises(InputError, match="Nothing to score"):
-        trivial_scores({}, np.zeros(0, int), {}, np.zeros(3, int), 3)
+        baseline_scores({}, np.zeros(0, int), {}, np.zeros(3, int), 3)
 
 
 def test_vectors_that_do_not_fit_are_refused() -> None:
     (train, y_train), (test, y_test) = clusters(9, 0), clusters(9, 1)
     with pytest.raises(ValueError, match="The training vectors loudness have shape"):
-        trivial_scores(train, y_train[:5], test, y_test, 3)
+        baseline_scores(train, y_train[:5], test, y_test, 3)
     with pytest.raises(ValueError, match=r"for training and \[\] for test"):
-        trivial_scores(train, y_train, {}, y_test, 3)
+        baseline_scores(train, y_train, {}, y_test, 3)

@@ -208,3 +208,22 @@ def test_true_classes_that_do_not_fit_are_refused(y_true: np.ndarray, message: s
 def test_a_wrong_number_of_labels_is_refused() -> None:
     with pytest.raises(ValueError, match="3 labels for 2 classes"):
         per_class(np.array([0, 1]), np.full((2, 2), 0.5), ["a", "b", "c"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("test_song_f1_low", "test/song_f1_low"), ("val_clip_ece_calibrated", "val/clip_ece_calibrated"),
+        ("train_songs", "train/songs"), ("test_songs_seen_in_training", "test/songs_seen_in_training"),
+        ("epoch_val_song_f1", "epoch/val_song_f1"), ("val_loss", "val/loss"),
+    ],
+)  # fmt: skip
+def test_an_old_name_of_a_metric_is_read_as_the_new_one_and_a_new_one_as_itself(old, new):
+    assert metrics.metric_name(old) == new and metrics.metric_name(new) == new
+
+
+@pytest.mark.parametrize(
+    "name", ["train_seconds", "temperature_song", "epoch", "system/cpu", "knn_accuracy", "accuracy"]
+)
+def test_other_names_of_metrics_stay(name):
+    assert metrics.metric_name(name) == name

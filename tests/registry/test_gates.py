@@ -13,50 +13,53 @@ from registry import aliases, gates, history
 from registry.history import Decision, State
 
 POLICY = {
-    "floors": {"test_song_f1": {"min": 0.4}, "ece": {"max": 0.2}},
+    "floors": {"test/song_f1": {"min": 0.4}, "ece": {"max": 0.2}},
     "against_champion": {"improvement": {"min": 0.8}, "worst_recall_drop": {"max": 0.25}},
     "comparison": {"statistic": "f1", "min_songs": 10, "min_artist_songs": 5},
 }
-GOOD = {"test_song_f1": 0.5, "ece": 0.1, "improvement": 0.9, "worst_recall_drop": 0.0}
+GOOD = {"test/song_f1": 0.5, "ece": 0.1, "improvement": 0.9, "worst_recall_drop": 0.0}
 
 
-def judged(evidence: dict, **said) -> gates.Verdict:
-    return gates.judge(gates.policy_of(POLICY), {**GOOD, **evidence}, **{"rival": True, **said})
+def evaluated(evidence: dict, **said) -> gates.Verdict:
+    return gates.evaluate(gates.policy_of(POLICY), {**GOOD, **evidence}, **{"rival": True, **said})
 
 
 def test_the_policy_of_the_project_can_be_followed():
     file = Path(__file__).parents[2] / "registry" / "policy.yaml"
     policy = gates.policy_of(yaml.safe_load(file.read_text(encoding="utf-8")))
-    assert {"test_song_f1", "test_clip_f1", "golden_difference", "model_mb"} <= {gate.name for gate in policy.floors}
+    assert {"test/song_f1", "test/clip_f1", "golden_difference", "model_mb"} <= {gate.name for gate in policy.floors}
     assert {gate.name for gate in policy.rivalry} == {"improvement", "worst_recall_drop", "signature_changed"}
 
 
 def test_the_first_model_that_meets_the_floors_is_champion_without_a_comparison():
-    first = {name: GOOD[name] for name in ("test_song_f1", "ece")}
-    assert gates.judge(gates.policy_of(POLICY), first, rival=False).role == "champion"
-    below = gates.judge(gates.policy_of(POLICY), {**first, "test_song_f1": 0.39}, rival=False)
+    first = {name: GOOD[name] for name in ("test/song_f1", "ece")}
+    assert gates.evaluate(gates.policy_of(POLICY), first, rival=False).role == "champion"
+    below = gates.evaluate(gates.policy_of(POLICY), {**first, "test/song_f1": 0.39}, rival=False)
     assert below.role == "refused" and [str(f) for f in below.failures] == [
-        "test_song_f1: 0.39, at least 0.4 is needed"
+        "test/song_f1: 0.39, at least 0.4 is needed"
     ]
 
 
 def test_a_later_model_is_champion_when_it_passes_every_gate_and_challenger_else():
-    assert judged({}).role == "champion" and judged({"improvement": 0.8, "worst_recall_drop": 0.25}).role == "champion"
-    refused = judged({"improvement": 0.79, "worst_recall_drop": 0.3, "ece": 0.21})
+    assert (
+        evaluated({}).role == "champion"
+        and evaluated({"improvement": 0.8, "worst_recall_drop": 0.25}).role == "champion"
+    )
+    refused = evaluated({"improvement": 0.79, "worst_recall_drop": 0.3, "ece": 0.21})
     assert refused.role == "challenger"
     assert [failure.gate.name for failure in refused.failures] == ["ece", "improvement", "worst_recall_drop"]
     assert "ece: 0.21, at most 0.2 is needed" in refused.reason and "0.79" in refused.reason
 
 
 def test_what_was_not_measured_or_is_no_number_passes_no_gate():
-    assert judged({"ece": math.nan}).role == "challenger"
+    assert evaluated({"ece": math.nan}).role == "challenger"
     policy = gates.policy_of(POLICY)
-    missing = gates.judge(policy, {"ece": 0.1}, rival=False)
-    assert [str(f) for f in missing.failures] == ["test_song_f1: not measured, at least 0.4 is needed"]
+    missing = gates.evaluate(policy, {"ece": 0.1}, rival=False)
+    assert [str(f) for f in missing.failures] == ["test/song_f1: not measured, at least 0.4 is needed"]
 
 
 def test_models_that_cannot_be_compared_leave_the_champion_in_place():
-    verdict = judged({}, not_comparable="3 songs")
+    verdict = evaluated({}, not_comparable="3 songs")
     assert verdict.role == "challenger" and not verdict.failures and "3 songs" in verdict.reason
 
 
@@ -98,7 +101,7 @@ def test_a_replay_worked_by_hand():
         ("promote", "1", "", "champion"),
         ("promote", "2", "1", "challenger"),
         ("promote", "3", "1", "champion"),
-        ("promote", "2", "1", "champion"),  # judged against 1, but 3 has become champion
+        ("promote", "2", "1", "champion"),  # evaluated against 1, but 3 has become champion
         ("promote", "2", "3", "champion"),
         ("rollback", "3", "2", "champion"),
         ("rollback", "1", "3", "champion"),

@@ -1,4 +1,4 @@
-"""The summary: scores with intervals beside trivial ones, within 100 columns, no name obeyed."""
+"""The summary: scores with intervals beside the baselines, within 100 columns, no name obeyed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from projects.artists.reports.names import display_width
 from projects.artists.reports.summary import Score, inline, plain, summary_markdown, summary_text
 
 SCORES = [("song F1", 0.656, 0.52, 0.78), ("clip F1", 0.585, None, None)]
-TRIVIAL = {"majority class": 0.04, "loudness alone": 0.35, "MFCC logistic regression": 0.55}
+BASELINES = {"majority class": 0.04, "loudness alone": 0.35, "MFCC logistic regression": 0.55}
 COMMAND = "mlflow run . -e evaluate -P model=runs:/0123/model -P 'data=my  music' " + "-P split=album " * 8
-ARGUMENTS = ("crnn, album split", SCORES, TRIVIAL, ["artifacts/tsne.html"], ["mlflow ui", COMMAND], {"device": "CPU"})
+ARGUMENTS = ("crnn, album split", SCORES, BASELINES, ["artifacts/tsne.html"], ["mlflow ui", COMMAND], {"device": "CPU"})
 
 
 @pytest.mark.parametrize("summary", [summary_text, summary_markdown])
@@ -67,14 +67,14 @@ def test_a_continued_command_is_the_same_command() -> None:
     [
         (("F1", 0.9, 0.8, 0.95), "(MFCC logistic regression, 0.550), and so is its whole 95 % interval"),
         (("F1", 0.6, 0.5, 0.7), "but its 95 % interval reaches below that"),
-        (("F1", 0.6, None, None), "is above the best trivial classifier (MFCC logistic regression, 0.550)."),
-        (("F1", 0.3, 0.2, 0.4), "0.300 is not above the best trivial classifier"),
+        (("F1", 0.6, None, None), "is above the best baseline (MFCC logistic regression, 0.550)."),
+        (("F1", 0.3, 0.2, 0.4), "0.300 is not above the best baseline"),
         (("F1", float("nan"), None, None), "– is not above"),
     ],
 )
 def test_the_verdict_follows_the_interval(score: Score, verdict: str) -> None:
-    assert verdict in " ".join(summary_text("t", [score], TRIVIAL, [], [], {}).split())
-    assert verdict in summary_markdown("t", [score], TRIVIAL, [], [], {})
+    assert verdict in " ".join(summary_text("t", [score], BASELINES, [], [], {}).split())
+    assert verdict in summary_markdown("t", [score], BASELINES, [], [], {})
 
 
 def test_trivial_ones_may_belong_to_another_score() -> None:

@@ -7,7 +7,6 @@ import dataclasses
 import numpy as np
 import pytest
 import scipy.stats
-from projects.artists.data.options import DataOptions
 from sklearn.linear_model import LogisticRegression
 from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import make_pipeline
@@ -19,6 +18,7 @@ from projects.artists.audio.features import FeatureConfig
 from projects.artists.data import prepare
 from projects.artists.data.clipset import make_clips
 from projects.artists.data.featurize import Entry, featurize
+from projects.artists.data.options import DataOptions
 from projects.artists.package import card as saved
 from projects.artists.package import inference
 from projects.artists.systems import arrays
@@ -26,7 +26,7 @@ from projects.artists.systems.array_system import temperature
 from projects.artists.systems.song_svm import divergence
 from projects.artists.training.loop import Hooks
 from projects.artists.training.training import Training
-from projects.artists.workflows.evaluate import SideScores
+from projects.artists.workflows.evaluate import SubsetScores
 
 
 def songs(folder, n, *, frames=80, columns=128, seed=0):
@@ -41,29 +41,29 @@ def songs(folder, n, *, frames=80, columns=128, seed=0):
 
 
 @pytest.fixture
-def sides(tmp_path):
+def subsets(tmp_path):
     return songs(tmp_path, 9), songs(tmp_path, 6, seed=1)
 
 
-def fit(name, sides, **options):
+def fit(name, subsets, **options):
     system = systems.find(name)(**options)
-    state = system.fit(*sides, 3, Training(seed=3), Hooks())
+    state = system.fit(*subsets, 3, Training(seed=3), Hooks())
     return system, state
 
 
 @pytest.mark.parametrize("name", ["mfcc_svm", "mfcc_gaussian", "mfcc_gmm", "song_svm"])
-def test_artists_that_differ_by_timbre_are_told_apart_on_new_songs(sides, tmp_path, name):
-    system, state = fit(name, sides, n_mfcc=4)
+def test_artists_that_differ_by_timbre_are_told_apart_on_new_songs(subsets, tmp_path, name):
+    system, state = fit(name, subsets, n_mfcc=4)
     new = songs(tmp_path, 6, seed=2)
     proba, _ = system.scores(new.batches_of(system.unit))
     assert (proba.argmax(1) == new.y).mean() > 0.8
-    again, _ = fit(name, sides, n_mfcc=4)
+    again, _ = fit(name, subsets, n_mfcc=4)
     np.testing.assert_array_equal(again.scores(new.batches_of(system.unit))[0], proba)
     assert state.history[0]["val_loss"] < np.log(3) and system.count_params() > 0
 
 
-def test_a_class_without_songs_in_training_has_no_probability(sides):
-    train, val = sides
+def test_a_class_without_songs_in_training_has_no_probability(subsets):
+    train, val = subsets
     for name in ("mfcc_svm", "mfcc_gaussian", "mfcc_gmm", "song_svm"):
         system = systems.find(name)()
         system.fit(train, val, 5, Training(), Hooks())
@@ -104,19 +104,19 @@ def test_the_divergence_is_the_mean_difference_of_log_densities():
     assert got == pytest.approx(expected, rel=0.03)
 
 
-def test_the_kernel_of_song_svm_is_one_for_a_song_itself(sides):
-    system, _ = fit("song_svm", sides)
-    mean, cov = system.gaussian(next(sides[0].song_batches()))
+def test_the_kernel_of_song_svm_is_one_for_a_song_itself(subsets):
+    system, _ = fit("song_svm", subsets)
+    mean, cov = system.gaussian(next(subsets[0].song_batches()))
     d = divergence((mean[None], cov[None]), (system.means, system.covariances))[0]
     assert d[0] == pytest.approx(0, abs=1e-9) and d[1:].min() > 0
     median = np.median(divergence(*[(system.means, system.covariances)] * 2)[~np.eye(9, dtype=bool)])
     assert system.gamma == pytest.approx(1 / median)
-    assert fit("song_svm", sides, gamma=0.5)[0].gamma == 0.5
+    assert fit("song_svm", subsets, gamma=0.5)[0].gamma == 0.5
 
 
-def test_a_gaussian_scores_the_mean_log_density_of_the_frames(sides):
-    system, _ = fit("mfcc_gaussian", sides, n_mfcc=5)
-    train, val = sides
+def test_a_gaussian_scores_the_mean_log_density_of_the_frames(subsets):
+    system, _ = fit("mfcc_gaussian", subsets, n_mfcc=5)
+    train, val = subsets
     frames = system.coefficients(train.read(np.flatnonzero(train.y == 1))).reshape(-1, 5)
     density = scipy.stats.multivariate_normal(frames.mean(0), np.cov(frames.T, bias=True) + 1e-2 * np.eye(5))
     clips = val.read(slice(0, 2))
@@ -134,12 +134,12 @@ def test_chroma_columns_go_beside_the_mfcc_untransformed(tmp_path):
         np.save(path, np.hstack([rng.normal(-30, 10, (80, 128)), chroma]).astype(np.float32))
         entries.append(Entry(path.stem, 80, path))
     y = [i % 3 for i in range(18)]
-    sides = make_clips(entries[:12], y[:12], 40)[0], make_clips(entries[12:], y[12:], 40)[0]
-    with_chroma, _ = fit("mfcc_gaussian", sides, chroma=True)
-    assert (with_chroma.scores(sides[1].batches())[0].argmax(1) == sides[1].y).all()
-    assert with_chroma.frame_vectors(sides[0].read([0])).shape == (1, 40, 32)
+    subsets = make_clips(entries[:12], y[:12], 40)[0], make_clips(entries[12:], y[12:], 40)[0]
+    with_chroma, _ = fit("mfcc_gaussian", subsets, chroma=True)
+    assert (with_chroma.scores(subsets[1].batches())[0].argmax(1) == subsets[1].y).all()
+    assert with_chroma.frame_vectors(subsets[0].read([0])).shape == (1, 40, 32)
     np.testing.assert_array_equal(
-        with_chroma.frame_vectors(sides[0].read([0]))[..., 20:], sides[0].read([0])[..., 128:]
+        with_chroma.frame_vectors(subsets[0].read([0]))[..., 20:], subsets[0].read([0])[..., 128:]
     )
 
 
@@ -199,8 +199,8 @@ def test_audio_scored_by_a_saved_system_is_as_in_its_evaluation(small_corpus, in
     chosen = {option: getattr(cls.Config(), option, features.get(option)) for option in cls.option_names()}
     system = cls(**chosen)
     system.fit(prepared.clips["train"], prepared.clips["val"], 3, Training(), Hooks())
-    test = SideScores.of(system, prepared.clips["test"])
-    assert 0 <= test.metrics("test", seed=0)["test_song_f1"] <= 1
+    test = SubsetScores.of(system, prepared.clips["test"])
+    assert 0 <= test.metrics("test", seed=0)["test/song_f1"] <= 1
     card = saved.Card(name, chosen, {**features}, prepared.clips["test"].length, "artist", prepared.classes, {}, {})
     saved.save(tmp_path / "system", system, card)
     loaded, card = saved.load(tmp_path / "system")

@@ -35,7 +35,7 @@ def frames_of(name: str) -> int:
     return max(32, systems.find(name).least()[0])
 
 
-def side(folder, songs_a_class, length, *, seed):
+def subset(folder, songs_a_class, length, *, seed):
     """Clips, two a song; classes differ by level and colour."""
     rng, entries, y = np.random.default_rng(seed), [], []
     for i in range(songs_a_class * CLASSES):
@@ -84,11 +84,11 @@ def fitted(request, tmp_path_factory, eager):
     # The module's name is the system's; a subclass would have this one's.
     Watched.__module__ = cls.__module__
     system, epochs = Watched(), []
-    sides = [side(folder, songs, frames_of(request.param), seed=seed) for seed, songs in ((0, 1), (1, 1))]
+    subsets = [subset(folder, songs, frames_of(request.param), seed=seed) for seed, songs in ((0, 1), (1, 1))]
     keras.utils.set_random_seed(0)
-    hooks = Hooks(lambda proba: {"val_clip_f1": float(len(proba))}, lambda epoch, logs: epochs.append(logs))
-    state = system.fit(*sides, CLASSES, Training(epochs=1, batch_size=6), hooks)
-    return Fitted(system, getattr(system, "before", []), state, epochs, *sides)
+    hooks = Hooks(lambda proba: {"val/clip_f1": float(len(proba))}, lambda epoch, logs: epochs.append(logs))
+    state = system.fit(*subsets, CLASSES, Training(epochs=1, batch_size=6), hooks)
+    return Fitted(system, getattr(system, "before", []), state, epochs, *subsets)
 
 
 def test_scores_are_probabilities_and_embeddings_of_every_clip(fitted):
@@ -99,7 +99,7 @@ def test_scores_are_probabilities_and_embeddings_of_every_clip(fitted):
 
 
 def test_scores_do_not_depend_on_the_company(fitted):
-    """Of a clip; of a song, where songs are what the system judges."""
+    """Of a clip; of a song, where songs are what the system evaluates."""
     together, embedded = fitted.scores()
     song = fitted.val.read(slice(2, 4) if fitted.system.unit == "song" else slice(2, 3))
     alone, embedding = fitted.system.scores([song])
@@ -137,10 +137,10 @@ def test_one_training_step_changes_every_trainable_weight(fitted):
 def test_a_training_tells_its_epochs(fitted):
     assert fitted.state.epoch == fitted.state.best_epoch == 1 == len(fitted.epochs)
     logs = fitted.epochs[0]
-    assert {"loss", "val_loss", "clips_per_second", "seconds", "val_clip_f1"} <= logs.keys()
+    assert {"loss", "val_loss", "clips_per_second", "seconds", "val/clip_f1"} <= logs.keys()
     assert all(np.isfinite(value) for value in logs.values())
     assert fitted.state.history == fitted.epochs and fitted.system.count_params() > 0
-    assert logs["val_clip_f1"] == len(fitted.val)
+    assert logs["val/clip_f1"] == len(fitted.val)
 
 
 def test_a_saved_system_predicts_the_same_when_loaded(fitted, tmp_path):

@@ -64,8 +64,8 @@ def test_a_second_ctrl_c_leaves_what_is_not_sent_to_sync(monkeypatch, capsys):
     def never(self, seconds):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("projects.artists.tracking.delivery.Courier._deliver", lambda self, batch: 1 / 0)
-    monkeypatch.setattr("projects.artists.tracking.delivery.Courier.flush", never)
+    monkeypatch.setattr("projects.artists.tracking.delivery.Uploader._deliver", lambda self, batch: 1 / 0)
+    monkeypatch.setattr("projects.artists.tracking.delivery.Uploader.flush", never)
     assert cli.main(lambda flags, run: run.metrics({"x": 1}), "", []) == 0
     assert "mlflow run . -e sync" in capsys.readouterr().err
 
@@ -109,16 +109,16 @@ def test_a_resumed_run_repeats_no_row_it_had_and_the_starting_run_ends():
     old = ended("KILLED", epochs="4")
     client = MlflowClient()
     for step in (0, 1):
-        client.log_metric(old, "epoch_loss", 1 / (step + 1), step=step)
+        client.log_metric(old, "epoch/loss", 1 / (step + 1), step=step)
     client.log_metric(old, "songs", 12)
     with runs.start() as run:
         starter = run.run_id
         assert run.resume(old) == {"epochs": "4"} and run.run_id == old and mlflow.active_run().info.run_id == old
-        assert client.get_run(old).info.status == "RUNNING" and run.steps("epoch_loss") == {0, 1}
-        run.metrics({"epoch_loss": 0.25}, step=2)
+        assert client.get_run(old).info.status == "RUNNING" and run.steps("epoch/loss") == {0, 1}
+        run.metrics({"epoch/loss": 0.25}, step=2)
         run.metrics({"songs": 12, "new": 1})
-        assert run.steps("epoch_loss") == {0, 1, 2}
-    assert [row.step for row in client.get_metric_history(old, "epoch_loss")] == [0, 1, 2]
+        assert run.steps("epoch/loss") == {0, 1, 2}
+    assert [row.step for row in client.get_metric_history(old, "epoch/loss")] == [0, 1, 2]
     assert len(client.get_metric_history(old, "songs")) == 1 and client.get_run(old).data.metrics["new"] == 1
     assert client.get_run(old).info.status == "FINISHED"
     assert client.get_run(starter).info.status == "FINISHED" and client.get_run(starter).data.tags["resumes"] == old
@@ -128,11 +128,11 @@ def test_what_waits_in_the_outbox_of_a_dead_run_counts_when_it_goes_on():
     old = ended("FAILED")
     box = Outbox(old)
     box.put("params", values={"epochs": "7"})
-    box.put("metrics", rows=[["epoch_loss", 0.5, 1000, 0]])
+    box.put("metrics", rows=[["epoch/loss", 0.5, 1000, 0]])
     box.put("end", status="KILLED", time=2000)
     box.close()
     with runs.start() as run:
-        assert run.resume(old) == {"epochs": "7"} and run.steps("epoch_loss") == {0}
+        assert run.resume(old) == {"epochs": "7"} and run.steps("epoch/loss") == {0}
         assert MlflowClient().get_run(old).info.status == "RUNNING"
     assert MlflowClient().get_run(old).info.status == "FINISHED" and not box.folder.exists()
 
@@ -191,17 +191,17 @@ def test_a_training_does_not_go_on_with_another_corpus(interrupted, write_audio,
         assert "began with another corpus and another split" in said and "train anew" in said and "\n" not in said
         run = client.get_run(old)
         assert run.info.status == "FAILED" and len(digests) == 3 and digests.items() <= run.data.tags.items()
-    assert logged(old, "epoch_loss").keys() == {0}
+    assert logged(old, "epoch/loss").keys() == {0}
     added.unlink()
     assert interrupted.resume(old) == 0 and client.get_run(old).info.status == "FINISHED"
-    assert logged(old, "epoch_loss").keys() == {0, 1, 2}
+    assert logged(old, "epoch/loss").keys() == {0, 1, 2}
 
 
 def test_a_training_that_logged_no_digests_goes_on(interrupted):
     old, client = interrupted.begin(1), MlflowClient()
     for name in ("corpus_digest", "split_digest", "features_digest"):
         client.delete_tag(old, name)
-    assert interrupted.resume(old) == 0 and logged(old, "epoch_loss").keys() == {0, 1, 2}
+    assert interrupted.resume(old) == 0 and logged(old, "epoch/loss").keys() == {0, 1, 2}
 
 
 def test_a_training_whose_checkpoint_is_gone_does_not_begin_again_behind_its_old_curve(interrupted, in_process, capsys):
@@ -212,13 +212,13 @@ def test_a_training_whose_checkpoint_is_gone_does_not_begin_again_behind_its_old
     assert interrupted.resume(old) == 1
     said = capsys.readouterr().err
     assert "has logged 2 epoch(s)" in said and str(interrupted.checkpoint(old)) in said and "ARTISTS_CACHE" in said
-    assert len(in_process) == before and logged(old, "epoch_loss").keys() == {0, 1}
+    assert len(in_process) == before and logged(old, "epoch/loss").keys() == {0, 1}
 
 
 def test_a_training_that_logged_no_epoch_begins(interrupted):
     old = interrupted.begin(0)
     assert not interrupted.checkpoint(old).exists()
-    assert interrupted.resume(old) == 0 and logged(old, "epoch_loss").keys() == {0, 1, 2}
+    assert interrupted.resume(old) == 0 and logged(old, "epoch/loss").keys() == {0, 1, 2}
 
 
 FROZEN = {"model": "siamese_dcnn", "clip": "3", "freeze": "true", "pretrained": "tower.h5"}
@@ -227,9 +227,9 @@ FROZEN = {"model": "siamese_dcnn", "clip": "3", "freeze": "true", "pretrained": 
 @pytest.mark.parametrize("parameters", [{"model": "mfcc_svm", "clip": "1"}, FROZEN])
 def test_what_is_fitted_at_once_has_no_checkpoint_and_is_fitted_again(interrupted, monkeypatch, parameters):
     old = ended("KILLED", data=str(interrupted.corpus), **parameters)
-    MlflowClient().log_metric(old, "epoch_loss", 1.0, step=0)
+    MlflowClient().log_metric(old, "epoch/loss", 1.0, step=0)
     monkeypatch.setattr("projects.artists.systems.park.ParkSystem.started", lambda self, model: model)
-    assert interrupted.resume(old) == 0 and logged(old, "epoch_loss") == {0: 1.0}
+    assert interrupted.resume(old) == 0 and logged(old, "epoch/loss") == {0: 1.0}
     assert "train_seconds" in MlflowClient().get_run(old).data.metrics
 
 
@@ -243,9 +243,9 @@ def test_parameters_that_were_typed_with_hyphens_are_found_again(interrupted):
 
 def test_what_a_resumed_training_took_counts_the_epochs_before_it(interrupted):
     old = interrupted.begin(2)
-    first = logged(old, "epoch_seconds")
+    first = logged(old, "epoch/seconds")
     assert interrupted.resume(old) == 0
-    seconds, metrics = logged(old, "epoch_seconds"), MlflowClient().get_run(old).data.metrics
+    seconds, metrics = logged(old, "epoch/seconds"), MlflowClient().get_run(old).data.metrics
     assert first.items() <= seconds.items() and seconds.keys() == {0, 1, 2}
     assert metrics["train_seconds"] == pytest.approx(sum(seconds.values()))
 
@@ -287,7 +287,7 @@ def wait_for(condition, process: subprocess.Popen) -> None:
 
 
 def epochs(place, run_id: str) -> list[int]:
-    return [row.step for row in place[3].get_metric_history(run_id, "epoch_loss")]
+    return [row.step for row in place[3].get_metric_history(run_id, "epoch/loss")]
 
 
 TRAINING = {"clip": 1, "epochs": 40, "patience": 40, "split": "album", "seed": 3}
@@ -372,7 +372,7 @@ def test_kill_9_anywhere_and_resume_end_as_if_nothing_had_happened(place, seed):
     assert run.info.status == "FINISHED" and epochs(place, old) == [0, 1, 2]
     assert run.data.params == expected.data.params
     for name, value in expected.data.metrics.items():
-        if name.startswith(("epoch_loss", "epoch_val", "test_", "val_")):
+        if name.startswith(("epoch/loss", "epoch_val", "test_", "val_")):
             assert run.data.metrics[name] == pytest.approx(value, abs=1e-4), name
             assert len(client.get_metric_history(old, name)) == (3 if name.startswith("epoch_") else 1), name
 

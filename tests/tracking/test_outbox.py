@@ -179,7 +179,7 @@ def test_nothing_said_is_lost_by_kill_9_and_the_run_ends_as_killed(proxy, client
 def test_a_server_that_is_away_at_the_start_is_an_error_at_once_without_its_password(proxy, monkeypatch):
     proxy.set("refuse")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:secret@127.0.0.1:{proxy.port}")
-    monkeypatch.setattr(server.patient, "__defaults__", (1.0,))
+    monkeypatch.setattr(server.retry, "__defaults__", (1.0,))
     began = time.monotonic()
     with pytest.raises(InputError, match=f"http://127.0.0.1:{proxy.port} did not answer") as caught, runs.start():
         pass
@@ -205,7 +205,7 @@ class Forgetful:
 def test_a_row_is_sent_once_where_answers_get_lost_whatever_the_store_does_with_doubles(monkeypatch):
     store = Forgetful()
     monkeypatch.setattr(delivery, "MlflowClient", lambda: store)
-    monkeypatch.setattr(delivery.Courier, "_pause", lambda self, wait: 0)
+    monkeypatch.setattr(delivery.Uploader, "_pause", lambda self, wait: 0)
     run = runs.Run("a" * 32, fresh=True)
     for start in range(0, len(ROWS), 6):
         for name, value, step in ROWS[start : start + 6]:
@@ -224,9 +224,9 @@ def test_what_an_earlier_process_may_have_sent_is_looked_for_first(monkeypatch):
     store.rows = [mlflow.entities.Metric("x", float(i), 1000 + i, i) for i in range(3)]
     store.lost = ()
     monkeypatch.setattr(delivery, "MlflowClient", lambda: store)
-    courier = delivery.Courier(outbox.Outbox("b" * 32))
-    assert courier.flush(10)
-    courier.close()
+    uploader = delivery.Uploader(outbox.Outbox("b" * 32))
+    assert uploader.flush(10)
+    uploader.close()
     assert [row.step for row in store.rows] == [0, 1, 2, 3, 4]
 
 

@@ -45,7 +45,7 @@ def place(proxy, model_of_server, tmp_path) -> Place:
     client, uri = MlflowClient(), model_of_server
     run_id = client.create_run(client.get_experiment_by_name("outbox").experiment_id).info.run_id
     client.set_tag(run_id, "model_uri", uri)
-    client.log_metric(run_id, "val_song_f1", 0.5)
+    client.log_metric(run_id, "val/song_f1", 0.5)
     client.set_terminated(run_id)
     client.log_text(run_id, "numbers", "reference.npz")
     client.log_text(run_id, "words", "notes/a.txt")
@@ -66,7 +66,7 @@ def append(place: Place) -> None:
 
 ASKED: dict[str, Callable[[Place], Any]] = {
     "existing": lambda p: server.existing(p.run_id).info.run_id,
-    "best_run": lambda p: candidates.best_run("outbox", "val_song_f1"),
+    "best_run": lambda p: candidates.best_run("outbox", "val/song_f1"),
     "candidate": lambda p: candidates.fetch(p.run_id, p.folder / "work")[:2],
     "reference": lambda p: references.fetch(p.run_id, "reference.npz", p.folder).read_text(),
     "reference by URI": lambda p: references.fetch(f"runs:/{p.run_id}/notes/a.txt", "a.txt", p.folder).read_text(),
@@ -125,7 +125,7 @@ def test_whatever_answer_is_lost_the_result_is_the_same(proxy, place, no_pause, 
 
 @pytest.mark.parametrize("name", ASKED)
 def test_a_server_that_stays_away_is_one_sentence_that_says_what_to_do(proxy, place, no_pause, monkeypatch, name):
-    monkeypatch.setattr(server.patient, "__defaults__", (0.1,))
+    monkeypatch.setattr(server.retry, "__defaults__", (0.1,))
     proxy.set("refuse")
     with pytest.raises(InputError) as caught:
         ASKED[name](place)

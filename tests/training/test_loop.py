@@ -21,11 +21,11 @@ FRAMES, MELS = 8, 6
 
 
 @pytest.fixture
-def sides(tmp_path):
+def subsets(tmp_path):
     """Two classes that differ by level, 12 training and 6 validation clips."""
     rng = np.random.default_rng(0)
 
-    def side(name, songs):
+    def subset(name, songs):
         entries = []
         for i in range(songs):
             path = tmp_path / f"{name}{i}.npy"
@@ -33,7 +33,7 @@ def sides(tmp_path):
             entries.append(Entry(f"{name}{i}", 3 * FRAMES, path))
         return make_clips(entries, [i % 2 for i in range(songs)], FRAMES)[0]
 
-    return side("train", 4), side("val", 2)
+    return subset("train", 4), subset("val", 2)
 
 
 def network(seed=0):
@@ -46,8 +46,8 @@ def network(seed=0):
     return model
 
 
-def test_an_epoch_holds_every_clip_once_in_an_order_of_its_own(sides):
-    train, _ = sides
+def test_an_epoch_holds_every_clip_once_in_an_order_of_its_own(subsets):
+    train, _ = subsets
     orders = []
     for epoch in (0, 1, 0):
         batches = Batches(train, batch_size=5, num_classes=2, seed=3, epoch=epoch, order=random.Random(0))
@@ -57,8 +57,8 @@ def test_an_epoch_holds_every_clip_once_in_an_order_of_its_own(sides):
     assert orders[0] == orders[2] != orders[1]
 
 
-def test_labels_stay_with_their_clips(sides):
-    train, _ = sides
+def test_labels_stay_with_their_clips(subsets):
+    train, _ = subsets
     batches = Batches(train, batch_size=5, num_classes=2, seed=3, epoch=7, order=random.Random(0))
     truth = {clip.tobytes(): y for clip, y in zip(train.read(slice(None)), train.y, strict=True)}
     for i in range(len(batches)):
@@ -66,45 +66,45 @@ def test_labels_stay_with_their_clips(sides):
         assert [truth[c.tobytes()] for c in x] == y.argmax(1).tolist()
 
 
-def test_the_same_seed_gives_the_same_weights(sides):
+def test_the_same_seed_gives_the_same_weights(subsets):
     weights = []
     for _ in range(2):
         model = network()
-        fit(model, *sides, Training(epochs=3, seed=1), Hooks())
+        fit(model, *subsets, Training(epochs=3, seed=1), Hooks())
         weights.append(model.get_weights())
     for a, b in zip(*weights, strict=True):
         np.testing.assert_array_equal(a, b)
 
 
-def test_the_best_epoch_is_kept_and_patience_ends_the_training(sides, monkeypatch):
+def test_the_best_epoch_is_kept_and_patience_ends_the_training(subsets, monkeypatch):
     losses = iter([3.0, 1.0, 2.0, 2.0, 2.0, 0.0])
     monkeypatch.setattr("projects.artists.training.loop._validate", lambda *_: {"val_loss": next(losses)})
     model, seen = network(), []
     hooks = Hooks(on_epoch=lambda epoch, logs: seen.append([w.copy() for w in model.get_weights()]))
-    state = fit(model, *sides, Training(epochs=50, patience=3), hooks)
+    state = fit(model, *subsets, Training(epochs=50, patience=3), hooks)
     assert (state.epoch, state.best_epoch, state.best_loss) == (5, 2, 1.0)
     for kept, best in zip(model.get_weights(), seen[1], strict=True):
         np.testing.assert_array_equal(kept, best)
 
 
-def test_validation_loss_is_keras_cross_entropy(sides):
+def test_validation_loss_is_keras_cross_entropy(subsets):
     model = network()
-    state = fit(model, *sides, Training(epochs=1), Hooks())
-    _, val = sides
+    state = fit(model, *subsets, Training(epochs=1), Hooks())
+    _, val = subsets
     y = np.eye(2)[val.y]
     expected = model.evaluate(val.read(slice(None)), y, verbose=0)
     assert state.history[0]["val_loss"] == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_training_that_goes_on_from_its_checkpoint_ends_as_one_never_interrupted(sides, tmp_path):
+def test_a_training_that_goes_on_from_its_checkpoint_ends_as_one_never_interrupted(subsets, tmp_path):
     four, two = (Training(epochs=epochs, batch_size=5) for epochs in (4, 2))
     whole = network()
-    expected = fit(whole, *sides, four, Hooks(on_epoch=lambda epoch, logs: random.random()))
-    fit(network(), *sides, two, Hooks(checkpoint=tmp_path / "c.npz"))
+    expected = fit(whole, *subsets, four, Hooks(on_epoch=lambda epoch, logs: random.random()))
+    fit(network(), *subsets, two, Hooks(checkpoint=tmp_path / "c.npz"))
     seen = []
     fresh = network()
     hooks = Hooks(on_epoch=lambda epoch, logs: seen.append(epoch), checkpoint=tmp_path / "c.npz")
-    state = fit(fresh, *sides, four, hooks)
+    state = fit(fresh, *subsets, four, hooks)
     assert seen == [0, 1, 2, 3]
     for a, b in zip(whole.get_weights(), fresh.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
@@ -113,26 +113,26 @@ def test_a_training_that_goes_on_from_its_checkpoint_ends_as_one_never_interrupt
         assert a["val_loss"] == pytest.approx(b["val_loss"], abs=1e-6)
 
 
-def test_a_finished_training_is_not_trained_again(sides, tmp_path):
+def test_a_finished_training_is_not_trained_again(subsets, tmp_path):
     first = network()
-    fit(first, *sides, Training(epochs=2), Hooks(checkpoint=tmp_path / "c.npz"))
+    fit(first, *subsets, Training(epochs=2), Hooks(checkpoint=tmp_path / "c.npz"))
     again = network(seed=5)
-    state = fit(again, *sides, Training(epochs=2), Hooks(checkpoint=tmp_path / "c.npz"))
+    state = fit(again, *subsets, Training(epochs=2), Hooks(checkpoint=tmp_path / "c.npz"))
     assert state.epoch == 2
     for a, b in zip(first.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_checkpoint_holds_no_pickle(sides, tmp_path):
+def test_a_checkpoint_holds_no_pickle(subsets, tmp_path):
     model = network()
-    fit(model, *sides, Training(epochs=1), Hooks(checkpoint=tmp_path / "c.npz"))
+    fit(model, *subsets, Training(epochs=1), Hooks(checkpoint=tmp_path / "c.npz"))
     with np.load(tmp_path / "c.npz", allow_pickle=False) as stored:
         assert all(stored[name].dtype != object for name in stored.files)
     assert checkpoints.restore(tmp_path / "missing.npz", model) is None
 
 
-def test_a_validation_loss_that_is_no_number_says_what_to_do_and_leaves_no_checkpoint(sides, tmp_path):
-    train, val = sides
+def test_a_validation_loss_that_is_no_number_says_what_to_do_and_leaves_no_checkpoint(subsets, tmp_path):
+    train, val = subsets
     for entry in val.entries:
         np.save(entry.path, np.full((3 * FRAMES, MELS), np.nan, np.float32))
     _mapped.cache_clear()
@@ -152,8 +152,8 @@ def test_the_peak_of_memory_is_seen_between_epochs_and_what_was_given_back_count
     assert seen <= memory.mb < before + 1000 and device.private_mb() < seen
 
 
-def test_a_loss_that_is_no_number_says_what_to_do(sides):
-    train, val = sides
+def test_a_loss_that_is_no_number_says_what_to_do(subsets):
+    train, val = subsets
     features = np.load(train.entries[0].path)
     features[0] = np.nan
     np.save(train.entries[0].path, features)
@@ -162,14 +162,14 @@ def test_a_loss_that_is_no_number_says_what_to_do(sides):
         fit(network(), train, val, Training(epochs=2), Hooks())
 
 
-def test_sides_without_clips_are_refused(sides):
-    train, val = sides
+def test_sides_without_clips_are_refused(subsets):
+    train, val = subsets
     empty, _ = make_clips(val.entries, [0, 1], 100)
     with pytest.raises(InputError, match="shorter clip"):
         fit(network(), train, empty, Training(), Hooks())
 
 
-def test_a_rate_of_its_own_follows_the_losses_and_the_steps_also_when_resumed(sides, tmp_path):
+def test_a_rate_of_its_own_follows_the_losses_and_the_steps_also_when_resumed(subsets, tmp_path):
     """What is asked before each epoch is what the history and the optimizer say, interrupted or not."""
 
     def trained(epochs, checkpoint=None):
@@ -181,7 +181,7 @@ def test_a_rate_of_its_own_follows_the_losses_and_the_steps_also_when_resumed(si
             return 0.1 / (1 + len(losses))
 
         training = Training(epochs=epochs, batch_size=5)
-        fit(model, *sides, training, Hooks(checkpoint=checkpoint), Own(rate=rate))
+        fit(model, *subsets, training, Hooks(checkpoint=checkpoint), Own(rate=rate))
         return model, asked
 
     whole, asked = trained(4)
@@ -194,8 +194,8 @@ def test_a_rate_of_its_own_follows_the_losses_and_the_steps_also_when_resumed(si
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
-def test_batches_and_validation_of_its_own_are_used(sides):
-    train, val = sides
+def test_batches_and_validation_of_its_own_are_used(subsets):
+    train, val = subsets
     fed, losses = [], iter([2.0, 1.0, 3.0])
 
     def batches(epoch, order):

@@ -24,11 +24,11 @@ FRAMES, MELS = 8, 6
 
 
 @pytest.fixture
-def sides(tmp_path):
+def subsets(tmp_path):
     """Two classes, 12 training and 6 validation clips."""
     rng = np.random.default_rng(0)
 
-    def side(name, songs):
+    def subset(name, songs):
         entries = []
         for i in range(songs):
             path = tmp_path / f"{name}{i}.npy"
@@ -36,7 +36,7 @@ def sides(tmp_path):
             entries.append(Entry(f"{name}{i}", 3 * FRAMES, path))
         return make_clips(entries, [i % 2 for i in range(songs)], FRAMES)[0]
 
-    return side("train", 4), side("val", 2)
+    return subset("train", 4), subset("val", 2)
 
 
 def network():
@@ -68,11 +68,11 @@ def test_plateau_halves_after_half_the_patience_without_a_lower_loss():
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "plateau"])
-def test_an_interrupted_training_goes_on_with_its_schedule_masks_and_decay(sides, tmp_path, schedule):
+def test_an_interrupted_training_goes_on_with_its_schedule_masks_and_decay(subsets, tmp_path, schedule):
     options = dict(epochs=4, patience=2, batch_size=5, schedule=schedule, label_smoothing=0.1, augment=0.9)
     options["weight_decay"] = 0.01
     whole = network()
-    expected = fit(whole, *sides, Training(**options), Hooks())
+    expected = fit(whole, *subsets, Training(**options), Hooks())
 
     def stop(epoch, logs):
         if epoch == 1:
@@ -80,24 +80,24 @@ def test_an_interrupted_training_goes_on_with_its_schedule_masks_and_decay(sides
 
     hooks = Hooks(checkpoint=tmp_path / "c.npz", on_epoch=stop)
     with pytest.raises(KeyboardInterrupt):
-        fit(network(), *sides, Training(**options), hooks)
+        fit(network(), *subsets, Training(**options), hooks)
     fresh = network()
-    state = fit(fresh, *sides, Training(**options), Hooks(checkpoint=tmp_path / "c.npz"))
+    state = fit(fresh, *subsets, Training(**options), Hooks(checkpoint=tmp_path / "c.npz"))
     assert [e["learning_rate"] for e in state.history] == [e["learning_rate"] for e in expected.history]
     assert state.history[1]["learning_rate"] < 0.01 or schedule == "plateau"
     for a, b in zip(whole.get_weights(), fresh.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
-def test_the_rate_of_the_schedule_reaches_the_optimizer(sides):
+def test_the_rate_of_the_schedule_reaches_the_optimizer(subsets):
     model = network()
-    fit(model, *sides, Training(epochs=2, learning_rate=0.5, schedule="cosine"), Hooks())
+    fit(model, *subsets, Training(epochs=2, learning_rate=0.5, schedule="cosine"), Hooks())
     assert float(model.optimizer.learning_rate) == pytest.approx(0.25)
 
 
-def test_a_constant_rate_is_left_to_the_optimizer_and_not_logged(sides):
+def test_a_constant_rate_is_left_to_the_optimizer_and_not_logged(subsets):
     model = network()
-    state = fit(model, *sides, Training(epochs=1, learning_rate=0.5), Hooks())
+    state = fit(model, *subsets, Training(epochs=1, learning_rate=0.5), Hooks())
     assert float(model.optimizer.learning_rate) == pytest.approx(0.01) and "learning_rate" not in state.history[0]
 
 
@@ -112,16 +112,16 @@ def test_decay_shrinks_kernels_and_leaves_biases():
         np.testing.assert_allclose(weight.numpy(), before[weight.path] * factor, rtol=1e-6)
 
 
-def test_smoothed_labels_keep_their_sum_and_their_truth(sides):
-    train, _ = sides
+def test_smoothed_labels_keep_their_sum_and_their_truth(subsets):
+    train, _ = subsets
     plain, smoothed = batches(train)[0], batches(train, label_smoothing=0.2)[0]
     for (x, y), (same, soft) in zip(plain, smoothed, strict=True):
         np.testing.assert_array_equal(x, same)
         np.testing.assert_allclose(soft, 0.8 * y + 0.1, atol=1e-7)
 
 
-def test_masks_change_training_clips_alone_and_the_same_way_in_any_order_of_fetching(sides):
-    train, _ = sides
+def test_masks_change_training_clips_alone_and_the_same_way_in_any_order_of_fetching(subsets):
+    train, _ = subsets
     plain, masks = batches(train)[0], batches(train, augment=1.0)
     assert any((a != b).any() for (a, _), (b, _) in zip(plain, masks[0], strict=True))
     again = [masks[1][i] for i in reversed(range(len(masks[1])))][::-1]

@@ -104,7 +104,7 @@ def test_check_groups_copies_and_keeps_them_on_one_side(checked):
     one = frozenset(f"Artist 1/Album {b}/{s}" for b, s in ((1, "Song 1.flac"), (3, "same.flac"), (3, "again.mp3")))
     stolen = frozenset(("Artist 0/Album 0/Song 0.flac", "Artist 2/Album 3/taken.mp3"))
     assert set(groups) == {one, stolen}
-    assert all(part["side"].nunique() == 1 for part in groups.values())
+    assert all(part["subset"].nunique() == 1 for part in groups.values())
     assert dict(zip(groups[one]["track_id"], groups[one]["copy"], strict=True)) == {
         "Artist 1/Album 1/Song 1.flac": "bytes", "Artist 1/Album 3/same.flac": "bytes",
         "Artist 1/Album 3/again.mp3": "recording",
@@ -122,7 +122,7 @@ def test_check_counts_minutes_rates_and_who_is_too_small(checked):
     assert len(albums) == 13 and albums["tracks"].sum() == 34
     small = table(checked, "too_small.csv")
     assert list(small["value"]) == ["Lonely"] and set(small["missing"]) == {"val test"}
-    assert "artist Lonely: 1 usable song(s) of 1 album(s), none on side val and test" in checked.stdout
+    assert "artist Lonely: 1 usable song(s) of 1 album(s), none in subset val and test" in checked.stdout
 
 
 def test_check_logs_counts_a_figure_and_a_description(checked):
@@ -206,7 +206,7 @@ def test_check_examines_the_corpus_and_split_of_a_training_with_the_same_paramet
     found = checkup.examine(options, config, seed=1)
     read = prepare.read_features(options, config)
     trained = prepare.prepare(*read, options, seed=1)
-    columns = ["track_id", "label", "side", "duplicate_group", "audio_sha256"]
+    columns = ["track_id", "label", "subset", "duplicate_group", "audio_sha256"]
     readable = found.tracks[found.tracks["problems"] != "unreadable"].reset_index(drop=True)
     pd.testing.assert_frame_equal(readable[columns], prepare.split_table(trained)[columns])
     assert (found.corpus, found.features.quarantined) == (read[0], read[1].quarantined)
@@ -218,7 +218,7 @@ def test_check_examines_the_corpus_and_split_of_a_training_with_the_same_paramet
 @pytest.mark.parametrize("impossible", [{"leave_out": 4}, {"songs_per_artist": 9}, {"split": "manifest"}])
 def test_check_describes_all_tracks_where_no_training_could_take_any(uneven, impossible):
     found = checkup.examine(DataOptions(data=str(uneven), clip=1.0, **impossible), FeatureConfig(), seed=0)
-    assert len(found.tracks) == 31 and set(found.tracks["side"]) == {""}
+    assert len(found.tracks) == 31 and set(found.tracks["subset"]) == {""}
     assert found.metrics["tracks_unreadable"] == 1 and len(found.duplicates) == 2
 
 
@@ -226,7 +226,7 @@ def rows(count: int) -> pd.DataFrame:
     """As many tracks, each an artist's only one, unreadable, with a hostile name."""
     return pd.DataFrame({
         "track_id": [f"a{i}/x/\x1b[31m{i}.wav" for i in range(count)], "artist": [f"日本 {i:04}" for i in range(count)],
-        "side": "", "seconds": np.nan, "problems": "unreadable", "reason": "line one\nline two",
+        "subset": "", "seconds": np.nan, "problems": "unreadable", "reason": "line one\nline two",
     })  # fmt: skip
 
 
@@ -262,17 +262,17 @@ def test_long_lists_are_cut_with_their_count_and_names_cannot_steer_the_terminal
 
 def test_a_figure_of_any_corpus_can_be_drawn():
     empty = rows(0).astype({"seconds": float})
-    one = rows(1).assign(seconds=3.0, side="train", problems="")
+    one = rows(1).assign(seconds=3.0, subset="train", problems="")
     for tracks in (empty, rows(1), one, rows(300)):
         assert figure_bytes(corpus_figure(tracks, ["unreadable"], "ti$le", 5.0), dpi=40)[:4] == b"\x89PNG"
 
 
 def test_so_many_artists_and_the_seed_of_the_split_are_those_of_a_training(common_corpus):
-    def sides(seed: int, **options: int) -> dict[str, str]:
+    def subsets(seed: int, **options: int) -> dict[str, str]:
         chosen = DataOptions(data=str(common_corpus), clip=1.0, split="song", workers=1, **options)
         tracks = checkup.examine(chosen, FeatureConfig(), seed=seed).tracks
-        return dict(zip(tracks["track_id"], tracks["side"], strict=True))
+        return dict(zip(tracks["track_id"], tracks["subset"], strict=True))
 
-    everyone = sides(0)
-    assert sides(0, split_seed=3) == sides(3) != everyone
-    assert {name.split("/")[0] for name in sides(0, artists=2)} < {name.split("/")[0] for name in everyone}
+    everyone = subsets(0)
+    assert subsets(0, split_seed=3) == subsets(3) != everyone
+    assert {name.split("/")[0] for name in subsets(0, artists=2)} < {name.split("/")[0] for name in everyone}

@@ -1,4 +1,4 @@
-"""Scores, tables and figures of the sides of a split, from probabilities that are given."""
+"""Scores, tables and figures of the subsets of a split, from probabilities that are given."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from projects.artists.data.options import DataOptions
-from projects.artists.evaluation.options import EvaluationOptions
 
 from projects.artists.audio.features import FeatureConfig
 from projects.artists.data import corpora, prepare
 from projects.artists.data.featurize import featurize
+from projects.artists.data.options import DataOptions
 from projects.artists.data.tracks import Corpus
 from projects.artists.errors import InputError
+from projects.artists.evaluation.options import EvaluationOptions
 from projects.artists.workflows import evaluate, results
-from projects.artists.workflows.evaluate import SideScores
+from projects.artists.workflows.evaluate import SubsetScores
 
 
 def prepared(corpus: Corpus, **options) -> prepare.Prepared:
@@ -24,10 +24,10 @@ def prepared(corpus: Corpus, **options) -> prepare.Prepared:
     return prepare.prepare(corpus, featurize(corpus, FeatureConfig()), options, seed=0)
 
 
-def scores(p: prepare.Prepared, side: str = "test") -> SideScores:
+def scores(p: prepare.Prepared, subset: str = "test") -> SubsetScores:
     """Random probabilities and embeddings."""
-    rng, clips = np.random.default_rng(0), p.clips[side]
-    found = SideScores.of_proba(clips, rng.dirichlet(np.ones(len(p.classes)), len(clips)))
+    rng, clips = np.random.default_rng(0), p.clips[subset]
+    found = SubsetScores.of_proba(clips, rng.dirichlet(np.ones(len(p.classes)), len(clips)))
     return dataclasses.replace(found, embedding=rng.normal(size=(len(clips), 4)))
 
 
@@ -54,9 +54,9 @@ def test_a_map_that_no_column_can_colour_is_coloured_by_the_label(cached, tmp_pa
 
 
 def test_label_columns_named_like_those_of_the_map_stand_beside_them(cached, tmp_path):
-    columns = {name: (lambda i, name=name: f"{name} {i % 2}") for name in ("label", "side", "song", "x", "predicted")}
+    columns = {name: (lambda i, name=name: f"{name} {i % 2}") for name in ("label", "subset", "song", "x", "predicted")}
     table = write(prepared(relabelled(cached, **columns)), tmp_path / "report")
-    assert set(table["label"]) == {"artist0", "artist1", "artist2"} and set(table["side"]) == {"test"}
+    assert set(table["label"]) == {"artist0", "artist1", "artist2"} and set(table["subset"]) == {"test"}
     assert np.issubdtype(table["x"].dtype, np.floating)
     for name in columns:
         assert set(table[f"{name} (corpus)"]) <= {f"{name} 0", f"{name} 1"}
@@ -74,24 +74,24 @@ def test_a_song_whose_file_has_gone_is_listed_without_a_player(small_corpus, in_
 
 def test_the_trivial_classifiers_see_the_songs_that_the_network_sees(small_corpus, in_process, write_audio, tone):
     p = prepared(corpora.load(str(small_corpus)))
-    for i, side in enumerate(("train", "test")):
-        write_audio(p.used(side)[0].path, tone(seconds=0.4, seed=i, pitch=3000.0))
+    for i, subset in enumerate(("train", "test")):
+        write_audio(p.used(subset)[0].path, tone(seconds=0.4, seed=i, pitch=3000.0))
     short = prepared(corpora.load(str(small_corpus)))
-    assert sorted(short.short) == sorted(p.used(side)[0].track_id for side in ("train", "test"))
+    assert sorted(short.short) == sorted(p.used(subset)[0].track_id for subset in ("train", "test"))
     without = dataclasses.replace(
         short,
-        tracks={side: short.used(side) for side in short.tracks},
+        tracks={subset: short.used(subset) for subset in short.tracks},
         clips={
-            side: dataclasses.replace(clips, songs=np.unique(clips.songs, return_inverse=True)[1])
-            for side, clips in short.clips.items()
+            subset: dataclasses.replace(clips, songs=np.unique(clips.songs, return_inverse=True)[1])
+            for subset, clips in short.clips.items()
         },
     )
     assert len(without.tracks["test"]) == len(short.tracks["test"]) - 1
-    assert evaluate.trivial_metrics(short, seed=0) == evaluate.trivial_metrics(without, seed=0)
+    assert evaluate.baseline_metrics(short, seed=0) == evaluate.baseline_metrics(without, seed=0)
 
 
 def test_a_map_of_a_side_without_clips_is_refused(cached):
     options = DataOptions(clip=1.0, split="all")
     p = prepare.prepare(cached, featurize(cached, FeatureConfig()), options, seed=0, required=("test",))
-    with pytest.raises(InputError, match="tsne_split=train: no clip stands on that side here; choose test or all"):
-        results.score_sides(None, p, EvaluationOptions(tsne_split="train"))
+    with pytest.raises(InputError, match="tsne_split=train: no clip stands in that subset here; choose test or all"):
+        results.score_subsets(None, p, EvaluationOptions(tsne_split="train"))

@@ -143,16 +143,16 @@ def execute(cell, run, trained):
     if cell.name == "c4" and not (starts.parent / "mended").exists():
         raise RuntimeError("no such luck")
     run.params({"i": cell.settings["i"], "trained": trained})
-    run.metrics({"epoch_loss": 1.0})
+    run.metrics({"epoch/loss": 1.0})
     if cell.name == killed_in:
         os.kill(os.getpid(), signal.SIGKILL)
     if cell.name == stops_in:
         print("stopped", flush=True)
         sys.stdin.read()
-    run.metrics({"test_song_f1": cell.settings["i"] / 10})
+    run.metrics({"test/song_f1": cell.settings["i"] / 10})
     if trained:
         run.end("FINISHED")  # as the process does that follows
-    return {"test_song_f1": cell.settings["i"] / 10}
+    return {"test/song_f1": cell.settings["i"] / 10}
 
 with runs.start() as run:
     parent = worker.join(run, Plan("p", "t", "", (), "clip", cells))
@@ -196,7 +196,7 @@ def test_killed_twice_failed_once_and_shared_by_two_workers_each_cell_counts_onc
     runs = client.search_runs(["0"])
     parent = next(run for run in runs if run.data.tags.get("study") == "p")
     children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
-    assert sorted((r.data.tags["cell"], r.info.status, r.data.metrics["test_song_f1"]) for r in children) == [
+    assert sorted((r.data.tags["cell"], r.info.status, r.data.metrics["test/song_f1"]) for r in children) == [
         (f"key{i}", "FINISHED", i / 10) for i in range(6)
     ]
     run_of = {run.data.tags["cell"]: run for run in children}
@@ -229,7 +229,7 @@ def test_a_study_through_mlflow_run_goes_on_after_a_kill_and_ends_with_its_repor
         return [run for run in client.search_runs([experiment]) if "cell" in run.data.tags]
 
     deadline = time.monotonic() + 200
-    while time.monotonic() < deadline and not any("epoch_loss" in run.data.metrics for run in cells()):
+    while time.monotonic() < deadline and not any("epoch/loss" in run.data.metrics for run in cells()):
         assert first.poll() is None
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
@@ -241,8 +241,8 @@ def test_a_study_through_mlflow_run_goes_on_after_a_kill_and_ends_with_its_repor
     finished = cells()
     assert [(run.info.run_id, run.info.status) for run in finished] == [(killed.info.run_id, "FINISHED")]
     for run in finished:
-        assert [row.step for row in client.get_metric_history(run.info.run_id, "epoch_loss")] == list(range(4))
-        assert {"test_song_f1_vote50", "test_clip_f1_macro", "test_song_f1_mfcc", "classes"} <= run.data.metrics.keys()
+        assert [row.step for row in client.get_metric_history(run.info.run_id, "epoch/loss")] == list(range(4))
+        assert {"test/song_f1_vote50", "test/clip_f1_macro", "test/song_f1_mfcc", "classes"} <= run.data.metrics.keys()
         files = {file.path for file in client.list_artifacts(run.info.run_id)}
         assert {"confusion_song.csv", "tsne.csv", "split.csv"} <= files and "tsne.html" not in files
     parent = finished[0].data.tags["mlflow.parentRunId"]
@@ -306,9 +306,9 @@ def test_what_follows_a_training_is_reported_under_the_system_that_was_trained(
         (entry, "FINISHED") for entry in ("evaluate", "evaluate", "train", "train")
     ]
     table = pd.read_csv(mlflow.artifacts.download_artifacts(run_id=run.run_id, artifact_path="summary.csv"))
-    chosen = table[table["metric"] == "test_song_f1"]
+    chosen = table[table["metric"] == "test/song_f1"]
     assert set(zip(chosen["entry"], chosen["runs"], strict=True)) == {("train", 2), ("evaluate", 2)}
-    learned = [r.data.metrics["test_songs_seen_in_training"] for r in children if r.data.tags["entry"] == "evaluate"]
+    learned = [r.data.metrics["test/songs_seen_in_training"] for r in children if r.data.tags["entry"] == "evaluate"]
     assert len(learned) == 2 and min(learned) > 0
 
 

@@ -30,7 +30,7 @@ from projects.artists.workflows.promote.decide import PromoteOptions
 from registry import gates, history
 
 PROJECT = Path(__file__).parents[2]
-SCORES = {"test_song_f1": 0.9, "test_clip_f1": 0.8, "test_song_ece_calibrated": 0.1, "val_song_f1": 0.8}
+SCORES = {"test/song_f1": 0.9, "test/clip_f1": 0.8, "test/song_ece_calibrated": 0.1, "val/song_f1": 0.8}
 
 
 def registered(registry: Registry, number: int) -> str:
@@ -135,7 +135,7 @@ def test_thirty_rounds_of_two_promotions_at_once(tmp_path):
 
 
 def test_only_validation_chooses():
-    for metric in ("test_song_f1", "epoch_loss", "song_f1"):
+    for metric in ("test/song_f1", "epoch/loss", "song_f1"):
         with pytest.raises(InputError, match="is not of validation"):
             PromoteOptions(experiment_name="x", metric=metric)
     for given in ({}, {"run_id": "a", "experiment_name": "b"}):
@@ -146,23 +146,23 @@ def test_only_validation_chooses():
 def test_the_best_run_is_that_of_the_finished_ones_with_a_model():
     client = MlflowClient()
     experiment = client.create_experiment("chosen")
-    with pytest.raises(InputError, match="No finished run of chosen has a model and val_song_f1"):
-        candidates.best_run("chosen", "val_song_f1")
+    with pytest.raises(InputError, match="No finished run of chosen has a model and val/song_f1"):
+        candidates.best_run("chosen", "val/song_f1")
 
     def run(f1: float, *, loss: float = 1.0, status: str = "FINISHED", tags: dict | None = None) -> str:
         made = client.create_run(experiment, tags={"model_uri": "models:/m-1"} if tags is None else tags)
-        client.log_metric(made.info.run_id, "val_song_f1", f1)
-        client.log_metric(made.info.run_id, "val_song_log_loss", loss)
+        client.log_metric(made.info.run_id, "val/song_f1", f1)
+        client.log_metric(made.info.run_id, "val/song_log_loss", loss)
         client.set_terminated(made.info.run_id, status)
         return made.info.run_id
 
     run(0.9, status="KILLED")
     run(0.8, tags={})
     first, low = run(0.5), run(0.4, loss=0.2)
-    assert candidates.best_run("chosen", "val_song_f1") == first
-    assert candidates.best_run("chosen", "val_song_log_loss") == low
-    with pytest.raises(InputError, match="does not exist"):
-        candidates.best_run("nothing", "val_song_f1")
+    assert candidates.best_run("chosen", "val/song_f1") == first
+    assert candidates.best_run("chosen", "val/song_log_loss") == low
+    with pytest.raises(InputError, match="experiment_name=nothing is unknown; this store has .*chosen"):
+        candidates.best_run("nothing", "val/song_f1")
 
 
 def card_and_digests(songs: dict[str, list[Path]], root: Path, **changes):
@@ -259,9 +259,9 @@ def test_a_model_becomes_champion_a_better_one_follows_and_a_rollback_brings_it_
     good, _ = models.log(tmp_path / "good", card, metrics=SCORES, songs=half)
     text, _ = promoted(run_id=poor, dry_run="true")
     assert "CHAMPION" in text and "dry run" in text and Registry("artist-classifier").entries() == []
-    below, _ = models.log(tmp_path / "below", card, metrics={**SCORES, "test_song_f1": 0.1})
+    below, _ = models.log(tmp_path / "below", card, metrics={**SCORES, "test/song_f1": 0.1})
     text, _ = promoted(run_id=below)
-    assert "REFUSED" in text and "test_song_f1: 0.1, at least 0.4 is needed" in text
+    assert "REFUSED" in text and "test/song_f1: 0.1, at least 0.4 is needed" in text
     text, run = promoted(run_id=poor)
     assert "CHAMPION" in text and "used for 2 decision(s)" in text
     assert run.data.tags["role"] == "champion" and run.data.metrics["golden_difference"] < 1e-3
@@ -273,7 +273,7 @@ def test_a_model_becomes_champion_a_better_one_follows_and_a_rollback_brings_it_
     loaded = mlflow.pyfunc.load_model("models:/artist-classifier@champion")
     assert loaded.metadata.run_id == good
     version = MlflowClient().get_model_version_by_alias("artist-classifier", "champion")
-    assert version.tags["test_digest"] == card.side_digest("test") and version.tags["decision_from"] == "2"
+    assert version.tags["test_digest"] == card.subset_digest("test") and version.tags["decision_from"] == "2"
     assert good in version.description and "crnn" in version.description
     text, _ = promoted(action="history")
     assert text.count("promote of version") == 4 and "Champion of artist-classifier: 3" in text

@@ -61,9 +61,9 @@ def store(tmp_path_factory, tracking_template):
         for clip, split, seed in itertools.product(CLIPS, ("song", "album"), SEEDS):
             value = score(clip, split, seed)
             metrics = {
-                "test_clip_f1": value - 0.1, "test_song_f1": value, "test_song_f1_vote50": value - 0.01,
-                "test_song_f1_mfcc": 0.4, "test_song_f1_majority": 0.05, "train_seconds": 10 * clip,
-                "parameters": 1000, "classes": 3, "epoch_loss": 1.0,
+                "test/clip_f1": value - 0.1, "test/song_f1": value, "test/song_f1_vote50": value - 0.01,
+                "test/song_f1_mfcc": 0.4, "test/song_f1_majority": 0.05, "train_seconds": 10 * clip,
+                "parameters": 1000, "classes": 3, "epoch/loss": 1.0,
             }  # fmt: skip
             params = {"model": "crnn", "clip": f"{clip}.0", "split": split, "seed": seed, "gru_units": 32}
             cell = {"cell": f"{clip}{split}{seed}", "corpus": "demo"}
@@ -74,10 +74,10 @@ def store(tmp_path_factory, tracking_template):
                 places = pd.DataFrame({"x": [0.0, 1, 2], "y": [2.0, 1, 0], "label": names})
                 client.log_text(run_id, places.to_csv(index=False), "tsne.csv")
         twice = {"model": "crnn", "clip": "1.0", "split": "song", "seed": 0}
-        track(client, ours, "again", twice, {"test_song_f1": 0.0}, {"cell": "1song0"}, parent=parent)
+        track(client, ours, "again", twice, {"test/song_f1": 0.0}, {"cell": "1song0"}, parent=parent)
         reason = {"cell": "f", "mlflow.note.content": "Failed: <b>no</b> disk"}
         track(client, ours, "broken", {"clip": "30.0"}, {}, reason, parent=parent, status="FAILED")
-        part = {"test_song_f1": 0.1}
+        part = {"test/song_f1": 0.1}
         track(client, ours, "killed", {"clip": "30.0"}, part, {"cell": "k"}, parent=parent, status="RUNNING")
         theirs = client.create_experiment("theirs", artifact_location=(folder / "artifacts").as_uri())
         for depth, rate in itertools.product((2, 4, 8), ("0.1", "0.01")):
@@ -151,10 +151,10 @@ def test_the_table_has_mean_best_and_deviation_of_the_seeds_as_worked_by_hand(ma
 
 def test_published_figures_stand_beside_the_configurations_they_are_of(made):
     table = made.summary.set_index(["metric", "split", "clip"])
-    assert table.loc[("test_clip_f1", "album", "3"), ["published_average", "published_best"]].tolist() == [0.513, 0.527]
-    assert table.loc[("test_song_f1_vote50", "song", "10"), "published_average"] == 0.902
+    assert table.loc[("test/clip_f1", "album", "3"), ["published_average", "published_best"]].tolist() == [0.513, 0.527]
+    assert table.loc[("test/song_f1_vote50", "song", "10"), "published_average"] == 0.902
     # The paper voted: its figures do not stand beside a mean of probabilities.
-    assert pd.isna(table.loc[("test_song_f1", "song", "3"), "published_average"])
+    assert pd.isna(table.loc[("test/song_f1", "song", "3"), "published_average"])
 
 
 def test_a_cell_counts_once_and_only_when_finished(made, here):
@@ -165,13 +165,13 @@ def test_a_cell_counts_once_and_only_when_finished(made, here):
 
 def test_differences_are_paired_and_their_uncertainty_is_over_seeds(made):
     by = {(f.what, f.where, f.metric): f.change for f in made.said}
-    producer = by["album split minus song split", "", "test_song_f1"]
+    producer = by["album split minus song split", "", "test/song_f1"]
     assert producer.mean == pytest.approx(-0.3) and producer.pairs == 9
     assert producer.by_seed == pytest.approx((-0.3,) * 3) and producer.deviation == pytest.approx(0, abs=1e-12)
-    longer = by["clip 10 minus clip 1", "split album", "test_clip_f1"]
+    longer = by["clip 10 minus clip 1", "split album", "test/clip_f1"]
     assert longer.mean == pytest.approx(0.09) and longer.pairs == 3
     assert by["song level minus clip level", "split song", "F1, mean probability"].mean == pytest.approx(0.1)
-    assert by["above logistic regression on MFCC", "split album", "test_song_f1"].mean == pytest.approx(
+    assert by["above logistic regression on MFCC", "split album", "test/song_f1"].mean == pytest.approx(
         0.5 + (0.01 + 0.03 + 0.1) / 3 - 0.4
     )
 
@@ -226,7 +226,7 @@ def test_somebody_elses_experiment_is_reported_by_its_own_parameters(here):
 
 def test_a_model_that_was_evaluated_and_promoted_is_one_row(common_corpus, common_cache, tmp_path, monkeypatch):
     from projects import evaluate, promote, train
-    from projects.artists.track import runs
+    from projects.artists.tracking import runs
 
     monkeypatch.setenv("ARTISTS_CACHE", str(shutil.copytree(common_cache, tmp_path / "cache")))
 
@@ -258,10 +258,10 @@ def test_the_entry_point_logs_page_and_tables_on_the_parent(here, monkeypatch, c
     from projects.artists.tracking import runs
 
     with runs.start() as run:
-        verb.run({"run_id": here, "metrics": "test_song_f1"}, run)
+        verb.run({"run_id": here, "metrics": "test/song_f1"}, run)
     assert {"report.html", "runs.csv", "summary.csv"} <= set(reading.artifact_names(here))
     summary = pd.read_csv(io.BytesIO(reading.artifact(here, "summary.csv", 10**6)))
-    assert set(summary["metric"]) == {"test_song_f1"} and len(summary) == 6
+    assert set(summary["metric"]) == {"test/song_f1"} and len(summary) == 6
     assert "album split minus song split" in capsys.readouterr().out
 
 

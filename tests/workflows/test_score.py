@@ -119,11 +119,11 @@ def test_labels_of_a_manifest_become_metrics_worked_by_hand(counted, tmp_path):
         options = ScoreOptions(audio=str(audio), output=str(tmp_path / f"out{suffix}"))
         done = batch.score(options, source(tmp_path))
         assert done["tracks"] == 6 and done["tracks_failed"] == 1
-        judged = batch.judged(options.file, CLASSES)
-        said = judged.metrics()
+        evaluated = batch.evaluated(options.file, CLASSES)
+        said = evaluated.metrics()
         assert said["score_song_accuracy"] == 0.75 and said["score_songs"] == 4
         assert said["score_songs_of_others"] == 1 and said["score_songs_failed"] == 1
-        assert judged.confusion(CLASSES).loc["Bob", "Ada"] == 1
+        assert evaluated.confusion(CLASSES).loc["Bob", "Ada"] == 1
     csv, parquet = pd.read_csv(tmp_path / "out.csv"), pd.read_parquet(tmp_path / "out.parquet")
     assert csv.columns.tolist() == parquet.columns.tolist()
     assert json.loads(csv.set_index("track_id").loc["song0.flac", "top_artists"]) == ["Ada", "Bob"]
@@ -132,7 +132,7 @@ def test_labels_of_a_manifest_become_metrics_worked_by_hand(counted, tmp_path):
 def test_without_labels_nothing_is_judged(counted, music, tmp_path):
     options = ScoreOptions(audio=str(music), output=str(tmp_path / "out.parquet"))
     batch.score(options, source(tmp_path))
-    assert batch.judged(options.file, CLASSES) is None
+    assert batch.evaluated(options.file, CLASSES) is None
 
 
 def test_a_journal_of_another_scoring_is_not_gone_on_with(counted, music, tmp_path):

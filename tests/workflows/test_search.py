@@ -139,7 +139,7 @@ def test_trials_and_child_runs_agree(place):
     for trial in place.study().trials:
         if trial.state == TrialState.COMPLETE:
             run = place.children()[f"trial {trial.number}"]
-            assert run.data.metrics["val_song_f1"] == pytest.approx(trial.value)
+            assert run.data.metrics["val/song_f1"] == pytest.approx(trial.value)
 
 
 def test_the_first_trial_is_the_published_configuration(place):
@@ -159,7 +159,7 @@ def test_a_trial_without_memory_fails_with_the_reason_and_the_study_goes_on(plac
 def test_a_trial_holds_metrics_and_figures_of_validation_and_nothing_of_test(place):
     run = place.children()["trial 2"]
     names = set(run.data.metrics)
-    assert {"epoch_val_loss", "val_song_f1", "val_clip_log_loss", "val_song_f1_low", "evaluation_seconds"} <= names
+    assert {"epoch/val_loss", "val/song_f1", "val/clip_log_loss", "val/song_f1_low", "evaluation_seconds"} <= names
     assert not [name for name in names if name.startswith("test")]
     files = {path.name: path for path in place.artifacts(run).iterdir()}
     assert {"confusion_song.csv", "confusion_song.png", "tsne.html", "tsne.png"} <= set(files)
@@ -169,7 +169,7 @@ def test_a_trial_holds_metrics_and_figures_of_validation_and_nothing_of_test(pla
 
 def test_only_the_trainings_at_the_end_are_tested_and_hold_models(place):
     for name, run in place.children().items():
-        tested = "test_song_f1" in run.data.metrics
+        tested = "test/song_f1" in run.data.metrics
         assert tested == ("seed" in name) == ("model_uri" in run.data.tags), name
         assert not tested or (place.artifacts(run) / "quarantined.csv").is_file(), name
     split = {run.data.tags["split_digest"] for name, run in place.children().items() if "seed" in name}
@@ -180,8 +180,8 @@ def test_the_report_names_best_and_published_with_the_same_seeds(place):
     folder, parent = place.artifacts(place.parent()), place.parent()
     table = pd.read_csv(folder / "comparison.csv")
     assert table["configuration"].tolist() == ["published", "best"] and set(table["seed"]) == {3}
-    assert table["test_song_f1"].notna().all()
-    assert parent.data.metrics["best_test_song_f1_mean"] == pytest.approx(table["test_song_f1"][1])
+    assert table["test/song_f1"].notna().all()
+    assert parent.data.metrics["best_test_song_f1_mean"] == pytest.approx(table["test/song_f1"][1])
     assert parent.data.metrics["trials_fail"] == 1 and parent.data.metrics["overhead_share"] > 0
     assert "| published |" in parent.data.tags["mlflow.note.content"]
     trials = pd.read_csv(folder / "trials.csv")
@@ -204,7 +204,7 @@ def test_train_takes_the_best_configuration_and_gets_what_the_trial_got(place):
     )
     assert place.run(train, "--config", str(path)) == 0
     again = place.client.search_runs(["0"], max_results=1)[0]
-    assert again.data.metrics["val_song_f1"] == pytest.approx(best.value)
+    assert again.data.metrics["val/song_f1"] == pytest.approx(best.value)
 
 
 def test_the_same_command_again_trains_nothing_and_says_the_same(place, common_corpus, capsys):
@@ -237,7 +237,7 @@ def test_several_objectives_give_a_front_and_prune_nothing(place, common_corpus,
     """`seconds_per_clip` and `parameters` are measured, the best by the first objective is trained again."""
     words = place.command(
         common_corpus, [{"n_mfcc": 8}], {"overlap": None, "pooling": None},
-        n_trials=2, study_name="front", objective="val_song_f1,parameters,seconds_per_clip",
+        n_trials=2, study_name="front", objective="val/song_f1,parameters,seconds_per_clip",
     )  # fmt: skip
     assert place.search(*words) == 0
     study = place.study("front")
@@ -260,12 +260,12 @@ def test_a_loss_that_is_no_number_fails_its_trial_with_the_reason(network_place)
 @pytest.mark.slow
 def test_a_pruned_trial_keeps_its_curves_and_its_last_confusion_matrix(network_place):
     run = network_place.children()["trial 3"]
-    curve = network_place.client.get_metric_history(run.info.run_id, "epoch_val_song_f1")
+    curve = network_place.client.get_metric_history(run.info.run_id, "epoch/val_song_f1")
     assert [row.step for row in curve] == [0] and run.data.tags["trial_state"] == "PRUNED"
     matrix = pd.read_csv(network_place.artifacts(run) / "confusion_song.csv", index_col="true").to_numpy()
     assert np.trace(matrix) <= matrix.sum() == 6
-    assert "val_song_log_loss" not in run.data.metrics
-    whole = network_place.client.get_metric_history(network_place.children()["trial 0"].info.run_id, "epoch_val_loss")
+    assert "val/song_log_loss" not in run.data.metrics
+    whole = network_place.client.get_metric_history(network_place.children()["trial 0"].info.run_id, "epoch/val_loss")
     assert [row.step for row in whole] == [0, 1, 2]
 
 
@@ -318,4 +318,4 @@ def test_three_searches_on_postgresql_share_a_study_and_one_is_killed(tmp_path, 
     assert len(lost) == 1 and "worker was lost" in lost[0].data.tags["failure"] and len(children) == 7
     final = optuna.load_study(study_name="shared: final", storage=storage_url(postgresql))
     assert {t.state for t in final.trials} == {TrialState.COMPLETE}
-    assert json.loads(json.dumps(final.trials[0].user_attrs["metrics"]))["test_song_f1"] >= 0
+    assert json.loads(json.dumps(final.trials[0].user_attrs["metrics"]))["test/song_f1"] >= 0

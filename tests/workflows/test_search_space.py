@@ -136,27 +136,27 @@ def test_a_value_is_inside_where_optuna_says_so(spec, value, inside):
     assert contains(spec, value) is inside
 
 
-@pytest.mark.parametrize("name", ["test_song_f1", "val_song_f1,test_clip_f1"])
+@pytest.mark.parametrize("name", ["test/song_f1", "val/song_f1,test/clip_f1"])
 def test_a_test_metric_is_no_objective(name):
-    with pytest.raises(InputError, match="cannot be judged on it; take val_"):
+    with pytest.raises(InputError, match="cannot be evaluated on it; take val_"):
         request({"objective": name})
 
 
 def test_objectives_have_their_direction_and_unknown_ones_are_refused():
-    assert objectives.direction("val_song_f1") == objectives.direction("val_song_accuracy_vote50") == "maximize"
-    for name in ("val_loss", "val_clip_log_loss", "val_song_ece", "parameters", "seconds_per_clip"):
+    assert objectives.direction("val/song_f1") == objectives.direction("val/song_accuracy_vote50") == "maximize"
+    for name in ("val_loss", "val/clip_log_loss", "val/song_ece", "parameters", "seconds_per_clip"):
         assert objectives.direction(name) == "minimize"
-    assert {f"val_song_{name}" for name in METRICS} <= set(objectives.known())
-    with pytest.raises(InputError, match="val_song_f2 is unknown; choose from val_song_f1"):
-        request({"objective": "val_song_f2"})
+    assert {f"val/song_{name}" for name in METRICS} <= set(objectives.known())
+    with pytest.raises(InputError, match="val/song_f2 is unknown; choose from val/song_f1"):
+        request({"objective": "val/song_f2"})
 
 
 def test_several_objectives_are_not_pruned_and_a_pruner_asked_for_is_refused(caplog):
     caplog.set_level("INFO")
-    got = request({"objective": "val_song_f1, parameters"})
+    got = request({"objective": "val/song_f1, parameters"})
     assert got.options.pruner == "none" and got.params["pruner"] == "none" and "No trial is pruned" in caplog.text
     with pytest.raises(InputError, match="pruner=median needs one objective"):
-        request({"objective": "val_song_f1,parameters", "pruner": "median"})
+        request({"objective": "val/song_f1,parameters", "pruner": "median"})
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def opened(url, name="s", *, identity=None, seed=0, pruner="none", max_retry=1):
     attributes = {"identity": identity or {"data": "demo"}}
     with storage.exclusive(url, name):
         got = open_study(
-            made, name, ["val_song_f1"],
+            made, name, ["val/song_f1"],
             sampler=SeededSampler(seed), pruner=make_pruner(pruner, 9), attributes=attributes,
         )  # fmt: skip
         enqueue(got, SPACE, [PUBLISHED], "published")
@@ -59,7 +59,7 @@ def points(made):
 def test_the_page_of_plots_offers_no_upload_and_forbids_the_network(url):
     made = opened(url)
     work(made, url, peak, limit=3)
-    page = report.study_page(made, ["val_song_f1"])
+    page = report.study_page(made, ["val/song_f1"])
     drawn, listed = page.count('"showSendToCloud": false'), re.findall(r'"modeBarButtons": (\[\[.*?\]\])', page)
     assert drawn == len(listed) >= 4 and "sendChartToCloud" not in str(listed)
     policy = re.search(r'Content-Security-Policy" content="(.*?)"', page)[1]
@@ -191,7 +191,7 @@ from projects.artists.tracking import runs
 url, parent, poisoned = sys.argv[1], runs.Run(sys.argv[2]), int(sys.argv[3])
 made = storage.open_storage(url, max_retry=1, heartbeat=1)
 with storage.exclusive(url, "s"):
-    study = open_study(made, "s", ["val_song_f1"], sampler=SeededSampler(0), pruner=make_pruner("none", 1),
+    study = open_study(made, "s", ["val/song_f1"], sampler=SeededSampler(0), pruner=make_pruner("none", 1),
                        attributes={"identity": {}})
 
 def train(trial):

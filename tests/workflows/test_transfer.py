@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
-from projects.artists.data.options import DataOptions
 
 from projects import cli, enrol, score, similar, train, transfer
 from projects.artists.audio.features import FeatureConfig
 from projects.artists.data import corpora, featurize, prepare, songs
 from projects.artists.data.cache import audio_digest
 from projects.artists.data.featurize import Entry
+from projects.artists.data.options import DataOptions
 from projects.artists.errors import InputError
 from projects.artists.evaluation import retrieval
 from projects.artists.package import card as saved
@@ -74,8 +74,8 @@ def log_network(prepared: prepare.Prepared, folder: Path) -> str:
     system, clips = crnn.System(), prepared.clips["train"]
     system.model = system.build(clips.length, clips.n_mels, len(prepared.classes))
     digests = {
-        side: [prepared.features.entries[track.track_id].audio_digest for track in tracks]
-        for side, tracks in prepared.tracks.items()
+        subset: [prepared.features.entries[track.track_id].audio_digest for track in tracks]
+        for subset, tracks in prepared.tracks.items()
     }
     features = dataclasses.asdict(prepared.features.config)
     options = dataclasses.asdict(system.config)
@@ -170,7 +170,7 @@ def test_transfer_of_a_trained_network_to_another_label(place, tmp_path):
         "linear_f1_macro",
     ):
         assert 0 <= scores[f"{name}_low"] <= scores[name] <= scores[f"{name}_high"] <= 1
-    assert (scores["train_songs"], scores["val_songs"], scores["test_songs"]) == (8, 8, 8)
+    assert (scores["train/songs"], scores["val/songs"], scores["test/songs"]) == (8, 8, 8)
     embedder = embed.open_embedder(place.model, tmp_path / "model")
     found = embedder.embed(corpora.load(str(data)), workers=1)
     y = np.array([track.label("genre") for track in found.tracks])
@@ -298,7 +298,7 @@ def test_artists_left_out_are_drawn_by_the_seed_and_are_no_part_of_the_training(
     for seed in range(6):
         options = DataOptions(data=str(place.corpus), clip=1, leave_out=2)
         prepared = prepare.prepare(*prepare.read_features(options, FeatureConfig()), options, seed=seed)
-        assert {track.artist for side in prepared.tracks.values() for track in side} == set(prepared.classes)
+        assert {track.artist for subset in prepared.tracks.values() for track in subset} == set(prepared.classes)
         drawn.add(tuple(prepared.classes))
     assert len(drawn) > 1 and all(len(classes) == 2 for classes in drawn)
 
@@ -438,7 +438,7 @@ def test_frozen_published_weights_know_the_artists_of_real_music(place, weights,
     done = run(transfer, model=weights, data=shared_corpus / "tracks.csv", split="manifest")
     scores = done.data.metrics
     assert scores["linear_f1"] >= 0.5 and scores["retrieval_map"] > 0.5
-    assert (scores["train_songs"], scores["val_songs"], scores["test_songs"]) == (70, 32, 33)
+    assert (scores["train/songs"], scores["val/songs"], scores["test/songs"]) == (70, 32, 33)
     assert done.data.tags["linear_c_chosen_on"] == "32 validation songs"
 
 

@@ -13,7 +13,7 @@ from .features import FeatureConfig
 # (29.12 s in truth), Park et al.'s "3 s"; by (sr, hop_length, seconds).
 PUBLISHED_FRAMES = {(16000, 512, 20.0): 628, (16000, 512, 30.0): 911, (22050, 512, 3.0): 129}
 
-# What a network holds of a batch that it only judges grows with its frames, whatever the clips' length.
+# What a network holds of a batch that it only evaluates grows with its frames, whatever the clips' length.
 FRAMES_A_BATCH, MOST_CLIPS = 5_000, 64
 
 
@@ -54,5 +54,5 @@ def disjoint_clips(features: np.ndarray, length: int, n_mels: int) -> np.ndarray
 
 
 def batch_size(length: int) -> int:
-    """Clips of `length` frames that are judged at once: 64 of 1 s, 31 of 5 s, 5 of 30 s."""
+    """Clips of `length` frames that are evaluated at once: 64 of 1 s, 31 of 5 s, 5 of 30 s."""
     return max(1, min(MOST_CLIPS, FRAMES_A_BATCH // length))

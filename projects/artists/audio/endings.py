@@ -26,7 +26,7 @@ def cut_off(path: Path, decoded: int | None = None) -> str | None:
     """What is missing at the end of a file.
 
     Args:
-        decoded: Samples a channel that decoding gave; without it a flac is not judged.
+        decoded: Samples a channel that decoding gave; without it a flac is not evaluated.
 
     Returns:
         A reason; empty when the file is whole; None when its format does not tell.

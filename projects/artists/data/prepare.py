@@ -20,13 +20,13 @@ from .duplicates import FingerprintStore, duplicate_groups
 from .featurize import Features, featurize, surviving
 from .options import CorpusOptions, DataOptions
 from .selection import first_values
-from .splits import SIDES, Split, check_sides, make_split
+from .splits import SUBSETS, Split, check_subsets, make_split
 from .tracks import Corpus, Progress, Track
 
 
 @dataclasses.dataclass(frozen=True)
-class Dealt:
-    """Who takes part in a training, readable or not, and on which side.
+class Assigned:
+    """Who takes part in a training, readable or not, and in which subset.
 
     classes: label values in the order of class indices; groups: as in `Prepared`, among those who take part.
     """
@@ -41,7 +41,7 @@ class Dealt:
 class Prepared:
     """A corpus with its features, its split and its clips.
 
-    classes: label values in the order of class indices; tracks, clips: by side; short: ids of tracks shorter than a
+    classes: label values in the order of class indices; tracks, clips: by subset; short: ids of tracks shorter than a
     clip; groups: duplicate group of the track ids that are the same recording as another track of the corpus, which is
     the smallest audio digest of its members.
     """
@@ -56,14 +56,16 @@ class Prepared:
     short: list[str]
     groups: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
-    def used(self, side: str) -> list[Track]:
-        """The tracks of a side that have a clip."""
-        return [self.tracks[side][i] for i in np.unique(self.clips[side].songs)]
+    def used(self, subset: str) -> list[Track]:
+        """The tracks of a subset that have a clip."""
+        return [self.tracks[subset][i] for i in np.unique(self.clips[subset].songs)]
 
     @property
     def warnings(self) -> list[str]:
         """What a reader of the scores has to know."""
-        said = [f"No song of {self.label} {_first(values)} is on side {side}." for side, values in self.absent.items()]
+        said = [
+            f"No song of {self.label} {_first(values)} is in subset {subset}." for subset, values in self.absent.items()
+        ]
         if self.short:
             said.append(
                 f"{len(self.short)} song(s) are shorter than one clip and left out: {', '.join(self.short[:3])}."
@@ -77,8 +79,8 @@ class Prepared:
     def absent(self) -> dict[str, list[str]]:
         """Side with songs -> label values of the corpus without a clip there: no song, or only shorter ones."""
         values = {track.label(self.label) for track in self.corpus.tracks}
-        present = {side: {self.classes[i] for i in self.clips[side].y} for side in SIDES if self.tracks[side]}
-        return {side: sorted(values - there) for side, there in present.items() if values - there}
+        present = {subset: {self.classes[i] for i in self.clips[subset].y} for subset in SUBSETS if self.tracks[subset]}
+        return {subset: sorted(values - there) for subset, there in present.items() if values - there}
 
 
 def read_features(
@@ -127,9 +129,9 @@ def _first(values: Collection[str]) -> str:
     return ", ".join(sorted(values)[:5]) + (" ..." if len(values) > 5 else "")
 
 
-def deal(
+def assign(
     corpus: Corpus, features: Features, options: DataOptions, *, seed: int, classes: Sequence[str] | None = None
-) -> Dealt:
+) -> Assigned:
     """Takes what is learned from out of a corpus and splits it.
 
     Args:
@@ -159,7 +161,7 @@ def deal(
         balanced=bool(options.songs_per_artist),
         groups=groups,
     )
-    return Dealt(corpus, classes, groups, split)
+    return Assigned(corpus, classes, groups, split)
 
 
 def prepare(
@@ -169,38 +171,39 @@ def prepare(
     *,
     seed: int,
     classes: Sequence[str] | None = None,
-    required: Sequence[str] = SIDES,
+    required: Sequence[str] = SUBSETS,
 ) -> Prepared:
     """Splits the readable tracks and cuts them into clips.
 
     Args:
-        seed, classes: See `deal`.
+        seed, classes: See `assign`.
         required: Sides that must not be empty.
 
     Raises:
-        InputError: Too much of the corpus is unreadable, or a side would be empty.
+        InputError: Too much of the corpus is unreadable, or a subset would be empty.
     """
-    dealt, label = deal(corpus, features, options, seed=seed, classes=classes), options.label
-    classes, split = dealt.classes, dealt.split
-    kept = surviving(dealt.corpus, features, label)
-    check_sides(split, kept, options.split, label, required)
+    assigned, label = assign(corpus, features, options, seed=seed, classes=classes), options.label
+    classes, split, groups = assigned.classes, assigned.split, assigned.groups
+    kept = surviving(assigned.corpus, features, label)
+    check_subsets(split, kept, options.split, label, required)
     number = {name: i for i, name in enumerate(classes)}
     length = clip_frames(options.clip, features.config)
     tracks, clips, short = {}, {}, []
-    for side in SIDES:
-        tracks[side] = split.tracks(kept, side)
-        entries = [features.entries[track.track_id] for track in tracks[side]]
-        overlap = options.overlap if side == "train" else 0.0
-        clips[side], too_short = make_clips(
-            entries, [number[t.label(label)] for t in tracks[side]], length, overlap=overlap, classes=classes
+    for subset in SUBSETS:
+        tracks[subset] = split.tracks(kept, subset)
+        entries = [features.entries[track.track_id] for track in tracks[subset]]
+        overlap = options.overlap if subset == "train" else 0.0
+        clips[subset], too_short = make_clips(
+            entries, [number[t.label(label)] for t in tracks[subset]], length, overlap=overlap, classes=classes
         )
-        short += [tracks[side][i].track_id for i in too_short]
-    empty = [side for side in required if not len(clips[side])]
+        short += [tracks[subset][i].track_id for i in too_short]
+    empty = [subset for subset in required if not len(clips[subset])]
     if empty:
         raise InputError(
-            f"No song on side {' and '.join(empty)} is as long as one clip of {options.clip:g} s. Take a shorter clip."
+            f"No song in subset {' and '.join(empty)} is as long as one clip of {options.clip:g} s. "
+            "Take a shorter clip."
         )
-    return Prepared(kept, features, split, label, classes, tracks, clips, short, dealt.groups)
+    return Prepared(kept, features, split, label, classes, tracks, clips, short, groups)
 
 
 def find_groups(corpus: Corpus, features: Features) -> dict[str, str]:
@@ -229,12 +232,12 @@ def duplicate_warnings(corpus: Corpus, groups: Mapping[str, str], split: Split, 
 
 
 def duplicate_conflicts(corpus: Corpus, groups: Mapping[str, str], split: Split, label: str) -> list[str]:
-    """Recordings that stand on two sides of a manifest, or under two labels or artists."""
+    """Recordings that stand in two subsets of a manifest, or under two labels or artists."""
     found, said = _by_recording(corpus, groups), []
-    torn = [tracks for tracks in found if len({split.sides[t.track_id] for t in tracks}) > 1]
+    torn = [tracks for tracks in found if len({split.subsets[t.track_id] for t in tracks}) > 1]
     if torn:
         said.append(
-            f"THE SAME RECORDING STANDS ON TWO SIDES of the fold column ({len(torn)} found): {_some(torn)}. "
+            f"THE SAME RECORDING STANDS ON TWO SUBSETS of the fold column ({len(torn)} found): {_some(torn)}. "
             "Scores are too high by what the model remembers; give all copies one fold."
         )
     for column in dict.fromkeys((label, "artist")):
@@ -285,7 +288,7 @@ def _learned(corpus: Corpus, options: DataOptions, seed: int) -> list[str]:
 
 
 def split_table(prepared: Prepared) -> pd.DataFrame:
-    """A row a track: who it is, its side, its length in seconds, the digest of its audio, its duplicate group."""
+    """A row a track: who it is, its subset, its length in seconds, the digest of its audio, its duplicate group."""
     config = prepared.features.config
     rows = []
     for track in prepared.corpus.tracks:
@@ -297,7 +300,7 @@ def split_table(prepared: Prepared) -> pd.DataFrame:
                 "album": track.album,
                 "title": track.title,
                 "label": track.label(prepared.label),
-                "side": prepared.split.sides[track.track_id],
+                "subset": prepared.split.subsets[track.track_id],
                 "seconds": round(entry.n_frames * config.hop_length / config.sr, 2),
                 "audio_sha256": entry.audio_digest,
                 "duplicate_group": prepared.groups.get(track.track_id, ""),

@@ -3,11 +3,12 @@
 Song and album split as Nasrullah and Zhao: songs 90/10 by artist, twice; or one album of each artist to test, one to
 validation. The order is that of SHA-256 digests, so neither a random generator nor a folder listing has a say.
 
-Tracks of one recording (`data/duplicates.py`) stand on one side. The songs or albums that share one are joined, whole,
-before anything is dealt, and dealt as the one of them that comes first by name: an album stays on one side, and a
-corpus without duplicates is dealt as if nobody had looked. A compilation of an artist's own albums therefore joins them
-all, which leaves that artist too few to deal: warnings and `check` name it. Where two artists (or labels) share a
-recording, what is joined is dealt among those of the first by name. A manifest's folds are never changed.
+Tracks of one recording (`data/duplicates.py`) stand in one subset. The songs or albums that share one are joined,
+whole, before anything is assigned, and assigned as the one of them that comes first by name: an album stays in one
+subset, and a corpus without duplicates is assigned as if nobody had looked. A compilation of an artist's own albums
+therefore joins them all, which leaves that artist too few to assign: warnings and `check` name it. Where two artists
+(or labels) share a recording, what is joined is assigned among those of the first by name. A manifest's folds are never
+changed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ..errors import InputError
 from .duplicates import find_root
 from .tracks import Corpus, Track
 
-SIDES = ("train", "val", "test")
+SUBSETS = ("train", "val", "test")
 SPLITS = ("song", "album", "manifest", "kfold", "all")
 _SPELLINGS = {"train": "train", "training": "train", "test": "test", "testing": "test"} | dict.fromkeys(
     ("val", "valid", "validation", "dev"), "val"
@@ -30,18 +31,18 @@ _SPELLINGS = {"train": "train", "training": "train", "test": "test", "testing": 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """The side of every track id."""
+    """The subset of every track id."""
 
-    sides: Mapping[str, str]
+    subsets: Mapping[str, str]
 
     @property
     def digest(self) -> str:
-        """Sixteen hex digits that change when any track changes sides."""
-        lines = "\n".join(f"{track}\t{side}" for track, side in sorted(self.sides.items()))
+        """Sixteen hex digits that change when any track changes subsets."""
+        lines = "\n".join(f"{track}\t{subset}" for track, subset in sorted(self.subsets.items()))
         return hashlib.sha256(lines.encode()).hexdigest()[:16]
 
-    def tracks(self, corpus: Corpus, side: str) -> list[Track]:
-        return [track for track in corpus.tracks if self.sides.get(track.track_id) == side]
+    def tracks(self, corpus: Corpus, subset: str) -> list[Track]:
+        return [track for track in corpus.tracks if self.subsets.get(track.track_id) == subset]
 
 
 def make_split(
@@ -58,7 +59,7 @@ def make_split(
     """Deals the tracks of a corpus to train, val and test.
 
     Args:
-        split: `song` (stratified by `label`), `album` (by artist), `kfold` (albums of an artist dealt to `folds`
+        split: `song` (stratified by `label`), `album` (by artist), `kfold` (albums of an artist assigned to `folds`
             folds, `fold` tested, the next one validated), `manifest` (its fold column), or `all` (every track is
             tested: nothing is left to train on).
         balanced: All values of `label` have equally many songs: the song split is Park et al.'s, 15/3/2 of 20.
@@ -69,38 +70,38 @@ def make_split(
     """
     groups = groups or {}
     if split == "song":
-        deal = _twentieths if balanced else _tenths
-        sides = _dealt(corpus, lambda t: t.label(label), lambda t: t.track_id, seed, deal, groups)
+        assign = _twentieths if balanced else _tenths
+        subsets = _dealt(corpus, lambda t: t.label(label), lambda t: t.track_id, seed, assign, groups)
     elif split == "album":
-        sides = _dealt(corpus, lambda t: t.artist, _album, seed, _one_each, groups)
+        subsets = _dealt(corpus, lambda t: t.artist, _album, seed, _one_each, groups)
     elif split == "kfold":
         check_fold(folds, fold)
-        sides = _dealt(corpus, lambda t: t.artist, _album, seed, lambda n: _fold_sides(n, folds, fold), groups)
+        subsets = _dealt(corpus, lambda t: t.artist, _album, seed, lambda n: _fold_sides(n, folds, fold), groups)
     elif split == "manifest":
-        sides = {track.track_id: _manifest_side(track) for track in corpus.tracks}
+        subsets = {track.track_id: _manifest_side(track) for track in corpus.tracks}
     elif split == "all":
-        sides = dict.fromkeys((track.track_id for track in corpus.tracks), "test")
+        subsets = dict.fromkeys((track.track_id for track in corpus.tracks), "test")
     else:
         raise InputError(f"split={split} is unknown; choose one of {', '.join(SPLITS)}.")
-    return Split(sides)
+    return Split(subsets)
 
 
 def check_fold(folds: int, fold: int) -> None:
-    """Raises InputError for folds that cannot be dealt, or a fold that is none of them."""
+    """Raises InputError for folds that cannot be assigned, or a fold that is none of them."""
     if not (folds >= 3 and 0 <= fold < folds):
         raise InputError(f"folds={folds}, fold={fold}: folds must be at least 3 and fold from 0 to folds - 1.")
 
 
-def check_sides(split: Split, corpus: Corpus, name: str, label: str, required: Sequence[str] = SIDES) -> None:
-    """Raises InputError where a required side has fewer than two values of `label`."""
-    values = {side: {track.label(label) for track in split.tracks(corpus, side)} for side in required}
-    short = [side for side in required if len(values[side]) < 2]
+def check_subsets(split: Split, corpus: Corpus, name: str, label: str, required: Sequence[str] = SUBSETS) -> None:
+    """Raises InputError where a required subset has fewer than two values of `label`."""
+    values = {subset: {track.label(label) for track in split.tracks(corpus, subset)} for subset in required}
+    short = [subset for subset in required if len(values[subset]) < 2]
     if not short:
         return
     why = {
-        "song": "an artist needs three songs to stand on all sides",
-        "album": "an artist needs three albums to stand on all sides",
-        "kfold": "an artist needs as many albums as there are folds to stand on all sides of each",
+        "song": "an artist needs three songs to stand in all subsets",
+        "album": "an artist needs three albums to stand in all subsets",
+        "kfold": "an artist needs as many albums as there are folds to stand in all subsets of each",
         "manifest": "its fold column says so",
         "all": "it tests every track",
     }[name]
@@ -123,7 +124,7 @@ def _dealt(
     stratum: Callable[[Track], str],
     unit: Callable[[Track], str],
     seed: int,
-    deal: Callable[[int], list[str]],
+    assign: Callable[[int], list[str]],
     groups: Mapping[str, str],
 ) -> dict[str, str]:
     """Deals units (songs or albums), whole, within each stratum, in the order of their digests."""
@@ -133,12 +134,12 @@ def _dealt(
     strata: dict[str, dict[str, list[Track]]] = defaultdict(lambda: defaultdict(list))
     for own, (home, name) in _joined(units, groups).items():
         strata[home][name] += units[own]
-    sides = {}
-    for dealt in strata.values():
-        order = sorted(dealt, key=lambda u: hashlib.sha256(f"{seed}\n{u}".encode()).digest())
-        for name, side in zip(order, deal(len(order)), strict=True):
-            sides |= {track.track_id: side for track in dealt[name]}
-    return sides
+    subsets = {}
+    for assigned in strata.values():
+        order = sorted(assigned, key=lambda u: hashlib.sha256(f"{seed}\n{u}".encode()).digest())
+        for name, subset in zip(order, assign(len(order)), strict=True):
+            subsets |= {track.track_id: subset for track in assigned[name]}
+    return subsets
 
 
 def _joined(units: Mapping[Unit, list[Track]], groups: Mapping[str, str]) -> dict[Unit, Unit]:
@@ -175,10 +176,10 @@ def _fold_sides(n: int, folds: int, fold: int) -> list[str]:
 
 
 def _manifest_side(track: Track) -> str:
-    side = _SPELLINGS.get(track.fold.lower())
-    if side is None:
+    subset = _SPELLINGS.get(track.fold.lower())
+    if subset is None:
         raise InputError(
             f"split=manifest: {track.track_id} has fold '{track.fold}'; the manifest needs a column fold with "
             "train, val or test in every row. Or choose split=song, album or kfold."
         )
-    return side
+    return subset

@@ -1,4 +1,4 @@
-"""Three trivial classifiers of songs, to stand beside every result: majority class, loudness alone, MFCC.
+"""Three baselines of songs, to stand beside every result: majority class, loudness alone, MFCC.
 
 A network that does not beat loudness has learned how loud an artist is mastered.
 """
@@ -46,7 +46,7 @@ def mfcc_vector(log_mel: np.ndarray, n_mfcc: int = 20) -> np.ndarray:
     return np.concatenate([mfcc.mean(0), mfcc.std(0)])
 
 
-def trivial_scores(
+def baseline_scores(
     train_vectors: Mapping[str, np.ndarray],
     y_train: np.ndarray,
     test_vectors: Mapping[str, np.ndarray],
@@ -69,7 +69,7 @@ def trivial_scores(
         training songs.
 
     Raises:
-        InputError: A side has no songs, or vectors are not finite.
+        InputError: A subset has no songs, or vectors are not finite.
         ValueError: Names, shapes, types or class indices do not fit.
     """
     if set(train_vectors) != set(test_vectors):

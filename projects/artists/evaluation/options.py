@@ -8,7 +8,7 @@ import typing
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationOptions:
-    """log_audio: log playable clips of the worst songs; tsne_split: side of the map, `all` as in the paper's figure.
+    """log_audio: log playable clips of the worst songs; tsne_split: subset of the map, `all` as in the paper's figure.
 
     pooling: from a song's clips to its probabilities, which all metrics of songs but `_vote` and `_vote50` see.
     """

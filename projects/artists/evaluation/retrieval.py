@@ -124,15 +124,15 @@ def _strength(
     known = np.isin(y_val, y_train)
     if known.any():
         x, y = np.concatenate([train, val[known]]), np.concatenate([y_train, y_val[known]])
-        sides = PredefinedSplit(np.repeat([-1, 0], [len(train), known.sum()]))
+        subsets = PredefinedSplit(np.repeat([-1, 0], [len(train), known.sum()]))
         chosen_on = f"{known.sum()} validation songs"
     else:
         folds = min(FOLDS, int(np.unique(y_train, return_counts=True)[1].min()))
         if folds < 2:
             return 1.0, "nothing: a class has one training song"
-        x, y, sides = train, y_train, StratifiedKFold(folds, shuffle=True, random_state=seed)
+        x, y, subsets = train, y_train, StratifiedKFold(folds, shuffle=True, random_state=seed)
         chosen_on = f"{folds}-fold cross-validation of the training songs"
-    losses = [sum(_loss(_softmax(c), x, y, fit, held) for fit, held in sides.split(x, y)) for c in STRENGTHS]
+    losses = [sum(_loss(_softmax(c), x, y, fit, held) for fit, held in subsets.split(x, y)) for c in STRENGTHS]
     return STRENGTHS[int(np.argmin(losses))], chosen_on
 
 

@@ -21,7 +21,7 @@ class Card:
     """What a fitted system is.
 
     model, options: its name and Config; features: its FeatureConfig; clip_frames: frames a clip; classes: label values
-    in the order of its outputs; settings: all parameters of its training; songs: SHA-256 of the audio by side;
+    in the order of its outputs; settings: all parameters of its training; songs: SHA-256 of the audio by subset;
     groups: audio digest -> duplicate group, where a song has duplicates; temperatures: what calibrates the
     probabilities of single clips (`clip`) and of songs of several (`song`).
     """
@@ -37,9 +37,9 @@ class Card:
     groups: Mapping[str, str] = dataclasses.field(default_factory=dict)
     temperatures: Mapping[str, float] = dataclasses.field(default_factory=lambda: {"clip": 1.0, "song": 1.0})
 
-    def side_digest(self, side: str) -> str:
-        """Sixteen hex digits that change with any song of a side."""
-        return hashlib.sha256("\n".join(sorted(self.songs[side])).encode()).hexdigest()[:16]
+    def subset_digest(self, subset: str) -> str:
+        """Sixteen hex digits that change with any song of a subset."""
+        return hashlib.sha256("\n".join(sorted(self.songs[subset])).encode()).hexdigest()[:16]
 
     @property
     def feature_config(self) -> FeatureConfig:

@@ -21,7 +21,7 @@ EXAMPLES = 3
 BARS = 40
 _NAME = 32
 _WIDTH = 100
-_SIDES = {"train": OKABE_ITO[0], "val": OKABE_ITO[1], "test": OKABE_ITO[2], "": "#b0b0b0"}
+_SUBSETS = {"train": OKABE_ITO[0], "val": OKABE_ITO[1], "test": OKABE_ITO[2], "": "#b0b0b0"}
 
 
 def corpus_text(
@@ -111,25 +111,25 @@ def _duplicate_lines(duplicates: pd.DataFrame) -> list[str]:
 def _small_lines(small: pd.DataFrame, split: str) -> list[str]:
     if not len(small):
         return []
-    lines = [f"too small for {split}: {len(small)} (not on every side)"]
+    lines = [f"too small for {split}: {len(small)} (not in every subset)"]
     for row in small.head(ROWS).to_dict("records"):
         name = shorten(clean(row["value"]), _NAME)
         lines.append(
             f"  {row['column']} {name}: {row['songs']} usable song(s) of {row['albums']} album(s), "
-            f"none on side {' and '.join(row['missing'].split())}"
+            f"none in subset {' and '.join(row['missing'].split())}"
         )
     return lines + [f"  {line}" for line in _rest(len(small), ROWS, "values", "too_small.csv")]
 
 
 def corpus_figure(tracks: pd.DataFrame, kinds: Sequence[str], title: str, clip: float) -> Figure:
-    """Minutes of each artist by side of the split, lengths of the tracks, and how many have which problem.
+    """Minutes of each artist by subset of the split, lengths of the tracks, and how many have which problem.
 
     Args:
-        tracks: artist, side, seconds (NaN where nothing was decoded), problems; a row a track.
+        tracks: artist, subset, seconds (NaN where nothing was decoded), problems; a row a track.
         kinds: Kinds of problems, in their order.
         clip: Seconds, drawn among the lengths.
     """
-    minutes = tracks.pivot_table(index="artist", columns="side", values="seconds", aggfunc="sum", observed=True) / 60
+    minutes = tracks.pivot_table(index="artist", columns="subset", values="seconds", aggfunc="sum", observed=True) / 60
     minutes = minutes.reindex(sorted(set(tracks["artist"]))).fillna(0.0)
     count = min(len(minutes), BARS)
     figure = Figure(figsize=(11, max(4.2, 1.6 + 0.27 * count)), layout="constrained", facecolor="white")
@@ -146,10 +146,10 @@ def _minutes(axes: Axes, minutes: pd.DataFrame, count: int) -> None:
     """Stacked bars of the artists with most music, in alphabetical order."""
     most = minutes.loc[minutes.sum(axis=1).sort_values(ascending=False, kind="stable").index[:count]].sort_index()
     left = np.zeros(len(most))
-    for side, colour in _SIDES.items():
-        if side in most and most[side].any():
-            axes.barh(range(len(most)), most[side], left=left, color=colour, label=side or "on no side")
-            left += most[side].to_numpy()
+    for subset, colour in _SUBSETS.items():
+        if subset in most and most[subset].any():
+            axes.barh(range(len(most)), most[subset], left=left, color=colour, label=subset or "in no subset")
+            left += most[subset].to_numpy()
     names = [f"{name}" for name in drawable_names(most.index, _NAME)]
     axes.set_yticks(range(len(most)), names, **text_style(9.0, color=INK))
     axes.set_ylim(len(most) - 0.4, -0.6)

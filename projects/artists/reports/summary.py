@@ -24,7 +24,7 @@ _MARKDOWN_ESCAPE = re.compile(rf"\\{_MARKDOWN.pattern}")
 def summary_text(
     title: str,
     scores: Sequence[Score],
-    trivial: Mapping[str, float],
+    baselines: Mapping[str, float],
     figures: Sequence[str],
     next_commands: Sequence[str],
     facts: Mapping[str, str],
@@ -36,11 +36,11 @@ def summary_text(
     Args:
         title: One line.
         scores: (name, value, low, high), the interval a 95 % one, or None twice where there is none.
-        trivial: Name of a trivial classifier -> its value of the score `against`.
+        baselines: Name of a baseline -> its value of the score `against`.
         figures: Where the figures are: paths or addresses, each on a line of its own.
         next_commands: Commands to type. A long one is continued with backslashes, and can still be pasted.
         facts: Anything else worth a line: run, data, device, seconds.
-        against: Name of the score that `trivial` was measured by; the first one when None.
+        against: Name of the score that `baselines` was measured by; the first one when None.
 
     Raises:
         ValueError: `against` is not the name of a score.
@@ -48,8 +48,8 @@ def summary_text(
     headline = _headline(scores, against)
     blocks = [_wrap(clean(title), "")]
     if scores:
-        blocks.append(_score_lines(scores, trivial, headline))
-    if verdict := _verdict(headline, trivial):
+        blocks.append(_score_lines(scores, baselines, headline))
+    if verdict := _verdict(headline, baselines):
         blocks.append(_wrap(verdict, ""))
     blocks.append(_fact_lines(facts))
     blocks.append(_section("Figures:", [_INDENT + printable(path) for path in figures]))
@@ -60,7 +60,7 @@ def summary_text(
 def summary_markdown(
     title: str,
     scores: Sequence[Score],
-    trivial: Mapping[str, float],
+    baselines: Mapping[str, float],
     figures: Sequence[str],
     next_commands: Sequence[str],
     facts: Mapping[str, str],
@@ -70,10 +70,10 @@ def summary_markdown(
     """The same as Markdown; arguments and errors as those of `summary_text`. Names stay plain text."""
     headline = _headline(scores, against)
     blocks = [f"### {inline(title)}"]
-    if verdict := _verdict(headline, trivial):
+    if verdict := _verdict(headline, baselines):
         blocks.append(inline(verdict))  # before the table: MLflow shows the first lines only
     if scores:
-        blocks.append(_score_table(scores, trivial, headline))
+        blocks.append(_score_table(scores, baselines, headline))
     blocks.append("\n".join(f"- {inline(name)}: {inline(value)}" for name, value in facts.items()))
     if figures:
         blocks.append("**Figures**\n\n" + "\n".join(f"- {_code(path)}" for path in figures))
@@ -83,14 +83,14 @@ def summary_markdown(
 
 
 def _headline(scores: Sequence[Score], against: str | None) -> Score | None:
-    """The score that the trivial classifiers are compared by."""
+    """The score that the baselines are compared by."""
     if against is None:
         return scores[0] if scores else None
     for score in scores:
         if score[0] == against:
             return score
     known = ", ".join(score[0] for score in scores) or "none"
-    raise ValueError(f"trivial classifiers are given by {against!r}, which is not among the scores: {known}")
+    raise ValueError(f"baselines are given by {against!r}, which is not among the scores: {known}")
 
 
 def _number(value: float | None) -> str:
@@ -101,15 +101,15 @@ def _interval(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f"{_number(low)} to {_number(high)}"
 
 
-def _verdict(headline: Score | None, trivial: Mapping[str, float]) -> str:
-    """One sentence: is the score above the best of the trivial ones, and by more than its interval."""
-    measured = {name: value for name, value in trivial.items() if math.isfinite(value)}
+def _verdict(headline: Score | None, baselines: Mapping[str, float]) -> str:
+    """One sentence: is the score above the best of the baselines, and by more than its interval."""
+    measured = {name: value for name, value in baselines.items() if math.isfinite(value)}
     if headline is None or not measured:
         return ""
     name, value, low, high = headline
     best = max(measured, key=lambda key: measured[key])
     beginning = f"{shorten(clean(name), _NAME_WIDTH)} {_number(value)} is"
-    end = f"the best trivial classifier ({shorten(clean(best), _NAME_WIDTH)}, {_number(measured[best])})"
+    end = f"the best baseline ({shorten(clean(best), _NAME_WIDTH)}, {_number(measured[best])})"
     if not value > measured[best]:
         return f"{beginning} not above {end}."
     if low is None or high is None:
@@ -119,12 +119,12 @@ def _verdict(headline: Score | None, trivial: Mapping[str, float]) -> str:
     return f"{beginning} above {end}, but its 95 % interval reaches below that."
 
 
-def _score_lines(scores: Sequence[Score], trivial: Mapping[str, float], headline: Score | None) -> list[str]:
+def _score_lines(scores: Sequence[Score], baselines: Mapping[str, float], headline: Score | None) -> list[str]:
     rows = [("", "value", "95 % interval")]
     rows += [(clean(name), _number(value), _interval(low, high)) for name, value, low, high in scores]
-    if trivial and headline:
+    if baselines and headline:
         rows.append((f"for comparison, {shorten(clean(headline[0]), _NAME_WIDTH - 20)} of", "", ""))
-        rows += [(_INDENT + clean(name), _number(value), "") for name, value in trivial.items()]
+        rows += [(_INDENT + clean(name), _number(value), "") for name, value in baselines.items()]
     names = [shorten(name, _NAME_WIDTH) for name, *_ in rows]
     widest = max(display_width(name) for name in names)
     return [
@@ -186,12 +186,12 @@ def _pieces(command: str) -> list[str]:
     return pieces
 
 
-def _score_table(scores: Sequence[Score], trivial: Mapping[str, float], headline: Score | None) -> str:
+def _score_table(scores: Sequence[Score], baselines: Mapping[str, float], headline: Score | None) -> str:
     rows = ["| | value | 95 % interval |", "|---|---:|---|"]
     rows += [f"| {inline(name)} | **{_number(value)}** | {_interval(low, high)} |" for name, value, low, high in scores]
-    if trivial and headline:
+    if baselines and headline:
         rows += [
-            f"| *{inline(headline[0])} of: {inline(name)}* | {_number(value)} | |" for name, value in trivial.items()
+            f"| *{inline(headline[0])} of: {inline(name)}* | {_number(value)} | |" for name, value in baselines.items()
         ]
     return "\n".join(rows)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 TOLD = (
-    "test_song_f1", "test_clip_f1", "test_song_ece", "test_song_ece_calibrated", "golden_difference",
+    "test/song_f1", "test/clip_f1", "test/song_ece", "test/song_ece_calibrated", "golden_difference",
     "audio_seconds_per_second", "model_mb", "common_songs", "champion_f1", "candidate_f1", "improvement",
     "worst_recall_drop", "signature_changed",
 )  # fmt: skip

@@ -67,7 +67,7 @@ class ArraySystem(BaseSystem, abc.ABC):
 
         def learn() -> None:
             if len(np.unique(train.y)) < 2:
-                raise InputError("The training side holds one class; a classifier needs at least two.")
+                raise InputError("The training subset holds one class; a classifier needs at least two.")
             self.learn(train, training.seed)
             values = np.concatenate([self.values(clips)[0] for clips in val.batches_of(self.unit)])
             self.temperature = temperature(values, val.y)

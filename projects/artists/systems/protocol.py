@@ -16,7 +16,7 @@ class System(Protocol):
     """A classifier of clips; a module of this folder defines one as `System` and its options as `Config`.
 
     Config: frozen dataclass; its fields are flags of train, raising InputError on values that make no sense.
-    unit: what it learns and judges. clip; frame: its frames, of which a clip's probabilities are made; song: each batch
+    unit: what it learns and scores. clip; frame: its frames, of which a clip's probabilities are made; song: each batch
         that `scores` is given must hold all clips of one song, and each of them gets the song's probabilities
         (ClipSet.batches_of). Embeddings are a clip's in any case; their mean is the song's.
     features, data, training: fields of FeatureConfig, DataOptions, Training that differ from the default.

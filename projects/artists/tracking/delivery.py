@@ -94,7 +94,7 @@ class Sender:
             self._client.set_terminated(self._outbox.run_id, status, end_time=at)
 
 
-class Courier:
+class Uploader:
     """A thread that sends an outbox in order, in batches, again and again while the server is away."""
 
     def __init__(self, outbox: Outbox) -> None:
@@ -213,16 +213,16 @@ def deliver_left(seconds: float, own: str | None = None) -> Iterator[tuple[str, 
         except outboxes.Busy as busy:
             yield run_id, True, f"skipped: {busy}"
             continue
-        courier, before, arrived = Courier(outbox), outbox.records(outbox.sent), False
+        uploader, before, arrived = Uploader(outbox), outbox.records(outbox.sent), False
         try:
-            arrived = courier.flush(seconds) and _ended(courier, seconds)
-            said = f"delivered {_told(before)}" if arrived else _why(courier, seconds, courier.failure)
+            arrived = uploader.flush(seconds) and _ended(uploader, seconds)
+            said = f"delivered {_told(before)}" if arrived else _why(uploader, seconds, uploader.failure)
         except InputError as error:
             said = str(error)
         except MlflowException as error:
-            said = _why(courier, seconds, error)
+            said = _why(uploader, seconds, error)
         finally:
-            courier.close(keep=not arrived)
+            uploader.close(keep=not arrived)
         yield run_id, arrived, said
 
 
@@ -236,15 +236,15 @@ def missing(client: MlflowClient, run_id: str, rows: list[Row]) -> list[Row]:
     return [row for row in rows if _identity(row) not in there]
 
 
-def _ended(courier: Courier, seconds: float) -> bool:
+def _ended(uploader: Uploader, seconds: float) -> bool:
     """Gives a run that has no end one, at the time of its last record; whether that arrived."""
-    records = courier.outbox.records()
+    records = uploader.outbox.records()
     if not records or records[-1].kind == "end":
         return True
-    run = server.patient(lambda: MlflowClient().get_run(courier.outbox.run_id), "reading a run", seconds)
+    run = server.retry(lambda: MlflowClient().get_run(uploader.outbox.run_id), "reading a run", seconds)
     if run.info.status == RunStatus.to_string(RunStatus.RUNNING):
-        courier.outbox.put("end", status="KILLED", time=records[-1].at)
-    return courier.flush(seconds)
+        uploader.outbox.put("end", status="KILLED", time=records[-1].at)
+    return uploader.flush(seconds)
 
 
 def _told(records: list[Record]) -> str:
@@ -253,15 +253,15 @@ def _told(records: list[Record]) -> str:
     return f"{rows} metric rows, {artifacts} artifacts, {len(records)} records in all"
 
 
-def _why(courier: Courier, seconds: float, error: Exception | None) -> str:
+def _why(uploader: Uploader, seconds: float, error: Exception | None) -> str:
     """Why an outbox is left, and what to do where it belongs to another server."""
     said = server.reason(error) if error else f"no answer within {seconds:.0f} s"
-    origin = next((r.content["uri"] for r in courier.outbox.records(limit=LOOK) if r.kind == "run"), None)
+    origin = next((r.content["uri"] for r in uploader.outbox.records(limit=LOOK) if r.kind == "run"), None)
     here = server.address()
     left = f"not delivered to {here}: {said}"
     if origin in (None, here):
         return left
-    return f"{left} It was logged to {origin}: set MLFLOW_TRACKING_URI to that, or delete {courier.outbox.folder}."
+    return f"{left} It was logged to {origin}: set MLFLOW_TRACKING_URI to that, or delete {uploader.outbox.folder}."
 
 
 def _batch(records: list[Record]) -> list[Record]:

@@ -80,7 +80,7 @@ def log_model(system_folder: Path, golden: Path, work: Path) -> str:
     """
     parts = _parts(system_folder, golden, work)
     with _quiet():
-        info = server.patient(
+        info = server.retry(
             lambda: mlflow.pyfunc.log_model(name="model", **parts),
             f"logging the model (what was learned is kept: later, go on with resume={mlflow.active_run().info.run_id})",
             seconds=PATIENCE,
@@ -134,7 +134,7 @@ def download_model(model: str, work: Path) -> Path:
         raise InputError("model= is missing; give the id of a training run, or a URI such as models:/name@alias.")
     with _told(model):
         uri = _uri(model)
-        local = server.patient(
+        local = server.retry(
             lambda: Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(work / "model"))),
             f"reading the model {model}",
         )
@@ -216,7 +216,7 @@ def named(uri: str) -> tuple[str, str]:
     with _told(uri):
         if not match:
             uri = _uri(uri)
-            info = server.patient(lambda: mlflow.models.get_model_info(uri), f"reading the model {uri}")
+            info = server.retry(lambda: mlflow.models.get_model_info(uri), f"reading the model {uri}")
             return uri, info.run_id or ""
         name, alias, version = match.groups()
         client = server.client(f"reading the model {uri}")

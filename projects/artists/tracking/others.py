@@ -12,7 +12,7 @@ from mlflow.utils.time import get_current_time_millis
 
 from ..reports.summary import inline
 from . import server
-from .delivery import Courier, missing
+from .delivery import Uploader, missing
 from .outbox import Outbox
 
 KEPT = "all that was computed is kept: the same command goes on from there"
@@ -36,7 +36,7 @@ def log(run_id: str, *, metrics: Mapping[str, float], tags: Mapping[str, str], f
     """Metrics, tags and all files below a folder."""
     client, now, doing = MlflowClient(), get_current_time_millis(), f"logging results to run {run_id} ({KEPT})"
     rows = [(name, float(value), now, 0) for name, value in metrics.items()]
-    server.patient(
+    server.retry(
         lambda: client.log_batch(
             run_id,
             metrics=[Metric(*row) for row in missing(client, run_id, rows)],
@@ -69,6 +69,6 @@ def deliver(run_id: str) -> None:
     Raises:
         Busy: That process lives.
     """
-    courier = Courier(Outbox(run_id))
-    courier.flush(server.PATIENCE)
-    courier.close()
+    uploader = Uploader(Outbox(run_id))
+    uploader.flush(server.PATIENCE)
+    uploader.close()

@@ -14,6 +14,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from mlflow.utils.uri import append_to_uri_path
 
 from ..errors import InputError
+from ..evaluation.metrics import metric_name
 from . import server
 
 PAGE = 1000
@@ -86,7 +87,7 @@ def download(run_id: str, name: str, folder: Path, most: float = math.inf) -> Pa
     # Not as runs:/, of which MLflow (3.17) says that nothing is there, whatever went wrong.
     uri = append_to_uri_path(client.get_run(run_id).info.artifact_uri, name)
     return Path(
-        server.patient(lambda: mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)), doing)
+        server.retry(lambda: mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)), doing)
     )
 
 
@@ -125,6 +126,7 @@ def _plain(run: Run) -> TrackedRun:
     ended = info.end_time and (info.end_time - info.start_time) / 1000
     status = info.status if isinstance(info.status, str) else RunStatus.to_string(info.status)
     data = run.data
+    metrics = {metric_name(name): value for name, value in data.metrics.items()}
     return TrackedRun(
-        info.run_id, info.experiment_id, info.run_name or "", status, ended, data.params, data.metrics, data.tags
+        info.run_id, info.experiment_id, info.run_name or "", status, ended, data.params, metrics, data.tags
     )

@@ -38,7 +38,7 @@ def fetch(value: str, file: str, work: Path) -> Path:
 
 def _downloaded(value: str, file: str, folder: Path) -> Path | None:
     if ":/" in value and not value.startswith("runs:/"):
-        return server.patient(
+        return server.retry(
             lambda: Path(mlflow.artifacts.download_artifacts(artifact_uri=value, dst_path=str(folder))),
             f"reading {server.without_password(value)}",
         )

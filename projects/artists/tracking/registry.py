@@ -127,7 +127,7 @@ def _retried(call: Callable[[], T], made: Callable[[], T | None] | None = None) 
     """Tries a write again that met another one, or no server; an entry that was written twice counts once."""
     for attempt in range(ATTEMPTS):
         try:
-            return server.patient(call, "writing to the model registry", made=made)
+            return server.retry(call, "writing to the model registry", made=made)
         except MlflowException as error:
             if attempt == ATTEMPTS - 1 or error.error_code in (
                 ErrorCode.Name(RESOURCE_ALREADY_EXISTS),

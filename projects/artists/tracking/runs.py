@@ -30,9 +30,10 @@ from mlflow.utils.mlflow_tags import (
 )
 
 from ..errors import InputError, command
+from ..evaluation.metrics import metric_name
 from ..reports.summary import inline
 from . import server
-from .delivery import Courier
+from .delivery import Uploader
 from .outbox import Outbox, encoded, now
 
 PACKAGES = ("mlflow", "keras", "tensorflow", "numpy", "scikit-learn", "librosa", "soundfile", "soxr")
@@ -67,7 +68,7 @@ class Run:
     def __init__(self, run_id: str, *, fresh: bool = False) -> None:
         """`fresh`: nothing has been logged to it yet but what `mlflow run` logs."""
         self.run_id, self.seconds, self.artifact_uri = run_id, 0.0, ""
-        self._courier: Courier | None = None
+        self._courier: Uploader | None = None
         # (metric, step) -> value of what the server had before; None: nobody knows.
         self._before: dict[tuple[str, int], float] | None = {} if fresh else None
         self._tags_before: dict[str, str] = {}
@@ -107,16 +108,16 @@ class Run:
             InputError: There is no such run, it is finished or deleted, it resumes another, or somebody writes it.
         """
         _check_resumable(server.existing(run_id, "resume"))
-        courier, old, before = _caught_up(run_id)
+        uploader, old, before = _caught_up(run_id)
         self.tags({"resumes": run_id})
         delivered = self.end("FINISHED")
-        self.run_id, self._courier, self._before, self._own = run_id, courier, before, {}
+        self.run_id, self._courier, self._before, self._own = run_id, uploader, before, {}
         self.artifact_uri = old.info.artifact_uri
         self._tags_before = dict(old.data.tags)
         # Where this is all that it says, sync still finds a run to end.
         self._put("run", uri=server.address())
         _leave("FINISHED", delivered)
-        server.patient(lambda: mlflow.start_run(run_id=run_id), "going on with a run")
+        server.retry(lambda: mlflow.start_run(run_id=run_id), "going on with a run")
         self.environment()
         return dict(old.data.params)
 
@@ -207,7 +208,7 @@ class Run:
 
         What it does not know stays in the outbox for `mlflow run . -e sync`.
         """
-        courier, done = self._open(), False
+        uploader, done = self._open(), False
         try:
             if self._own:
                 self.metrics({"logging_seconds": self.seconds})
@@ -216,33 +217,33 @@ class Run:
             done = self.flush(min(limit, FLUSH_KILLED) if status == "KILLED" else limit)
         except (KeyboardInterrupt, InputError) as error:
             print(f"\n{error or 'Interrupted again: not waiting.'}", file=sys.stderr)
-        done = courier.close() and done
+        done = uploader.close() and done
         if status == "FINISHED":
             for do in self._when_finished:
                 do()
-        if courier.outbox.sent < courier.outbox.written:
+        if uploader.outbox.sent < uploader.outbox.written:
             print(
                 f"\nThe tracking server {server.address()} has not taken all of run {self.run_id}; the rest waits in "
-                f"{courier.outbox.folder}.\nOnce the server is back: {command('sync')}",
+                f"{uploader.outbox.folder}.\nOnce the server is back: {command('sync')}",
                 file=sys.stderr,
             )
         return done
 
-    def _open(self) -> Courier:
+    def _open(self) -> Uploader:
         if self._courier is None:
-            self._courier = Courier(Outbox(self.run_id))
+            self._courier = Uploader(Outbox(self.run_id))
             self._put("run", uri=server.address())
         return self._courier
 
     def _put(self, kind: str, **content: Any) -> None:
-        courier = self._open()
-        courier.outbox.put(kind, **content)
-        courier.wake()
+        uploader = self._open()
+        uploader.outbox.put(kind, **content)
+        uploader.wake()
 
     def _files(self, fill: Callable[[Path], object], artifact_path: str | None) -> None:
-        courier = self._open()
-        courier.outbox.put_files(fill, artifact_path)
-        courier.wake()
+        uploader = self._open()
+        uploader.outbox.put_files(fill, artifact_path)
+        uploader.wake()
 
 
 @contextlib.contextmanager
@@ -257,7 +258,7 @@ def start() -> Iterator[Run]:
     # Taken from the environment: MLflow would forget it at its first attempt, and make a new run at the second; and a
     # process started from here would log into this run.
     made = os.environ.pop("MLFLOW_RUN_ID", None)
-    active = server.patient(lambda: mlflow.start_run(run_id=made), "starting a run")
+    active = server.retry(lambda: mlflow.start_run(run_id=made), "starting a run")
     status, delivered, last_word = "FAILED", False, None
     try:
         run = Run(active.info.run_id, fresh=True)
@@ -326,13 +327,13 @@ def new_child(parent: Run, name: str, tags: Mapping[str, str]) -> str:
     def make() -> Entity:
         return MlflowClient().create_run(experiment, start_time=at, run_name=name, tags=tags)
 
-    return server.patient(make, doing, made=made).info.run_id
+    return server.retry(make, doing, made=made).info.run_id
 
 
 @contextlib.contextmanager
 def active(run: Run) -> Iterator[None]:
     """Makes a child MLflow's active run for a while: models are logged to the active run."""
-    server.patient(lambda: mlflow.start_run(run_id=run.run_id, nested=True), f"logging to run {run.run_id}")
+    server.retry(lambda: mlflow.start_run(run_id=run.run_id, nested=True), f"logging to run {run.run_id}")
     status = "FAILED"
     try:
         yield
@@ -358,12 +359,12 @@ def _leave(status: str, delivered: bool) -> None:
 
 def _caught_up(run_id: str):
     """The outbox of a run once the server has all of it, the run as it then stands, and the metrics that it has."""
-    courier = Courier(Outbox(run_id))
-    if not courier.flush(server.PATIENCE):
+    uploader = Uploader(Outbox(run_id))
+    if not uploader.flush(server.PATIENCE):
         raise InputError(f"resume={run_id}: {server.address()} does not take what that run still has to log.")
     # After the flush: its parameters may have waited in the outbox.
     old = server.existing(run_id, "resume")
-    return courier, old, _history(run_id, old.data.metrics)
+    return uploader, old, _history(run_id, old.data.metrics)
 
 
 def _check_resumable(old) -> None:
@@ -386,7 +387,7 @@ def _history(run_id: str, names) -> dict[tuple[str, int], float]:
     """(metric, step) -> last value."""
     client = server.client("reading what was logged before")
     rows = [row for name in names for row in client.get_metric_history(run_id, name)]
-    return {(row.key, row.step): row.value for row in sorted(rows, key=lambda row: row.timestamp)}
+    return {(metric_name(row.key), row.step): row.value for row in sorted(rows, key=lambda row: row.timestamp)}
 
 
 def _some(values: Mapping[str, str], names) -> dict[str, str]:

@@ -27,7 +27,7 @@ REPEATABLE = (
 )  # fmt: skip
 
 
-def patient(
+def retry(
     ask: Callable[[], T], doing: str, seconds: float = PATIENCE, *, made: Callable[[], T | None] | None = None
 ) -> T:
     """The answer of the server, asked again while it is away.
@@ -63,13 +63,13 @@ class _Patient:
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if not name.startswith(REPEATABLE):
-            raise AttributeError(f"{name} may make something twice; call it by `patient`, with made=.")
+            raise AttributeError(f"{name} may make something twice; call it by `retry`, with made=.")
         call = getattr(self._client, name)
-        return lambda *args, **named: patient(functools.partial(call, *args, **named), self._doing)
+        return lambda *args, **named: retry(functools.partial(call, *args, **named), self._doing)
 
 
 def client(doing: str) -> MlflowClient:
-    """MLflow's client, whose REPEATABLE calls are `patient`; it has no others."""
+    """MLflow's client, whose REPEATABLE calls are `retry`; it has no others."""
     return cast(MlflowClient, _Patient(doing))
 
 

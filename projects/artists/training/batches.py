@@ -14,7 +14,7 @@ from ..data.clipset import ClipSet
 class Batches(keras.utils.PyDataset):
     """One epoch of (batch, frames, n_mels) and one-hot (batch, num_classes), or the rows of `targets` by class.
 
-    Clips are dealt to batches by `default_rng([seed, epoch])`, and `order` shuffles the batches, so that a training
+    Clips are assigned to batches by `default_rng([seed, epoch])`, and `order` shuffles the batches, so that a training
     which starts again at an epoch sees what an uninterrupted one does. Fit with shuffle=False: Keras would shuffle by
     the global generator, which anybody may draw from. One object an epoch: Keras prefetches, and a shared order would
     change under its hands. Masks are drawn for a batch by its number, whenever it is fetched.

@@ -88,7 +88,9 @@ def fit(model: keras.Model, train: ClipSet, val: ClipSet, training: Training, ho
 def check_clips(train: ClipSet, val: ClipSet) -> None:
     """Raises InputError where there is nothing to train on."""
     if not len(train) or not len(val):
-        raise InputError("No song of the training or the validation side is as long as one clip; take a shorter clip.")
+        raise InputError(
+            "No song of the training or the validation subset is as long as one clip; take a shorter clip."
+        )
 
 
 def _check_own(own: Own, training: Training) -> None:

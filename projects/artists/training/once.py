@@ -1,4 +1,4 @@
-"""Fitting what has no epochs: it is timed and judged on validation, and told as a training of one epoch."""
+"""Fitting what has no epochs: it is timed and evaluated on validation, and told as a training of one epoch."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .checkpoints import State
 from .loop import Hooks, check_clips, log_loss
 
 Scores = Callable[[Iterable[np.ndarray]], tuple[np.ndarray, np.ndarray]]
-# Of the training side its loss is taken over about this many clips.
+# Of the training subset its loss is taken over about this many clips.
 MOST_CLIPS = 5000
 
 
 def fit(learn: Callable[[], None], scores: Scores, train: ClipSet, val: ClipSet, unit: str, hooks: Hooks) -> State:
-    """Calls `learn`, then `scores` on some of the training side and all of validation.
+    """Calls `learn`, then `scores` on some of the training subset and all of validation.
 
     Raises:
         InputError: There is nothing to learn from.

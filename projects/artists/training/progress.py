@@ -39,8 +39,8 @@ class EpochBar(keras.callbacks.Callback):
     def _text(self, done: int, logs: dict[str, float]) -> str:
         last = self._state.history[-1] if self._state.history else {}
         parts = [f"loss {float(logs.get('loss', float('nan'))):.3f}"]
-        if "val_clip_f1" in last:
-            parts.append(f"val F1 {last['val_clip_f1']:.3f} clip, {last['val_song_f1']:.3f} song")
+        if "val/clip_f1" in last:
+            parts.append(f"val F1 {last['val/clip_f1']:.3f} clip, {last['val/song_f1']:.3f} song")
         if done > self._warm:
             rate = (done - self._warm) / (time.perf_counter() - self._began)
             left = self._clips - done + self._clips * (self._training.epochs - self._state.epoch - 1)

@@ -16,8 +16,8 @@ from ..data import prepare
 from ..data.audit import Audit, AuditStore
 from ..data.featurize import Features
 from ..data.options import DataOptions, check_seed
-from ..data.prepare import Dealt
-from ..data.splits import SIDES, Split
+from ..data.prepare import Assigned
+from ..data.splits import SUBSETS, Split
 from ..data.tracks import Corpus, Track
 from ..errors import InputError
 from ..reports import corpus as shown
@@ -48,12 +48,12 @@ class CheckOptions:
 
 @dataclasses.dataclass(frozen=True)
 class Checkup:
-    """Findings about what a training with the same parameters would learn from and be judged on.
+    """Findings about what a training with the same parameters would learn from and be evaluated on.
 
     corpus, features: all that it would read; tracks: a row a track that would take part, in the order of ids, its
     problems separated by spaces; duplicates: a row a track that is the same recording as another; small: a row a label
-    value or artist that is missing on a side of the split; conflicts: sentences about recordings on two sides or under
-    two labels.
+    value or artist that is missing in a subset of the split; conflicts: sentences about recordings in two subsets or
+    under two labels.
     """
 
     corpus: Corpus
@@ -110,9 +110,9 @@ def examine(
     """
     audits = AuditStore()
     corpus, features = prepare.read_features(options, config, progress=progress, audits=audits)
-    dealt = _dealt(corpus, features, options, seed)
+    assigned = _dealt(corpus, features, options, seed)
     length = clip_frames(options.clip, config)
-    rows = [_row(track, features, audits, dealt, options.label, length) for track in dealt.corpus.tracks]
+    rows = [_row(track, features, audits, assigned, options.label, length) for track in assigned.corpus.tracks]
     tracks = pd.DataFrame(rows)
     return Checkup(
         corpus,
@@ -120,21 +120,21 @@ def examine(
         tracks,
         _duplicate_table(tracks),
         _small_table(tracks, options),
-        prepare.duplicate_conflicts(dealt.corpus, dealt.groups, dealt.split, options.label),
+        prepare.duplicate_conflicts(assigned.corpus, assigned.groups, assigned.split, options.label),
     )
 
 
-def _dealt(corpus: Corpus, features: Features, options: DataOptions, seed: int) -> Dealt:
-    """What a training would deal; where it could not, everybody on no side."""
+def _dealt(corpus: Corpus, features: Features, options: DataOptions, seed: int) -> Assigned:
+    """What a training would assign; where it could not, everybody in no subset."""
     try:
-        return prepare.deal(corpus, features, options, seed=seed)
+        return prepare.assign(corpus, features, options, seed=seed)
     except InputError:  # the same is said, once, by the preparation of a training
         nowhere = Split(dict.fromkeys((track.track_id for track in corpus.tracks), ""))
-        return Dealt(corpus, [], prepare.find_groups(corpus, features), nowhere)
+        return Assigned(corpus, [], prepare.find_groups(corpus, features), nowhere)
 
 
 def _row(
-    track: Track, features: Features, audits: AuditStore, dealt: Dealt, label: str, length: int
+    track: Track, features: Features, audits: AuditStore, assigned: Assigned, label: str, length: int
 ) -> dict[str, object]:
     entry = features.entries.get(track.track_id)
     audit = audits.get(entry.audio_digest) if entry else None
@@ -150,12 +150,12 @@ def _row(
         "album": track.album,
         "title": track.title,
         "label": track.label(label),
-        "side": dealt.split.sides[track.track_id] if entry else "",
+        "subset": assigned.split.subsets[track.track_id] if entry else "",
         "problems": " ".join(kind for kind in PROBLEMS if found.get(kind)),
         "reason": "; ".join(filter(None, (reason, truncated))),
         **(dataclasses.asdict(audit) if audit else dict.fromkeys(f.name for f in dataclasses.fields(Audit))),
         "ending": "not known" if truncated is None else "truncated" if truncated else "whole",
-        "duplicate_group": dealt.groups.get(track.track_id, ""),
+        "duplicate_group": assigned.groups.get(track.track_id, ""),
         "audio_sha256": entry.audio_digest if entry else "",
     }
 
@@ -175,21 +175,21 @@ def _values(column: pd.Series) -> str:
 
 def _duplicate_table(tracks: pd.DataFrame) -> pd.DataFrame:
     """copy: `bytes` where another track of the group holds the same bytes, else `recording`."""
-    columns = ["duplicate_group", "track_id", "artist", "album", "label", "side", "audio_sha256"]
+    columns = ["duplicate_group", "track_id", "artist", "album", "label", "subset", "audio_sha256"]
     table = tracks.loc[tracks["duplicate_group"] != "", columns].sort_values(["duplicate_group", "track_id"])
     same = table.duplicated("audio_sha256", keep=False)
     return table.assign(copy=same.map({True: "bytes", False: "recording"})).reset_index(drop=True)
 
 
 def _small_table(tracks: pd.DataFrame, options: DataOptions) -> pd.DataFrame:
-    """Label values, and artists where albums are dealt, without a song of one clip on some side of the split."""
+    """Label values, and artists where albums are assigned, without a song of one clip in some subset of the split."""
     rows = []
     usable = tracks[(tracks["audio_sha256"] != "") & ~tracks["problems"].str.contains("too_short")]
     columns = {options.label: "label"} | ({"artist": "artist"} if options.split in ("album", "kfold") else {})
     for name, column in columns.items() if options.split != "all" else ():
         for value, part in tracks.groupby(column, sort=True):
             there = usable[usable[column] == value]
-            missing = [side for side in SIDES if side not in set(there["side"])]
+            missing = [subset for subset in SUBSETS if subset not in set(there["subset"])]
             if missing:
                 albums = len(there[["artist", "album"]].drop_duplicates())
                 rows.append(

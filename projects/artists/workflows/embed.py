@@ -103,7 +103,7 @@ def open_embedder(model: str, work: Path) -> Embedder:
 
     folder = download_system(model, work)
     system, card = load(folder)
-    learned = frozenset(digest for side in ("train", "val") for digest in card.songs.get(side, ()))
+    learned = frozenset(digest for subset in ("train", "val") for digest in card.songs.get(subset, ()))
     return Embedder(
         name=card.model,
         source=model,

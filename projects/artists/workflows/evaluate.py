@@ -1,4 +1,4 @@
-"""Judging a fitted system on the sides of a split: metrics, tables, figures."""
+"""Evaluating a fitted system in the subsets of a split: metrics, tables, figures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..audio.decode import DecodeError, read_audio
 from ..audio.features import mel_frequencies, to_db
 from ..data.clipset import ClipSet
 from ..data.prepare import Prepared
-from ..data.splits import SIDES
+from ..data.splits import SUBSETS
 from ..data.tags import SEPARATOR
 from ..evaluation import baselines, calibration, intervals, metrics, pooling, tags, tsne
 from ..evaluation.options import EvaluationOptions
@@ -25,15 +25,15 @@ from ..systems.protocol import System
 MAP_POINTS = 1000
 # A menu entry with more names than this tells nobody anything.
 MAP_COLOURS = 100
-MAP_COLUMNS = (*tsne_page.COLUMNS, "label", "side")
+MAP_COLUMNS = (*tsne_page.COLUMNS, "label", "subset")
 WORST = 20
 WORST_SECONDS = 6.0
-TRIVIAL_METRICS = ("f1", "f1_macro", "accuracy")
+BASELINE_METRICS = ("f1", "f1_macro", "accuracy")
 
 
 @dataclasses.dataclass(frozen=True)
-class SideScores:
-    """A side's clips and songs with their probabilities.
+class SubsetScores:
+    """A subset's clips and songs with their probabilities.
 
     proba (n_clips, k), embedding (n_clips, d);
     song_ids (n_songs,) positions that have clips, song_proba (n_songs, k) by the pooling, song_y (n_songs,).
@@ -47,55 +47,55 @@ class SideScores:
     song_y: np.ndarray
 
     @classmethod
-    def of(cls, system: System, clips: ClipSet, method: str = "mean") -> SideScores:
+    def of(cls, system: System, clips: ClipSet, method: str = "mean") -> SubsetScores:
         """`method`: one of `pooling.POOLINGS`."""
         proba, embedding = system.scores(clips.batches_of(system.unit))
         return dataclasses.replace(cls.of_proba(clips, proba, method), embedding=embedding)
 
     @classmethod
-    def of_proba(cls, clips: ClipSet, proba: np.ndarray, method: str = "mean") -> SideScores:
+    def of_proba(cls, clips: ClipSet, proba: np.ndarray, method: str = "mean") -> SubsetScores:
         """Of probabilities alone; embedding is (n_clips, 0)."""
         song_ids, song_proba = pooling.song_probabilities(proba, clips.songs, method)
         return cls(clips, proba, np.empty((len(proba), 0)), song_ids, song_proba, _song_truth(clips))
 
-    def metrics(self, side: str, *, seed: int) -> dict[str, float]:
-        """All metrics of a side by the names of the README."""
-        named = _prefixed(f"{side}_clip_", metrics.scores(self.clips.y, self.proba))
-        named |= _prefixed(f"{side}_song_", metrics.scores(self.song_y, self.song_proba))
+    def metrics(self, subset: str, *, seed: int) -> dict[str, float]:
+        """All metrics of a subset by the names of the README."""
+        named = _prefixed(f"{subset}_clip_", metrics.scores(self.clips.y, self.proba))
+        named |= _prefixed(f"{subset}_song_", metrics.scores(self.song_y, self.song_proba))
         for suffix, threshold in (("_vote", None), ("_vote50", pooling.CONFIDENT)):
             _, predicted = pooling.vote(self.proba, self.clips.songs, threshold)
-            named |= _prefixed(f"{side}_song_", metrics.label_scores(self.song_y, predicted), suffix)
+            named |= _prefixed(f"{subset}_song_", metrics.label_scores(self.song_y, predicted), suffix)
         if any(SEPARATOR in name for name in self.clips.classes):
-            named |= _prefixed(f"{side}_clip_", tags.scores(self.clips.y, self.proba, self.clips.classes))
-            named |= _prefixed(f"{side}_song_", tags.scores(self.song_y, self.song_proba, self.clips.classes))
+            named |= _prefixed(f"{subset}_clip_", tags.scores(self.clips.y, self.proba, self.clips.classes))
+            named |= _prefixed(f"{subset}_song_", tags.scores(self.song_y, self.song_proba, self.clips.classes))
         bounds = intervals.song_intervals(self.song_y, self.song_proba, seed=seed)
         for name, (low, high) in bounds.items():
-            named |= {f"{side}_song_{name}_low": low, f"{side}_song_{name}_high": high}
+            named |= {f"{subset}/song_{name}_low": low, f"{subset}/song_{name}_high": high}
         return named
 
 
-def _by_level(scores: SideScores) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def _by_level(scores: SubsetScores) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """(truth, probabilities) of clips, and of songs as the packaged model has them, whatever this run pools by."""
     song = pooling.mean_probability(scores.proba, scores.clips.songs)[1]
     return {"clip": (scores.clips.y, scores.proba), "song": (scores.song_y, song)}
 
 
-def temperatures(validation: SideScores) -> dict[str, float]:
+def temperatures(validation: SubsetScores) -> dict[str, float]:
     """Temperatures of clips and of songs, fitted on validation, by `clip` and `song`."""
     return {level: calibration.fit_temperature(y, proba) for level, (y, proba) in _by_level(validation).items()}
 
 
-def calibration_errors(sides: Mapping[str, SideScores], fitted: Mapping[str, float]) -> dict[str, float]:
+def calibration_errors(subsets: Mapping[str, SubsetScores], fitted: Mapping[str, float]) -> dict[str, float]:
     """The temperatures, and the calibration errors that they leave, as metrics.
 
-    A temperature changes no order of classes: all scores of `SideScores.metrics` are those of the probabilities as
+    A temperature changes no order of classes: all scores of `SubsetScores.metrics` are those of the probabilities as
     the network gives them, `_ece` and `_log_loss` too; the errors after calibration are named `_ece_calibrated`.
     """
     named = {f"temperature_{level}": value for level, value in fitted.items()}
-    for side in {"val", "test"} & set(sides):
-        for level, (y, proba) in _by_level(sides[side]).items():
+    for subset in {"val", "test"} & set(subsets):
+        for level, (y, proba) in _by_level(subsets[subset]).items():
             after = calibration.tempered(proba, fitted[level])
-            named[f"{side}_{level}_ece_calibrated"] = metrics.METRICS["ece"](y, after)
+            named[f"{subset}_{level}_ece_calibrated"] = metrics.METRICS["ece"](y, after)
     return named
 
 
@@ -110,39 +110,39 @@ def validation_scores(
     """What a training shows after each epoch: metrics `names` of clips and of songs, pooled by `method`."""
     _, song_proba = pooling.song_probabilities(proba, clips.songs, method)
     song_y, chosen = _song_truth(clips), [(name, metrics.METRICS[name]) for name in names]
-    scores = {f"val_clip_{name}": metric(clips.y, proba) for name, metric in chosen}
-    return scores | {f"val_song_{name}": metric(song_y, song_proba) for name, metric in chosen}
+    scores = {f"val/clip_{name}": metric(clips.y, proba) for name, metric in chosen}
+    return scores | {f"val/song_{name}": metric(song_y, song_proba) for name, metric in chosen}
 
 
-def trivial_metrics(prepared: Prepared, *, seed: int) -> dict[str, float]:
+def baseline_metrics(prepared: Prepared, *, seed: int) -> dict[str, float]:
     """Test scores by song of the majority class, of loudness alone and of MFCC with logistic regression."""
     vectors, y = {}, {}
-    for side in ("train", "test"):
-        entries = [prepared.features.entries[track.track_id] for track in prepared.used(side)]
+    for subset in ("train", "test"):
+        entries = [prepared.features.entries[track.track_id] for track in prepared.used(subset)]
         logs = [to_db(np.load(entry.path, mmap_mode="r"), prepared.features.config) for entry in entries]
-        vectors[side] = {
+        vectors[subset] = {
             "loudness": np.stack([baselines.loudness_vector(log) for log in logs]),
             "mfcc": np.stack([baselines.mfcc_vector(log) for log in logs]),
         }
-        y[side] = np.array([prepared.classes.index(t.label(prepared.label)) for t in prepared.used(side)])
-    scores = baselines.trivial_scores(
+        y[subset] = np.array([prepared.classes.index(t.label(prepared.label)) for t in prepared.used(subset)])
+    scores = baselines.baseline_scores(
         vectors["train"], y["train"], vectors["test"], y["test"], len(prepared.classes), seed=seed
     )
-    return {f"test_song_{m}_{name}": values[m] for name, values in scores.items() for m in TRIVIAL_METRICS}
+    return {f"test/song_{m}_{name}": values[m] for name, values in scores.items() for m in BASELINE_METRICS}
 
 
 def write_report(
     folder: Path,
     prepared: Prepared,
-    sides: Mapping[str, SideScores],
+    subsets: Mapping[str, SubsetScores],
     options: EvaluationOptions,
     *,
     seed: int,
     drawn: bool = True,
 ) -> None:
-    """Tables of the test side and the map into a folder; where `drawn`, figures and pages of them too."""
+    """Tables of the test subset and the map into a folder; where `drawn`, figures and pages of them too."""
     folder.mkdir(parents=True, exist_ok=True)
-    test = sides["test"]
+    test = subsets["test"]
     metrics.per_class(test.song_y, test.song_proba, prepared.classes).to_csv(folder / "per_artist.csv", index=False)
     for level, y, proba in (("clip", test.clips.y, test.proba), ("song", test.song_y, test.song_proba)):
         matrix = metrics.confusion(y, proba.argmax(1), len(prepared.classes))
@@ -157,14 +157,14 @@ def write_report(
     songs = song_table(prepared, test)
     songs.to_csv(folder / "test_songs.csv", index=False)
     if not drawn:
-        _write_map(folder, prepared, sides, options, seed, drawn=False)
+        _write_map(folder, prepared, subsets, options, seed, drawn=False)
         return
     _write_worst(folder, prepared, test, songs, options)
-    _write_map(folder, prepared, sides, options, seed)
+    _write_map(folder, prepared, subsets, options, seed)
     _write_spectrograms(folder, prepared)
 
 
-def write_validation(folder: Path, prepared: Prepared, scores: SideScores, *, seed: int = 0) -> None:
+def write_validation(folder: Path, prepared: Prepared, scores: SubsetScores, *, seed: int = 0) -> None:
     """The confusion matrix of the validation songs, and the map of its clips where `scores` has embeddings."""
     matrix = metrics.confusion(scores.song_y, scores.song_proba.argmax(1), len(prepared.classes))
     table = pd.DataFrame(matrix, index=pd.Index(prepared.classes, name="true"), columns=prepared.classes)
@@ -175,9 +175,9 @@ def write_validation(folder: Path, prepared: Prepared, scores: SideScores, *, se
         _write_map(folder, prepared, {"val": scores}, EvaluationOptions(tsne_split="val"), seed)
 
 
-def song_table(prepared: Prepared, scores: SideScores, side: str = "test") -> pd.DataFrame:
-    """A row a song of a side: truth, prediction, probabilities, clips."""
-    tracks = [prepared.tracks[side][i] for i in scores.song_ids]
+def song_table(prepared: Prepared, scores: SubsetScores, subset: str = "test") -> pd.DataFrame:
+    """A row a song of a subset: truth, prediction, probabilities, clips."""
+    tracks = [prepared.tracks[subset][i] for i in scores.song_ids]
     rows = np.arange(len(tracks))
     predicted = scores.song_proba.argmax(1)
     return pd.DataFrame(
@@ -200,7 +200,7 @@ def song_table(prepared: Prepared, scores: SideScores, side: str = "test") -> pd
 
 
 def _write_worst(
-    folder: Path, prepared: Prepared, test: SideScores, songs: pd.DataFrame, options: EvaluationOptions
+    folder: Path, prepared: Prepared, test: SubsetScores, songs: pd.DataFrame, options: EvaluationOptions
 ) -> None:
     worst = songs.sort_values("probability_true", kind="stable").head(WORST)
     worst.to_csv(folder / "worst_songs.csv", index=False)
@@ -214,11 +214,11 @@ def _write_worst(
             file.parent.mkdir(exist_ok=True)
             file.write_bytes(wav)
     shown = worst.assign(artist=worst["label"], probability=worst["probability_true"])
-    page = worst_songs.worst_songs_html(shown, clips, "The twenty worst songs of the test side")
+    page = worst_songs.worst_songs_html(shown, clips, "The twenty worst songs of the test subset")
     (folder / "worst_songs.html").write_text(page, encoding="utf-8")
 
 
-def _worst_clip(prepared: Prepared, test: SideScores, position: int) -> bytes | None:
+def _worst_clip(prepared: Prepared, test: SubsetScores, position: int) -> bytes | None:
     """WAV bytes of the clip of a song with the least probability of the truth; None where its file has gone."""
     song = test.song_ids[position]
     members = np.flatnonzero(test.clips.songs == song)
@@ -238,14 +238,14 @@ def _worst_clip(prepared: Prepared, test: SideScores, position: int) -> bytes | 
 def _write_map(
     folder: Path,
     prepared: Prepared,
-    sides: Mapping[str, SideScores],
+    subsets: Mapping[str, SubsetScores],
     options: EvaluationOptions,
     seed: int,
     *,
     drawn: bool = True,
 ) -> None:
-    chosen = sides if options.tsne_split == "all" else {options.tsne_split: sides[options.tsne_split]}
-    table = pd.concat([_clip_table(prepared, scores, side) for side, scores in chosen.items()], ignore_index=True)
+    chosen = subsets if options.tsne_split == "all" else {options.tsne_split: subsets[options.tsne_split]}
+    table = pd.concat([_clip_table(prepared, scores, subset) for subset, scores in chosen.items()], ignore_index=True)
     keep = tsne.stratified_sample(table["label"].to_numpy(), MAP_POINTS, seed=seed)
     embedding = np.concatenate([scores.embedding for scores in chosen.values()])[keep]
     table = table.iloc[keep].reset_index(drop=True)
@@ -257,14 +257,14 @@ def _write_map(
         return
     title = f"t-SNE of the embedding before the softmax, {options.tsne_split} clips"
     (folder / "tsne.png").write_bytes(figures.figure_bytes(figures.tsne_figure(xy, table["label"].tolist(), title)))
-    colours = ["label", "artist", "album", *sorted(_extra_labels(prepared)), "side"]
+    colours = ["label", "artist", "album", *sorted(_extra_labels(prepared)), "subset"]
     colours = [name for name in colours if 1 < table[name].nunique() <= MAP_COLOURS]
     page = tsne_page.tsne_html(table, title, colour_by=colours or ["label"], target="label")
     (folder / "tsne.html").write_text(page, encoding="utf-8")
 
 
-def _clip_table(prepared: Prepared, scores: SideScores, side: str) -> pd.DataFrame:
-    tracks = [prepared.tracks[side][i] for i in scores.clips.songs]
+def _clip_table(prepared: Prepared, scores: SubsetScores, subset: str) -> pd.DataFrame:
+    tracks = [prepared.tracks[subset][i] for i in scores.clips.songs]
     columns = {
         "song": [t.title for t in tracks],
         "album": [t.album for t in tracks],
@@ -272,7 +272,7 @@ def _clip_table(prepared: Prepared, scores: SideScores, side: str) -> pd.DataFra
         "label": [prepared.classes[y] for y in scores.clips.y],
         "predicted": [prepared.classes[p] for p in scores.proba.argmax(1)],
         "clip_start": scores.clips.starts * _hop_seconds(prepared),
-        "side": side,
+        "subset": subset,
     }
     extra = {name: [t.label(column) for t in tracks] for name, column in _extra_labels(prepared).items()}
     return pd.DataFrame(columns | extra)
@@ -282,7 +282,7 @@ def _write_spectrograms(folder: Path, prepared: Prepared) -> None:
     """Three seconds of one song of each class, a training song where there is one: figure 1 of Nasrullah and Zhao."""
     config, excerpts = prepared.features.config, {}
     frames = round(3 * config.sr / config.hop_length)
-    for track in (track for side in SIDES for track in prepared.tracks[side]):
+    for track in (track for subset in SUBSETS for track in prepared.tracks[subset]):
         name = track.label(prepared.label)
         if name not in excerpts:
             features = np.load(prepared.features.entries[track.track_id].path, mmap_mode="r")

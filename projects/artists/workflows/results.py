@@ -10,7 +10,7 @@ from pathlib import Path
 from ..data import prepare
 from ..data.duplicates import FingerprintStore, same_recordings
 from ..data.prepare import Prepared
-from ..data.splits import SIDES
+from ..data.splits import SUBSETS
 from ..errors import InputError, command
 from ..evaluation.options import EvaluationOptions
 from ..package import card as saved
@@ -23,16 +23,16 @@ from ..tracking.model import log_model
 from ..tracking.runs import Run
 from ..training.device import device
 from . import evaluate
-from .evaluate import SideScores
+from .evaluate import SubsetScores
 from .plan import Settings
 
 FIGURES = ("confusion_song.png", "confusion_clip.png", "tsne.html", "spectrograms.png", "worst_songs.html")
 HEADLINES = (("song F1", "song_f1"), ("song accuracy", "song_accuracy"), ("song F1, macro", "song_f1_macro"))
 
-TRIVIAL = {
-    "majority class": "test_song_f1_majority",
-    "loudness alone": "test_song_f1_loudness",
-    "MFCC, logistic regression": "test_song_f1_mfcc",
+BASELINES = {
+    "majority class": "test/song_f1_majority",
+    "loudness alone": "test/song_f1_loudness",
+    "MFCC, logistic regression": "test/song_f1_mfcc",
 }
 
 
@@ -56,8 +56,8 @@ def log_data(run: Run, prepared: Prepared, *, context: str = "training") -> None
         "warnings": prepared.warnings,
     }
     run.text(json.dumps(notes, indent=1, ensure_ascii=False), "corpus_notes.json")
-    sizes = {f"{side}_songs": len(prepared.used(side)) for side in prepared.tracks}
-    run.metrics(sizes | {f"{side}_clips": len(clips) for side, clips in prepared.clips.items()})
+    sizes = {f"{subset}/songs": len(prepared.used(subset)) for subset in prepared.tracks}
+    run.metrics(sizes | {f"{subset}/clips": len(clips) for subset, clips in prepared.clips.items()})
     for warning in prepared.warnings:
         print(f"warning: {printable(warning)}")
 
@@ -82,10 +82,10 @@ def log_results(
     Returns:
         The metrics.
     """
-    sides = score_sides(system, prepared, settings.make(EvaluationOptions))
-    metrics = log_metrics(run, prepared, sides, settings)
-    temperatures = evaluate.temperatures(sides["val"])
-    run.metrics(evaluate.calibration_errors(sides, temperatures))
+    subsets = score_subsets(system, prepared, settings.make(EvaluationOptions))
+    metrics = log_metrics(run, prepared, subsets, settings)
+    temperatures = evaluate.temperatures(subsets["val"])
+    run.metrics(evaluate.calibration_errors(subsets, temperatures))
     card = Card(
         model=settings["model"],
         options={name: settings[name] for name in type(system).option_names()},
@@ -95,8 +95,8 @@ def log_results(
         classes=prepared.classes,
         settings=dict(settings.values),
         songs={
-            side: sorted(prepared.features.entries[t.track_id].audio_digest for t in prepared.used(side))
-            for side in prepared.tracks
+            subset: sorted(prepared.features.entries[t.track_id].audio_digest for t in prepared.used(subset))
+            for subset in prepared.tracks
         },
         groups=duplicate_groups(prepared),
         temperatures=temperatures,
@@ -106,7 +106,7 @@ def log_results(
     run.flush()
     uri = log_model(work / "system", golden.write(work / "golden", system, card), work)
     run.tags({"model_uri": uri})
-    log_report(run, prepared, sides, settings, work)
+    log_report(run, prepared, subsets, settings, work)
     commands = [command("evaluate", model=run.run_id, split=settings["split"]), command("promote", run_id=run.run_id)]
     _tell(run, settings["model"], uri, prepared, settings, metrics, commands, say=say)
     return metrics
@@ -121,52 +121,56 @@ def duplicate_groups(prepared: Prepared) -> dict[str, str]:
 def log_again(run: Run, system: System, card: Card, prepared: Prepared, settings: Settings, work: Path) -> None:
     """Evaluates a loaded model; says how many test songs it has learned from."""
     run.tags({"device": device()})
-    sides = score_sides(system, prepared, settings.make(EvaluationOptions))
-    metrics = log_metrics(run, prepared, sides, settings)
-    run.metrics(evaluate.calibration_errors(sides, card.temperatures))
-    learned = {digest for side in ("train", "val") for digest in card.songs[side]}
+    subsets = score_subsets(system, prepared, settings.make(EvaluationOptions))
+    metrics = log_metrics(run, prepared, subsets, settings)
+    run.metrics(evaluate.calibration_errors(subsets, card.temperatures))
+    learned = {digest for subset in ("train", "val") for digest in card.songs[subset]}
     tested = [prepared.features.entries[t.track_id].audio_digest for t in prepared.used("test")]
     heard = same_recordings(tested, learned, FingerprintStore(prepared.features.config))
     seen = sum(digest in heard for digest in tested)
-    run.metrics({"test_songs_seen_in_training": seen})
+    run.metrics({"test/songs_seen_in_training": seen})
     if seen:
         print(f"warning: the model trained or validated on {seen} of {len(tested)} test songs.")
-    log_report(run, prepared, sides, settings, work)
+    log_report(run, prepared, subsets, settings, work)
     _tell(run, card.model, settings["model"], prepared, settings, metrics)
 
 
-def score_sides(system: System, prepared: Prepared, options: EvaluationOptions) -> dict[str, SideScores]:
+def score_subsets(system: System, prepared: Prepared, options: EvaluationOptions) -> dict[str, SubsetScores]:
     """Validation and test, and training where its map is asked for.
 
     Raises:
-        InputError: The map is asked for of a side without clips.
+        InputError: The map is asked for of a subset without clips.
     """
     wanted = ["val", "test"] + (["train"] if options.tsne_split in ("train", "all") else [])
-    clips = {side: prepared.clips[side] for side in wanted if len(prepared.clips[side])}
+    clips = {subset: prepared.clips[subset] for subset in wanted if len(prepared.clips[subset])}
     if options.tsne_split not in (*clips, "all"):
         raise InputError(
-            f"tsne_split={options.tsne_split}: no clip stands on that side here; choose {', '.join(clips)} or all."
+            f"tsne_split={options.tsne_split}: no clip stands in that subset here; choose {', '.join(clips)} or all."
         )
-    return {side: SideScores.of(system, chosen, options.pooling) for side, chosen in clips.items()}
+    return {subset: SubsetScores.of(system, chosen, options.pooling) for subset, chosen in clips.items()}
 
 
-def log_metrics(run: Run, prepared: Prepared, sides: Mapping[str, SideScores], settings: Settings) -> dict[str, float]:
-    """Logs and returns the metrics of validation and test, and those of the trivial classifiers."""
+def log_metrics(
+    run: Run, prepared: Prepared, subsets: Mapping[str, SubsetScores], settings: Settings
+) -> dict[str, float]:
+    """Logs and returns the metrics of validation and test, and those of the baselines."""
     seed = settings["seed"]
     metrics = {}
-    for side in ("val", "test"):
-        if side in sides:
-            metrics |= sides[side].metrics(side, seed=seed)
+    for subset in ("val", "test"):
+        if subset in subsets:
+            metrics |= subsets[subset].metrics(subset, seed=seed)
     if len(prepared.clips["train"]):
-        metrics |= evaluate.trivial_metrics(prepared, seed=seed)
+        metrics |= evaluate.baseline_metrics(prepared, seed=seed)
     run.metrics(metrics)
     return metrics
 
 
-def log_report(run: Run, prepared: Prepared, sides: Mapping[str, SideScores], settings: Settings, work: Path) -> None:
+def log_report(
+    run: Run, prepared: Prepared, subsets: Mapping[str, SubsetScores], settings: Settings, work: Path
+) -> None:
     """Tables, figures and pages; nothing that goes wrong here costs a model."""
     options = settings.make(EvaluationOptions)
-    evaluate.write_report(work / "report", prepared, sides, options, seed=settings["seed"])
+    evaluate.write_report(work / "report", prepared, subsets, options, seed=settings["seed"])
     run.folder(work / "report")
 
 
@@ -182,21 +186,21 @@ def _tell(
     say: bool = True,
 ) -> None:
     scores = [
-        (f"test {name}", metrics[f"test_{key}"], metrics[f"test_{key}_low"], metrics[f"test_{key}_high"])
+        (f"test {name}", metrics[f"test/{key}"], metrics[f"test/{key}_low"], metrics[f"test/{key}_high"])
         for name, key in HEADLINES
     ]
-    scores += [("test clip F1", metrics["test_clip_f1"], None, None)]
-    trivial = {said: metrics[key] for said, key in TRIVIAL.items() if key in metrics}
+    scores += [("test clip F1", metrics["test/clip_f1"], None, None)]
+    baselines = {said: metrics[key] for said, key in BASELINES.items() if key in metrics}
     said = {
         "title": f"{name} on {prepared.corpus.name}: {settings['split']} split, {settings['clip']:g} s clips",
         "scores": scores,
-        "trivial": trivial,
+        "baselines": baselines,
         "figures": [run.artifact(name) for name in FIGURES],
         "next_commands": ["mlflow ui", *commands],
         "facts": {
             "run": run.run_id,
             "model": uri,
-            "songs": ", ".join(f"{len(prepared.used(side))} {side}" for side in SIDES),
+            "songs": ", ".join(f"{len(prepared.used(subset))} {subset}" for subset in SUBSETS),
         },
     }
     run.description(summary.summary_markdown(**said))

@@ -31,7 +31,7 @@ def checkpoint(run: Run) -> Path:
 
 def check_checkpoint(settings: Settings, run: Run) -> None:
     """Raises InputError where a run has logged epochs and what it learned in them is not here."""
-    logged, file = run.steps("epoch_loss"), checkpoint(run)
+    logged, file = run.steps("epoch/loss"), checkpoint(run)
     if logged and "epochs" not in unused(settings) and not file.is_file():
         raise InputError(
             f"Run {run.run_id} has logged {len(logged)} epoch(s), but their checkpoint {file} is not there. "
@@ -61,12 +61,12 @@ def fit(
     """
     check_checkpoint(settings, run)
     run.tags({"device": device.device()})
-    logged, history = run.steps("epoch_loss"), []
+    logged, history = run.steps("epoch/loss"), []
 
     def after_epoch(epoch: int, logs: Mapping[str, float]) -> None:
         history.append(logs)
         if epoch not in logged:
-            run.metrics({f"epoch_{name}": value for name, value in logs.items()}, step=epoch)
+            run.metrics({f"epoch/{name.replace('/', '_')}": value for name, value in logs.items()}, step=epoch)
         if on_epoch:
             on_epoch(epoch, logs)
 
@@ -78,10 +78,10 @@ def fit(
     hooks = Hooks(validate=validate, on_epoch=after_epoch, checkpoint=checkpoint(run))
     cls = find(settings["model"])
     system = cls(**{name: settings[name] for name in cls.option_names()})
-    sides = (prepared.clips["train"], prepared.clips["val"])
+    subsets = (prepared.clips["train"], prepared.clips["val"])
     try:
         with device.PeakMemory() as memory:
-            state = system.fit(*sides, len(prepared.classes), settings.make(Training), hooks)
+            state = system.fit(*subsets, len(prepared.classes), settings.make(Training), hooks)
     except KeyboardInterrupt:
         run.description(_so_far(history))
         raise
@@ -103,5 +103,5 @@ def _so_far(history: Sequence[Mapping[str, float]]) -> str:
     if not history:
         return "Interrupted before the first epoch was done."
     best = min(range(len(history)), key=lambda epoch: history[epoch]["val_loss"])
-    values = ", ".join(f"{name} {value:.3f}" for name, value in history[best].items() if name.startswith("val_"))
+    values = ", ".join(f"{name} {value:.3f}" for name, value in history[best].items() if name.startswith("val"))
     return f"Interrupted after {len(history)} epoch(s). The best so far is epoch {best + 1}: {values}."

@@ -14,7 +14,7 @@ import pandas as pd
 from ..data.machine import processes
 from ..data.options import check_folds, check_seed, refuse
 from ..data.paths import given_path
-from ..data.splits import SIDES, check_sides, make_split
+from ..data.splits import SUBSETS, check_subsets, make_split
 from ..data.tracks import Corpus, Track, nfc
 from ..errors import InputError
 from ..evaluation import intervals, metrics, retrieval, tsne
@@ -133,30 +133,30 @@ def read_vectors(file: str, corpus: Corpus) -> Embedded:
     return Embedded(path.stem, corpus.tracks, vectors[[row[track.track_id] for track in corpus.tracks]])
 
 
-def judge(corpus: Corpus, embedded: Embedded, options: TransferOptions) -> Transferred:
+def evaluate(corpus: Corpus, embedded: Embedded, options: TransferOptions) -> Transferred:
     """Retrieval, nearest neighbours and linear softmax of one embedding.
 
     The split is of the whole corpus, so that it does not depend on what could be read. Training songs are fitted to,
     validation songs choose C, test songs are scored.
 
     Raises:
-        InputError: A side has too little.
+        InputError: A subset has too little.
     """
     label, seed = options.label, options.seed
     split = make_split(corpus, options.split, label=label, seed=seed, folds=options.folds, fold=options.fold)
-    check_sides(split, Corpus(corpus.name, embedded.tracks), options.split, label, ("train", "test"))
+    check_subsets(split, Corpus(corpus.name, embedded.tracks), options.split, label, ("train", "test"))
     values = np.array([track.label(label) for track in embedded.tracks])
     classes, y = np.unique(values, return_inverse=True)
-    sides = np.array([split.sides[track.track_id] for track in embedded.tracks])
-    train, val, test = (sides == side for side in SIDES)
+    subsets = np.array([split.subsets[track.track_id] for track in embedded.tracks])
+    train, val, test = (subsets == subset for subset in SUBSETS)
     x = embedded.vectors
     softmax = retrieval.linear_softmax(x[train], y[train], x[val], y[val], x[test], len(classes), seed=seed)
     shares = retrieval.knn_shares(x[train], y[train], x[test], len(classes), k=options.k)
     named = _map_metrics(x, y, test, seed) | {"linear_c": softmax.c}
     for name, proba in (("knn", shares), ("linear", softmax.proba)):
         named |= _scores(name, y[test], proba, seed)
-    named |= {f"{side}_songs": int((sides == side).sum()) for side in SIDES}
-    songs = _song_table(embedded, label, sides, test, classes, shares, softmax.proba)
+    named |= {f"{subset}/songs": int((subsets == subset).sum()) for subset in SUBSETS}
+    songs = _song_table(embedded, label, subsets, test, classes, shares, softmax.proba)
     return Transferred(embedded.name, named, songs, softmax, _notes(embedded, y, train, test, classes))
 
 
@@ -193,7 +193,7 @@ def markdown(corpus: str, label: str, done: Sequence[Transferred]) -> str:
         m = each.metrics
         lines.append(
             f"{_cell(each.name)}: C {each.softmax.c:g} chosen on {each.softmax.chosen_on}; "
-            f"{m['train_songs']} training, {m['val_songs']} validation, {m['test_songs']} test songs."
+            f"{m['train/songs']} training, {m['val/songs']} validation, {m['test/songs']} test songs."
         )
         lines += each.notes
     return "\n".join(lines) + "\n"
@@ -248,17 +248,17 @@ def _scores(name: str, y: np.ndarray, proba: np.ndarray, seed: int) -> dict[str,
 def _song_table(
     embedded: Embedded,
     label: str,
-    sides: np.ndarray,
+    subsets: np.ndarray,
     test: np.ndarray,
     classes: np.ndarray,
     shares: np.ndarray,
     proba: np.ndarray,
 ) -> pd.DataFrame:
-    """All songs with their sides; predictions are of the test songs."""
+    """All songs with their subsets; predictions are of the test songs."""
     columns: Mapping[str, list] = {
         "track_id": [track.track_id for track in embedded.tracks],
         "label": [track.label(label) for track in embedded.tracks],
-        "side": sides.tolist(),
+        "subset": subsets.tolist(),
     }
     table = pd.DataFrame(columns)
     for name, scores in (("knn", shares), ("linear", proba)):

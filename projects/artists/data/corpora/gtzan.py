@@ -3,7 +3,7 @@
 Card: <data>/genres/<genre>/<genre>.000NN.wav (or .au, or in genres_original/, or in <data> itself). `label=genre`;
 there are no artists. With the fault-filtered lists of Kereliuk et al. 2015, which Park et al. 2018 use (443, 197 and
 290 excerpts), laid beside as train_filtered.txt, valid_filtered.txt and test_filtered.txt, `split=manifest` is their
-split, and what no list names is left out: repetitions, distortions, an artist on two sides.
+split, and what no list names is left out: repetitions, distortions, an artist in two subsets.
 Licence: none is stated. Expected (Park, Siamese): retrieval .551, k-NN .697, linear softmax .699.
 """
 
@@ -13,13 +13,13 @@ import re
 from pathlib import Path
 
 from ...errors import InputError
-from ..splits import SIDES
+from ..splits import SUBSETS
 from ..tracks import Corpus, Track, track_id
 from .folder import audio_files
 
 GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
 FOLDERS = ("genres", "genres_original", ".")
-LISTS = dict(zip(SIDES, ("train_filtered.txt", "valid_filtered.txt", "test_filtered.txt"), strict=True))
+LISTS = dict(zip(SUBSETS, ("train_filtered.txt", "valid_filtered.txt", "test_filtered.txt"), strict=True))
 _EXCERPT = re.compile(rf"({'|'.join(GENRES)})/\1\.\d{{5}}")
 
 
@@ -64,20 +64,20 @@ def _name(relative: str) -> str | None:
 
 
 def _folds(root: Path, data: str, excerpts: dict[str, Path]) -> dict[str, str]:
-    """Excerpt -> side; empty without lists."""
-    there = [side for side in SIDES if (root / LISTS[side]).is_file()]
+    """Excerpt -> subset; empty without lists."""
+    there = [subset for subset in SUBSETS if (root / LISTS[subset]).is_file()]
     if not there:
         return {}
-    if len(there) < len(SIDES):
-        missing = ", ".join(LISTS[side] for side in SIDES if side not in there)
+    if len(there) < len(SUBSETS):
+        missing = ", ".join(LISTS[subset] for subset in SUBSETS if subset not in there)
         raise InputError(f"data={data} has no {missing}. Give all three lists, or none for the whole collection.")
     folds: dict[str, str] = {}
-    for side in SIDES:
-        for line in (root / LISTS[side]).read_text(encoding="utf-8").split():
+    for subset in SUBSETS:
+        for line in (root / LISTS[subset]).read_text(encoding="utf-8").split():
             name = _name(line)
             if name not in excerpts:
-                raise InputError(f"{LISTS[side]} of data={data} names {line}, which is not there.")
+                raise InputError(f"{LISTS[subset]} of data={data} names {line}, which is not there.")
             if name in folds:
-                raise InputError(f"{LISTS[side]} of data={data} names {line}, which is listed for {folds[name]} too.")
-            folds[name] = side
+                raise InputError(f"{LISTS[subset]} of data={data} names {line}, which is listed for {folds[name]} too.")
+            folds[name] = subset
     return folds

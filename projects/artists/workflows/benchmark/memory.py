@@ -41,7 +41,7 @@ def memory(minutes: float, tracks: int, folder: Path) -> list[Figure]:
 
 
 def _corpus(folder: Path, count: int, minutes: float) -> Path:
-    """A manifest of `count` songs, dealt to artists and albums."""
+    """A manifest of `count` songs, assigned to artists and albums."""
     table = folder / "tracks.csv"
     folder.mkdir(parents=True)
     with table.open("w", newline="") as file:

@@ -37,7 +37,7 @@ class Trainer:
         self._full, self._progress = full, progress
         self._features: dict[tuple, tuple[Corpus, Features]] = {}
         self._prepared: dict[tuple, Prepared] = {}
-        self._trivial: dict[tuple, dict[str, float]] = {}
+        self._baselines: dict[tuple, dict[str, float]] = {}
 
     def __call__(self, cell: Cell, run: Run, trained: str = "") -> Mapping[str, float]:
         """Trains, evaluates and logs, or calls the entry point that follows; returns the metrics."""
@@ -79,24 +79,24 @@ class Trainer:
         self, run: Run, system: System, prepared: Prepared, settings: Settings, work: Path
     ) -> Mapping[str, float]:
         options, seed = settings.make(EvaluationOptions), settings["seed"]
-        sides = results.score_sides(system, prepared, options)
+        subsets = results.score_subsets(system, prepared, options)
         metrics: dict[str, float] = {}
-        for side in ("val", "test"):
-            metrics |= sides[side].metrics(side, seed=seed)
-        metrics |= self._trivial_metrics(prepared, seed)
-        evaluate.write_report(work, prepared, sides, options, seed=seed, drawn=False)
+        for subset in ("val", "test"):
+            metrics |= subsets[subset].metrics(subset, seed=seed)
+        metrics |= self._baseline_metrics(prepared, seed)
+        evaluate.write_report(work, prepared, subsets, options, seed=seed, drawn=False)
         run.folder(work)
         # Last: a run that holds scores holds all of its tables.
         run.metrics(metrics)
         return metrics
 
-    def _trivial_metrics(self, prepared: Prepared, seed: int) -> dict[str, float]:
+    def _baseline_metrics(self, prepared: Prepared, seed: int) -> dict[str, float]:
         """They see whole songs: the same at every length of clip."""
-        sides = tuple(tuple(t.track_id for t in prepared.used(side)) for side in ("train", "test"))
-        key = (prepared.corpus.name, prepared.label, prepared.features.config, sides, seed)
-        if key not in self._trivial:
-            self._trivial[key] = evaluate.trivial_metrics(prepared, seed=seed)
-        return self._trivial[key]
+        subsets = tuple(tuple(t.track_id for t in prepared.used(subset)) for subset in ("train", "test"))
+        key = (prepared.corpus.name, prepared.label, prepared.features.config, subsets, seed)
+        if key not in self._baselines:
+            self._baselines[key] = evaluate.baseline_metrics(prepared, seed=seed)
+        return self._baselines[key]
 
 
 def follow(cell: Cell, run: Run, trained: str) -> Mapping[str, float]:

@@ -14,7 +14,7 @@ from . import tables
 from .published import beside
 from .tables import Results
 
-TRIVIAL = {"majority": "majority class", "loudness": "loudness alone", "mfcc": "MFCC, logistic regression"}
+BASELINES = {"majority": "majority class", "loudness": "loudness alone", "mfcc": "MFCC, logistic regression"}
 SCORES = ("f1", "accuracy", "precision", "recall", "top3", "top5", "map", "auc")
 MOST_SERIES = 8
 MOST_ROWS = 60
@@ -25,13 +25,13 @@ COSTS = {
 
 
 METRIC_NAMES = {
-    "test_clip_f1": "F1 by clip",
-    "test_clip_f1_macro": "Macro F1 by clip",
-    "test_clip_accuracy": "Accuracy by clip",
-    "test_song_f1": "F1 by song, mean probability",
-    "test_song_f1_vote": "F1 by song, vote",
-    "test_song_f1_vote50": "F1 by song, vote of the clips above 0.5",
-    "test_song_accuracy": "Accuracy by song, mean probability",
+    "test/clip_f1": "F1 by clip",
+    "test/clip_f1_macro": "Macro F1 by clip",
+    "test/clip_accuracy": "Accuracy by clip",
+    "test/song_f1": "F1 by song, mean probability",
+    "test/song_f1_vote": "F1 by song, vote",
+    "test/song_f1_vote50": "F1 by song, vote of the clips above 0.5",
+    "test/song_accuracy": "Accuracy by song, mean probability",
 }
 
 
@@ -120,7 +120,7 @@ def axis_charts(found: Results, metric: str, axis: str, published: pd.DataFrame)
         series = _lines(part, metric, axis, ticks, published, {**found.constants(), **values})
         where = "".join(f", {name} {value}" for name, value in values.items())
         title = f"{METRIC_NAMES.get(metric, metric)} against {axis}{where}"
-        lines = trivial_lines(part, metric)
+        lines = baseline_lines(part, metric)
         labels = {"x_label": axis_label(axis), "y_label": metric}
         drawn.append(charts.line_chart(title, ticks, series, bounds=bounds, lines=lines, **labels))
     return drawn
@@ -172,10 +172,10 @@ def _points(part: Results, metric: str, axis: str, ticks: Sequence[str]) -> list
     return [(place[values[i]], float(scores[i])) for i in part.frame.index if values[i] and not math.isnan(scores[i])]
 
 
-def trivial_lines(part: Results, metric: str) -> dict[str, float]:
-    """Mean score of each trivial classifier on the same songs, for a song-level metric."""
+def baseline_lines(part: Results, metric: str) -> dict[str, float]:
+    """Mean score of each baseline on the same songs, for a song-level metric."""
     root = metric.removesuffix("_vote50").removesuffix("_vote")
-    means = {said: part.metric(f"{root}_{name}").mean() for name, said in TRIVIAL.items()}
+    means = {said: part.metric(f"{root}_{name}").mean() for name, said in BASELINES.items()}
     return {said: float(mean) for said, mean in means.items() if math.isfinite(mean)}
 
 
@@ -203,9 +203,9 @@ def paired_charts(found: Results, metrics: Sequence[str], axis: str | None) -> l
                 metric,
                 axis,
             )
-    pairs = tables.levels(found, "test_clip_f1", "test_song_f1")
+    pairs = tables.levels(found, "test/clip_f1", "test/song_f1")
     by = "split" if "split" in found.varying else axis
-    drawn += _paired(pairs, "Clip against song level, test F1", "clip level", "song level", "test_song_f1", by)
+    drawn += _paired(pairs, "Clip against song level, test F1", "clip level", "song level", "test/song_f1", by)
     return drawn
 
 

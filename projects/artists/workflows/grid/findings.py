@@ -11,7 +11,7 @@ import pandas as pd
 from . import tables
 from .tables import Difference, Results
 
-TRIVIAL = {"mfcc": "logistic regression on MFCC", "loudness": "loudness alone", "majority": "the majority class"}
+BASELINES = {"mfcc": "logistic regression on MFCC", "loudness": "loudness alone", "majority": "the majority class"}
 MOST = 24
 
 
@@ -43,19 +43,19 @@ class Finding:
 
 
 def findings(found: Results, metrics: Sequence[str], axis: str | None) -> list[Finding]:
-    """Producer effect, level, the axis end to end and the trivial classifiers, as far as the runs allow."""
+    """Producer effect, level, the axis end to end and the baselines, as far as the runs allow."""
     made = []
     if {"song", "album"} <= set(found.param("split")):
         for metric in metrics:
             pairs = tables.paired(found, "split", "song", "album", metric)
             made.append(Finding("album split minus song split", "", metric, tables.difference(pairs)))
-    for where, part in _by(tables.levels(found, "test_clip_f1", "test_song_f1"), ["split"]):
+    for where, part in _by(tables.levels(found, "test/clip_f1", "test/song_f1"), ["split"]):
         made.append(Finding("song level minus clip level", where, "F1, mean probability", tables.difference(part)))
     if axis:
         made += [finding for metric in metrics for finding in _along(found, metric, axis)]
-    for name, said in TRIVIAL.items():
-        for where, part in _by(tables.levels(found, f"test_song_f1_{name}", "test_song_f1"), ["split"]):
-            made.append(Finding(f"above {said}", where, "test_song_f1", tables.difference(part)))
+    for name, said in BASELINES.items():
+        for where, part in _by(tables.levels(found, f"test/song_f1_{name}", "test/song_f1"), ["split"]):
+            made.append(Finding(f"above {said}", where, "test/song_f1", tables.difference(part)))
     return [finding for finding in made if finding.change.pairs][:MOST]
 
 

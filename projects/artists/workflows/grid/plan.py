@@ -19,6 +19,7 @@ from typing import Any
 
 from ...data.paths import given_path
 from ...errors import InputError
+from ...evaluation.metrics import metric_name
 from ..plan import NO_IDENTITY, Settings, read_config, train_settings
 
 SHIPPED = Path(__file__).parents[3] / "grids"
@@ -98,7 +99,7 @@ def read_plan(study: str, overrides: Mapping[str, str]) -> Plan:
         name=path.stem,
         title=str(file.get("title", path.stem)),
         paper=str(file.get("paper", "")),
-        metrics=tuple(map(str, [metrics] if isinstance(metrics, str) else metrics)),
+        metrics=tuple(map(metric_name, [metrics] if isinstance(metrics, str) else metrics)),
         columns=str(file.get("columns", "clip")),
         cells=tuple(cells.values()),
     )

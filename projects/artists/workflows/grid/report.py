@@ -26,7 +26,7 @@ MOST_IMAGE_BYTES = 400_000
 READING = (
     "An average is over runs that differ in their seed alone; best is the best of them, deviation that of the sample "
     "(n - 1). Error bars are one such deviation, small dots single runs, dashed lines with hollow dots the published "
-    "figures, which are of another corpus unless this one is theirs. A seed also deals the split, so the deviation "
+    "figures, which are of another corpus unless this one is theirs. A seed also assigns the split, so the deviation "
     "holds the choice of test songs as well as the network's luck."
 )
 
@@ -158,7 +158,7 @@ def _charts(found: Results, metrics: Sequence[str], axis: str | None, published:
 
 
 def _pictures(found: Results) -> Section:
-    """Confusion matrix (all seeds added) and map (first seed) of each configuration, side by side."""
+    """Confusion matrix (all seeds added) and map (first seed) of each configuration, subset by subset."""
     drawn: list[str] = []
     groups = tables.groups(found, found.varying)
     for values, members in groups[:MOST_PICTURES]:
@@ -170,7 +170,7 @@ def _pictures(found: Results) -> Section:
         made = made or _images(name, members[0])
         drawn += [charts.side_by_side(made)] if made else []
     cut = f" The first {MOST_PICTURES} of {len(groups)} configurations." if len(groups) > MOST_PICTURES else ""
-    text = f"Songs of the test side, all seeds added; map of the clips of one seed before the softmax.{cut}"
+    text = f"Songs of the test subset, all seeds added; map of the clips of one seed before the softmax.{cut}"
     return Section("Confusion matrices and t-SNE maps", text, charts=drawn)
 
 

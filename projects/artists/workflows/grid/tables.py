@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from ...evaluation.metrics import lower_is_better
+from ...evaluation.metrics import lower_is_better, metric_name
 from ...tracking.reading import TrackedRun
 from ..plan import NO_IDENTITY
 from .worker import ENTRY, FINISHED, TRAINED, by_cell
@@ -21,9 +21,9 @@ SEEDS = ("seed", "random_seed", "random_state")
 # Say how a run was made, not what it is.
 IGNORED = (*NO_IDENTITY, "study", "study_name")
 # Metrics of every training, the second also of one that was ended early; a promotion repeats those of its candidate.
-TRAINING, CANDIDATE = {"train_seconds", "epoch_loss"}, "candidate_run_id"
+TRAINING, CANDIDATE = {"train_seconds", "epoch/loss"}, "candidate_run_id"
 FIRST = ("entry", "data", "model", "split", "label", "clip", "artists", "classes")
-HEADLINES = ("test_clip_f1", "test_song_f1", "test_song_f1_vote50")
+HEADLINES = ("test/clip_f1", "test/song_f1", "test/song_f1_vote50")
 # Ends of the names of metrics, other people's too, of which less is better.
 COSTS = ("loss", "seconds", "error", "rmse", "mse", "mae", "_mb")
 MOST_METRICS = 6
@@ -123,9 +123,11 @@ def varying(params: pd.DataFrame) -> tuple[str, ...]:
 def shown_metrics(found: Results, wanted: Sequence[str]) -> list[str]:
     """Those asked for that some run has; else this project's headlines; else the first of what the runs have."""
     present = found.metrics
-    chosen = [name for name in wanted if name in present] or [name for name in HEADLINES if name in present]
-    final = [n for n in present if not n.startswith(("epoch_", "system/")) and n not in ("classes", "parameters")]
-    test = [name for name in final if name.startswith(("test_", "eval_", "val_"))]
+    chosen = [name for name in map(metric_name, wanted) if name in present] or [
+        name for name in HEADLINES if name in present
+    ]
+    final = [n for n in present if not n.startswith(("epoch/", "system/")) and n not in ("classes", "parameters")]
+    test = [name for name in final if name.startswith(("test/", "eval_", "val/"))]
     return chosen or (test or final)[:MOST_METRICS]
 
 
@@ -198,12 +200,12 @@ def paired(found: Results, name: str, left: str, right: str, metric: str) -> pd.
     """
     rest = [other for other in found.varying if other != name]
     table = pd.DataFrame({other: found.param(other) for other in rest} | {"seed": found.seed})
-    table = table.assign(side=found.param(name), score=found.metric(metric)).dropna(subset=["score"])
-    sides = [
-        table[table["side"] == value].groupby([*rest, "seed"])["score"].mean().rename(column)
+    table = table.assign(subset=found.param(name), score=found.metric(metric)).dropna(subset=["score"])
+    subsets = [
+        table[table["subset"] == value].groupby([*rest, "seed"])["score"].mean().rename(column)
         for value, column in ((left, "left"), (right, "right"))
     ]
-    return pd.concat(sides, axis=1, join="inner").reset_index()
+    return pd.concat(subsets, axis=1, join="inner").reset_index()
 
 
 def levels(found: Results, left: str, right: str) -> pd.DataFrame:

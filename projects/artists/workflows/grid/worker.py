@@ -22,7 +22,7 @@ from .plan import Cell, Plan
 
 STUDY, CELL, ENTRY, TRAINED, WORKER_OF = "study", "cell", "entry", "trained_run_id", "study_parent"
 FINISHED = "FINISHED"
-HEADLINES = ("test_song_f1", "test_clip_f1")
+HEADLINES = ("test/song_f1", "test/clip_f1")
 
 # A cell, its run, and the run id of the cell that it needs ("" for none) -> metrics.
 Execute = Callable[[Cell, Run, str], Mapping[str, float]]

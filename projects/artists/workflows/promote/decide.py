@@ -29,7 +29,7 @@ from ...data.machine import processes
 from ...data.options import refuse
 from ...data.paths import given_path
 from ...errors import InputError
-from ...evaluation.metrics import LABEL_METRICS
+from ...evaluation.metrics import LABEL_METRICS, metric_name
 from ...tracking import model
 from ...tracking.registry import Registry
 from . import evidence
@@ -37,7 +37,7 @@ from .evidence import Candidate, Comparison
 
 POLICY = Path(__file__).resolve().parents[4] / "registry" / "policy.yaml"
 ATTEMPTS = 20
-# By the actions that judge no model.
+# By the actions that evaluate no model.
 TAKEN = {"history": ("action", "name"), "rollback": ("action", "name", "dry_run")}
 ARCHITECTURE = ("model", "clip", "split", "recipe", "seed")
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class PromoteOptions:
     action: Literal["promote", "history", "rollback"] = "promote"
     run_id: str | None = None
     experiment_name: str | None = None
-    metric: str = "val_song_f1"
+    metric: str = "val/song_f1"
     name: str = "artist-classifier"
     policy: str | None = None
     data: str | None = None
@@ -62,9 +62,10 @@ class PromoteOptions:
     workers: int | None = None
 
     def __post_init__(self) -> None:
-        if not self.metric.startswith("val_"):
+        object.__setattr__(self, "metric", metric_name(self.metric))
+        if not self.metric.startswith("val/"):
             raise InputError(
-                f"metric={self.metric} is not of validation. A model is chosen by a val_ metric: one that is chosen "
+                f"metric={self.metric} is not of validation. A model is chosen by a val/ metric: one that is chosen "
                 "by its test scores has no test scores left that mean anything."
             )
         processes(self.workers)
@@ -98,7 +99,9 @@ def read_policy(path: str | None) -> Policy:
         raise InputError(f"policy={file} cannot be used: {error}") from error
     if policy.statistic not in LABEL_METRICS:
         raise InputError(f"policy={file}: statistic {policy.statistic} is none of {', '.join(LABEL_METRICS)}.")
-    return policy
+    # A policy may name metrics as earlier versions did.
+    floors = tuple(dataclasses.replace(gate, name=metric_name(gate.name)) for gate in policy.floors)
+    return dataclasses.replace(policy, floors=floors)
 
 
 # The log
@@ -177,20 +180,20 @@ def promote(options: PromoteOptions, candidate: Candidate, work: Path) -> Outcom
     known = registry.version_of(candidate.model_uri, candidate.run_id)
     if known and known == state.champion:
         raise InputError(f"version {known} of {options.name} is the champion already; nothing is to be decided.")
-    judge = Judge(registry, read_policy(options.policy), candidate, options, work)
+    evaluation = Evaluation(registry, read_policy(options.policy), candidate, options, work)
     # What is wrong with the evidence is told before anything is registered.
-    outcome = judge.outcome("", state.champion)
+    outcome = evaluation.outcome("", state.champion)
     if options.dry_run:
         return outcome
     version = registry.register(candidate.model_uri, candidate.run_id)
     registry.describe(version, description(candidate), version_tags(candidate))
-    step = decide(registry, lambda state: judge.decision(version, state))
+    step = decide(registry, lambda state: evaluation.decision(version, state))
     follow(registry)
     registry.describe(version, description(candidate, step.decision), decision_tags(step.decision))
-    return judge.outcome(version, step.decision.against)
+    return evaluation.outcome(version, step.decision.against)
 
 
-class Judge:
+class Evaluation:
     """The verdict on one candidate against any champion; what was measured once is not measured again."""
 
     def __init__(
@@ -198,14 +201,14 @@ class Judge:
     ) -> None:
         self.registry, self.policy, self.candidate, self.options, self.work = registry, policy, candidate, options, work
         self.own = evidence.own_evidence(candidate, work)
-        self.test_digest = candidate.card.side_digest("test")
+        self.test_digest = candidate.card.subset_digest("test")
         self._compared: dict[str, Comparison] = {}
 
     def outcome(self, version: str, champion: str) -> Outcome:
         """The verdict on the candidate, `version` once it is registered, where `champion` is to be beaten."""
         found = self._comparison(champion) if champion else Comparison()
         numbers = self.own | dict(found.numbers)
-        said = gates.judge(self.policy, numbers, rival=bool(champion), not_comparable=found.why_not)
+        said = gates.evaluate(self.policy, numbers, rival=bool(champion), not_comparable=found.why_not)
         uses = history.uses(steps_of(self.registry), self.test_digest)
         return Outcome(said, numbers, version, champion, found, uses)
 
@@ -263,7 +266,7 @@ def rollback(options: PromoteOptions) -> Decision:
 
 def version_tags(candidate: Candidate) -> dict[str, str]:
     card = candidate.card
-    tags = {f"{side}_digest": card.side_digest(side) for side in ("train", "val", "test")}
+    tags = {f"{subset}_digest": card.subset_digest(subset) for subset in ("train", "val", "test")}
     tags |= {name: str(card.settings[name]) for name in (*ARCHITECTURE, "data") if name in card.settings}
     return {**tags, "label": card.label, "artists": str(len(card.classes)), "train_run_id": candidate.run_id}
 
@@ -280,7 +283,7 @@ def description(candidate: Candidate, decision: Decision | None = None) -> str:
     card, scores = candidate.card, candidate.metrics
     told = ", ".join(f"{name} {card.settings[name]}" for name in ARCHITECTURE if name in card.settings)
     lines = [f"{told}; {len(card.classes)} {card.label}s of {card.settings.get('data')}.", ""]
-    named = ("test_song_f1", "test_clip_f1", "val_song_f1", "test_song_ece_calibrated")
+    named = ("test/song_f1", "test/clip_f1", "val/song_f1", "test/song_ece_calibrated")
     lines += [f"- {name}: {scores[name]:.3f}" for name in named if name in scores]
     lines += [f"- run: [{candidate.run_id}](#/runs/{candidate.run_id}), `runs:/{candidate.run_id}`"]
     return "\n".join(lines + (["", summary(decision)] if decision else []))

@@ -96,7 +96,7 @@ def compare(candidate: Candidate, champion: Path, policy: Policy, data: str | No
 def common_songs(card: Card, other: Card, data: str) -> list[pool.Song]:
     """The candidate's test songs, by the bytes of their audio, of which neither model has learned a duplicate."""
     groups = {**other.groups, **card.groups}
-    learned = {groups.get(d, d) for model in (card, other) for side in ("train", "val") for d in model.songs[side]}
+    learned = {groups.get(d, d) for model in (card, other) for subset in ("train", "val") for d in model.songs[subset]}
     wanted = {digest for digest in card.songs["test"] if groups.get(digest, digest) not in learned}
     index, songs = DigestIndex(), {}
     for track in corpora.load(data).labelled(card.label).tracks:

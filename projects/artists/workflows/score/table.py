@@ -270,7 +270,7 @@ class Judged:
         return pd.DataFrame(counts, index=pd.Index(classes, name="true"), columns=classes)
 
 
-def judged(file: Path, classes: list[str]) -> Judged | None:
+def evaluated(file: Path, classes: list[str]) -> Judged | None:
     """The labelled rows of a table that `score` wrote, None without any; first guesses count at any threshold."""
     number = {name: i for i, name in enumerate(classes)}
     y_true, y_pred, strangers, failed = [], [], 0, 0

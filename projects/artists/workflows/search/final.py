@@ -25,8 +25,8 @@ from ..plan import train_settings, used
 from .study import digest
 from .trial import Search, reasons
 
-METRIC = "test_song_f1"
-SHOWN = ("test_song_f1", "test_song_f1_macro", "test_song_accuracy", "test_clip_f1")
+METRIC = "test/song_f1"
+SHOWN = ("test/song_f1", "test/song_f1_macro", "test/song_accuracy", "test/clip_f1")
 
 
 def best_trial(study: optuna.Study) -> FrozenTrial:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...data.clipset import ClipSet
 from ...errors import InputError
-from ...evaluation.metrics import LABEL_METRICS, METRICS, lower_is_better
+from ...evaluation.metrics import LABEL_METRICS, METRICS, lower_is_better, metric_name
 from .. import evaluate
 
 COSTS = ("parameters", "seconds_per_clip")
@@ -16,24 +16,24 @@ COSTS = ("parameters", "seconds_per_clip")
 
 def known() -> list[str]:
     """Everything that can be an objective."""
-    names = [f"val_{level}_{name}" for level in ("song", "clip") for name in METRICS]
-    votes = [f"val_song_{name}_{vote}" for vote in ("vote", "vote50") for name in LABEL_METRICS]
-    return [*names, *votes, "val_loss", *COSTS]
+    names = [f"val/{level}_{name}" for level in ("song", "clip") for name in METRICS]
+    votes = [f"val/song_{name}_{vote}" for vote in ("vote", "vote50") for name in LABEL_METRICS]
+    return [*names, *votes, "val/loss", *COSTS]
 
 
 def parse(objective: str) -> list[str]:
     """Names of objectives from names with commas between them.
 
     Raises:
-        InputError: None, an unknown one, or one of the test side.
+        InputError: None, an unknown one, or one of the test subset.
     """
-    names = list(dict.fromkeys(name.strip() for name in objective.split(",") if name.strip()))
+    names = list(dict.fromkeys(metric_name(name.strip()) for name in objective.split(",") if name.strip()))
     if not names:
-        raise InputError("objective= is empty; give a validation metric, for example objective=val_song_f1.")
+        raise InputError("objective= is empty; give a validation metric, for example objective=val/song_f1.")
     for name in names:
         if "test" in name:
             raise InputError(
-                f"objective={name}: what is chosen by the test side cannot be judged on it; take {_closest(name)}."
+                f"objective={name}: what is chosen by the test subset cannot be evaluated on it; take {_closest(name)}."
             )
         if name not in known():
             raise InputError(f"objective={name} is unknown; choose from {', '.join(known())}.")
@@ -46,17 +46,17 @@ def direction(name: str) -> str:
 
 
 def prunable(names: list[str]) -> bool:
-    """Whether a trial can be judged before its end: one objective, known after each epoch."""
+    """Whether a trial can be evaluated before its end: one objective, known after each epoch."""
     return len(names) == 1 and names[0] not in COSTS
 
 
 def epoch_value(name: str, clips: ClipSet, proba: np.ndarray, pooling: str) -> float:
-    """A validation metric other than `val_loss` of probabilities (n_clips, k)."""
+    """A validation metric other than `val/loss` of probabilities (n_clips, k)."""
     base, _, vote = name.partition("_vote")
     method = "vote" + vote if "_vote" in name else pooling
-    metric = base.removeprefix("val_").partition("_")[2]
+    metric = base.removeprefix("val/").partition("_")[2]
     return evaluate.validation_scores(clips, proba, method, (metric,))[base]
 
 
 def _closest(name: str) -> str:
-    return next(iter(difflib.get_close_matches(name.replace("test", "val"), known(), n=1)), "val_song_f1")
+    return next(iter(difflib.get_close_matches(name.replace("test", "val"), known(), n=1)), "val/song_f1")

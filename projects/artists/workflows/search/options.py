@@ -24,7 +24,7 @@ class SearchOptions:
 
     n_trials: int | None = 30
     timeout: float | None = None
-    objective: str = "val_song_f1"
+    objective: str = "val/song_f1"
     pruner: typing.Literal["median", "hyperband", "none"] = "median"
     space: str | None = None
     points: str | None = None

@@ -158,7 +158,7 @@ def summaries(table: pd.DataFrame) -> dict[str, float]:
 
 
 def describe(study: optuna.Study, names: Sequence[str], table: pd.DataFrame) -> str:
-    """Markdown: what was searched, and the best beside the published configuration on the test side."""
+    """Markdown: what was searched, and the best beside the published configuration on the test subset."""
     found, best, counts = summaries(table), best_trial(study), numbers(study)
     reached = ", ".join(f"{name} {value:.3f}" for name, value in zip(names, best.values, strict=True))
     overhead = counts.get("overhead_share", math.nan)
@@ -179,7 +179,7 @@ def describe(study: optuna.Study, names: Sequence[str], table: pd.DataFrame) -> 
 
 def verdict(found: Mapping[str, float]) -> str:
     """One sentence on test song F1 that claims no more than the seeds show."""
-    key = "test_song_f1"
+    key = "test/song_f1"
     if not {f"best_{key}_mean", f"published_{key}_mean"} <= set(found):
         return "The two were not compared."
     gain = found[f"best_{key}_mean"] - found[f"published_{key}_mean"]

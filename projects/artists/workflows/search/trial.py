@@ -26,14 +26,14 @@ from ...tracking.runs import Run
 from ...training import device
 from .. import evaluate as evaluation
 from .. import train
-from ..evaluate import SideScores
+from ..evaluate import SubsetScores
 from ..plan import Settings, train_settings, used
 from . import objectives
 from .space import SearchSpace
 from .study import TrialFailed
 
 logger = logging.getLogger(__name__)
-LOGGED_ANYWAY = ("val_loss", "val_clip_f1", "val_song_f1")
+LOGGED_ANYWAY = ("val/loss", "val/clip_f1", "val/song_f1")
 # Timed twice: the first pass compiles.
 TIMED_BATCHES = 4
 
@@ -88,16 +88,17 @@ class Watch:
         if not objectives.prunable(self._search.objectives):
             return
         if logs["val_loss"] < self.best_loss:
-            self.best_loss, self.value = logs["val_loss"], logs[self._search.objectives[0]]
+            objective = self._search.objectives[0]
+            self.best_loss, self.value = logs["val_loss"], logs["val_loss" if objective == "val/loss" else objective]
         self._trial.report(self.value, epoch + 1)
         # What everything is compared with is trained to its end.
         published = self._trial.user_attrs.get("source") == "published"
         if self._search.prunes and not published and self._trial.should_prune():
             raise optuna.TrialPruned(f"after epoch {epoch + 1}")
 
-    def scores(self) -> SideScores:
-        """The validation side after the last epoch, without embeddings."""
-        return SideScores.of_proba(self._clips, self.proba, self._settings["pooling"])
+    def scores(self) -> SubsetScores:
+        """The validation subset after the last epoch, without embeddings."""
+        return SubsetScores.of_proba(self._clips, self.proba, self._settings["pooling"])
 
     @property
     def _clips(self) -> Any:
@@ -150,9 +151,9 @@ def run_trial(search: Search, trial: optuna.Trial) -> float | list[float]:
 def _evaluate(
     search: Search, run: Run, settings: Settings, prepared: Prepared, system: System, val_loss: float, folder: Path
 ) -> list[float]:
-    """Scores the best weights on the validation side, logs what they are worth; the objectives."""
-    scores = SideScores.of(system, prepared.clips["val"], settings["pooling"])
-    metrics = scores.metrics("val", seed=settings["seed"]) | {"val_loss": val_loss}
+    """Scores the best weights on the validation subset, logs what they are worth; the objectives."""
+    scores = SubsetScores.of(system, prepared.clips["val"], settings["pooling"])
+    metrics = scores.metrics("val", seed=settings["seed"]) | {"val/loss": val_loss}
     metrics["parameters"] = system.count_params()
     if "seconds_per_clip" in search.objectives:
         metrics["seconds_per_clip"] = seconds_per_clip(system, prepared)
