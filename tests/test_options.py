@@ -18,6 +18,7 @@ from projects.artists.data.options import CorpusOptions, DataOptions, field_name
 from projects.artists.errors import InputError
 from projects.artists.tracking import runs
 from projects.artists.workflows.check import CheckOptions
+from projects.artists.workflows.grid.grid import GridOptions
 from projects.artists.workflows.plan import evaluate_settings, resolve, train_settings, unused, used
 from projects.artists.workflows.promote.decide import PromoteOptions
 from projects.artists.workflows.search.search import request
@@ -28,7 +29,7 @@ NEEDED = {
     "promote": {"run_id": "r"},
     "score": {"audio": "songs", "output": "table.csv"},
     "similar": {"data": "songs", "model": "m"},
-    "grid": {"study": "demo_tables_4_5"},
+    "grid": {"grid": "demo_tables_4_5"},
     "transfer": {"model": "m"},
 }
 
@@ -249,7 +250,9 @@ def accepted(name: str, monkeypatch: pytest.MonkeyPatch, **given: str) -> set[st
         assert said == "sync takes no parameters; leave out xyzzy."
         return set()
     known = set(re.search(r"(?:Known: |it takes )(.*)\.$", said)[1].split(", "))
-    return known - ({"resume"} if name != "train" else set()) | ({"study", "full"} if name == "grid" else set())
+    return known - ({"resume"} if name != "train" else set()) | (
+        set(field_names(GridOptions)) if name == "grid" else set()
+    )
 
 
 def listed(usage: str) -> set[str]:

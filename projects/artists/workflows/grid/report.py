@@ -75,13 +75,13 @@ def report(options: ReportOptions) -> Report:
         where = f"run_id={options.run_id}" if parent else f"experiment_name={options.experiment_name}"
         raise InputError(f"{where} has no finished run with metrics; {len(found.others)} run(s) have not finished.")
     said = dict(parent.tags) if parent else {}
-    wanted = (options.metrics or said.get("study_metrics") or "").split(",")
+    wanted = (options.metrics or said.get("grid_metrics") or "").split(",")
     metrics = tables.shown_metrics(found, [name.strip() for name in wanted if name.strip()])
     if not metrics:
         raise InputError("These runs have no final metric; name one with metrics=.")
-    axis = tables.axis_of(found, options.columns or said.get("study_columns") or "clip")
-    published = read_published(options.paper or said.get("study_paper") or "")
-    title = said.get("study_title") or (parent.name if parent else options.experiment_name) or "Report"
+    axis = tables.axis_of(found, options.columns or said.get("grid_columns") or "clip")
+    published = read_published(options.paper or said.get("grid_paper") or "")
+    title = said.get("grid_title") or (parent.name if parent else options.experiment_name) or "Report"
     address = (options.ui or reading.ui_address()).rstrip("/")
     said_so = findings(found, metrics, axis)
     page = report_html(

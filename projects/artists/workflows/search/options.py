@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import typing
 
 from ...errors import InputError
+from ..engine import EngineOptions
 
 
 @dataclasses.dataclass(frozen=True)
-class SearchOptions:
+class SearchOptions(EngineOptions):
     """What is searched for, how long, and where the study is kept.
 
     n_trials: trials of the study, all workers together, the published configuration included; timeout: seconds after
     which this worker starts no trial; at least one of the two. objective: validation metrics, see `objectives`; pruner:
     what ends hopeless trials; space: YAML file over the system's own space; points: YAML file of configurations to try
     first; warm_start: earlier studies of the storage whose best are tried first; study_name: a study to start or join;
-    storage: sqlite:/// or postgresql:// URL; max_retry: how often a trial is begun again after its worker was lost;
-    heartbeat: seconds between signs of life, a worker without any for three times that is lost; seeds: of the trainings
-    at the end.
+    seeds: of the trainings at the end.
     """
 
     n_trials: int | None = 30
@@ -30,26 +28,16 @@ class SearchOptions:
     points: str | None = None
     warm_start: str | None = None
     study_name: str | None = None
-    storage: str | None = None
-    max_retry: int = 1
-    heartbeat: int = 20
     seeds: str = "0,21,42"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.n_trials is None and self.timeout is None:
             raise InputError("n_trials=none needs timeout=SECONDS: without either the search would not end.")
         if self.n_trials is not None and self.n_trials < 1:
             raise InputError(f"n_trials={self.n_trials} must be at least 1, or none to go by timeout alone.")
         if self.timeout is not None and not self.timeout > 0:
             raise InputError(f"timeout={self.timeout:g} must be a positive number of seconds.")
-        if self.max_retry < 0:
-            raise InputError(f"max_retry={self.max_retry} must be at least 0.")
-        if self.heartbeat < 1:
-            raise InputError(f"heartbeat={self.heartbeat} must be at least 1 second.")
-        if self.storage and re.search(r"://[^@]*:[^@]+@|[?&]password=", self.storage):
-            raise InputError(
-                "storage= holds a password, which would be logged; leave it out and set PGPASSWORD or ~/.pgpass."
-            )
         self.seed_list()
 
     def seed_list(self) -> list[int]:
