@@ -29,11 +29,10 @@ Run it on a machine that does nothing else."""
 def run(flags: Mapping[str, str], run) -> None:
     from .artists.workflows.benchmark import figure
     from .artists.workflows.benchmark.options import BenchmarkOptions
-    from .artists.workflows.plan import resolve
+    from .artists.workflows.plan import resolve, values
 
-    settings = resolve((BenchmarkOptions,), flags)
-    run.params(settings.values)
-    options = settings.make(BenchmarkOptions)
+    (options,) = resolve((BenchmarkOptions,), flags)
+    run.params(values(options))
     with tempfile.TemporaryDirectory() as folder:
         figures = _measured(options, run, Path(folder))
     run.metrics({each.name: each.value for each in figures})

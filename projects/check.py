@@ -25,14 +25,13 @@ def run(flags: Mapping[str, str], run) -> None:
     from .artists.data.options import DataOptions
     from .artists.errors import command
     from .artists.workflows import check
-    from .artists.workflows.plan import resolve
+    from .artists.workflows.plan import resolve, values
 
-    settings = resolve((DataOptions, FeatureConfig, check.CheckOptions), flags)
-    run.params(settings.values)
-    options, config = settings.make(DataOptions), settings.make(FeatureConfig)
-    found = check.examine(options, config, seed=settings["seed"], progress=cli.progress_bar("check"))
+    options, config, split = resolve((DataOptions, FeatureConfig, check.CheckOptions), flags)
+    run.params(values(options, config, split))
+    found = check.examine(options, config, seed=split.seed, progress=cli.progress_bar("check"))
     check.log(run, found, options)
-    prepare.prepare(found.corpus, found.features, options, seed=settings["seed"])
+    prepare.prepare(found.corpus, found.features, options, seed=split.seed)
     print(f"\nA training is possible. Next: {command('train', data=options.data, split=options.split)}")
 
 

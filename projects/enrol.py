@@ -23,11 +23,10 @@ def run(flags: Mapping[str, str], run) -> None:
     from .artists.package import reference
     from .artists.tracking import references
     from .artists.workflows import embed, enrol, quarantine
-    from .artists.workflows.plan import resolve
+    from .artists.workflows.plan import resolve, values
 
-    settings = resolve((enrol.EnrolOptions,), flags)
-    run.params(settings.values)
-    options = settings.make(enrol.EnrolOptions)
+    (options,) = resolve((enrol.EnrolOptions,), flags)
+    run.params(values(options))
     corpus = given.enrolled(options.songs)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)

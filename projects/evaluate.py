@@ -22,26 +22,24 @@ pooling                      from clips to a song"""
 
 def run(flags: Mapping[str, str], run) -> None:
     from .artists.data import prepare
-    from .artists.data.options import DataOptions
     from .artists.package import card as saved
     from .artists.tracking.model import download_system
     from .artists.workflows import quarantine, results
-    from .artists.workflows.plan import evaluate_settings
+    from .artists.workflows.plan import evaluation_plan
 
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         system, card = saved.load(download_system(flags.get("model", ""), work))
-        settings = evaluate_settings(flags, card.settings)
-        run.params(settings.values)
-        options = settings.make(DataOptions)
+        plan = evaluation_plan(flags, card.settings)
+        run.params(plan.values)
         corpus, features = quarantine.read_features(
-            run, options, card.feature_config, classes=card.classes, progress=cli.progress_bar("features")
+            run, plan.data, card.feature_config, classes=card.classes, progress=cli.progress_bar("features")
         )
         prepared = prepare.prepare(
-            corpus, features, options, seed=settings["seed"], classes=card.classes, required=("test",)
+            corpus, features, plan.data, seed=plan.seed, classes=card.classes, required=("test",)
         )
         results.log_data(run, prepared, context="evaluation")
-        results.log_again(run, system, card, prepared, settings, work)
+        results.log_again(run, system, card, prepared, plan, work)
 
 
 if __name__ == "__main__":

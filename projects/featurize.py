@@ -22,13 +22,12 @@ def run(flags: Mapping[str, str], run) -> None:
     from .artists.data.options import CorpusOptions, refuse
     from .artists.errors import command
     from .artists.workflows import quarantine
-    from .artists.workflows.plan import resolve
+    from .artists.workflows.plan import resolve, values
 
-    settings = resolve((CorpusOptions, FeatureConfig), flags)
-    options, config = settings.make(CorpusOptions), settings.make(FeatureConfig)
+    options, config = resolve((CorpusOptions, FeatureConfig), flags)
     if options.artists is None:
         refuse(options, ("songs_per_artist",), "to featurize without artists: all features are computed")
-    run.params(settings.values)
+    run.params(values(options, config))
     corpus, features = quarantine.read_features(run, options, config, progress=cli.progress_bar("features"))
     seconds = sum(entry.n_frames for entry in features.entries.values()) * config.hop_length / config.sr
     run.metrics(

@@ -29,14 +29,13 @@ def run(flags: Mapping[str, str], run) -> None:
     from .artists.workflows.plan import resolve
 
     own = {name: value for name, value in flags.items() if name in ("study", "full")}
-    settings = resolve((StudyOptions,), own)
-    options = settings.make(StudyOptions)
+    (options,) = resolve((StudyOptions,), own)
     plan = read_plan(options.study, {name: value for name, value in flags.items() if name not in own})
     run.params(flags)
     parent = worker.join(run, plan)
     said = {"title": plan.title, "paper": plan.paper, "columns": plan.columns, "metrics": ",".join(plan.metrics)}
     others.tags(parent.run_id, {f"study_{name}": value for name, value in said.items()})
-    cells = {cell.key: dict(cell.settings.values) for cell in plan.cells}
+    cells = {cell.key: dict(cell.values) for cell in plan.cells}
     others.text(parent.run_id, json.dumps(cells, indent=1), "cells.json")
     print(f"{plan.title}: {len(plan.cells)} cells, parent run {parent.run_id}")
     # What follows a training takes its model.

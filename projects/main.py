@@ -15,22 +15,21 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 
 def run(flags: Mapping[str, str], run) -> None:
-    from .artists.audio.features import FeatureConfig
     from .artists.data.cache import cache_root
-    from .artists.data.options import CorpusOptions, DataOptions
-    from .artists.workflows.plan import train_settings
+    from .artists.data.options import CorpusOptions, field_names
+    from .artists.workflows.plan import changed, training_plan
 
-    settings = train_settings(flags)
-    run.params(settings.values)
-    options = settings.make(DataOptions)
-    _step("check", settings.changed(DataOptions, FeatureConfig) | {"seed": settings["seed"]})
-    read = settings.changed(CorpusOptions, FeatureConfig)
-    _step("featurize", read if options.artists else {name: read[name] for name in read if name != "songs_per_artist"})
+    plan = training_plan(flags)
+    run.params(plan.values)
+    _step("check", changed(plan.data, plan.features) | {"seed": plan.seed})
+    corpus = CorpusOptions(**{name: plan.values[name] for name in field_names(CorpusOptions)})
+    read = changed(corpus, plan.features)
+    _step("featurize", read if corpus.artists else {name: read[name] for name in read if name != "songs_per_artist"})
     trained = _step("train", dict(flags))
     evaluated = _step("evaluate", {"model": trained})
     promoted = _step("promote", {"run_id": trained})
     output = str(cache_root() / "scores" / f"{trained}.parquet")
-    scored = _step("score", {"model": trained, "audio": options.data, "label": options.label, "output": output})
+    scored = _step("score", {"model": trained, "audio": plan.data.data, "label": plan.data.label, "output": output})
     run.tags({"train_run_id": trained, "evaluate_run_id": evaluated})
     run.tags({"promote_run_id": promoted, "score_run_id": scored})
 

@@ -22,12 +22,11 @@ History takes the name alone, rollback name and dry_run."""
 
 
 def run(flags: Mapping[str, str], run) -> None:
-    from .artists.workflows.plan import resolve
+    from .artists.workflows.plan import resolve, values
     from .artists.workflows.promote import decide
 
-    settings = resolve((decide.PromoteOptions,), flags)
-    run.params(settings.values)
-    options = settings.make(decide.PromoteOptions)
+    (options,) = resolve((decide.PromoteOptions,), flags)
+    run.params(values(options))
     with tempfile.TemporaryDirectory() as folder:
         {"promote": _promote, "history": _history, "rollback": _rollback}[options.action](options, run, Path(folder))
 

@@ -19,11 +19,10 @@ Logs report.html, runs.csv (a row a run) and summary.csv (mean, best, deviation 
 
 def run(flags: Mapping[str, str], run) -> None:
     from .artists.workflows.grid import report
-    from .artists.workflows.plan import resolve
+    from .artists.workflows.plan import resolve, values
 
-    settings = resolve((report.ReportOptions,), flags)
-    run.params(settings.given(list(settings.values)))
-    options = settings.make(report.ReportOptions)
+    (options,) = resolve((report.ReportOptions,), flags)
+    run.params({name: value for name, value in values(options).items() if value is not None})
     made = report.report(options)
     place = options.run_id or run.run_id
     report.log(made, place)

@@ -23,12 +23,11 @@ A scoring that was interrupted goes on where it was when the same command is giv
 
 
 def run(flags: Mapping[str, str], run) -> None:
-    from .artists.workflows.plan import resolve
+    from .artists.workflows.plan import resolve, values
     from .artists.workflows.score import table
 
-    settings = resolve((table.ScoreOptions,), flags)
-    run.params(settings.values)
-    options = settings.make(table.ScoreOptions)
+    (options,) = resolve((table.ScoreOptions,), flags)
+    run.params(values(options))
     with tempfile.TemporaryDirectory() as folder:
         source = table.Source.of(options.model, Path(folder), options.reference)
         run.tags({"model_uri": source.name, "train_run_id": source.run_id})

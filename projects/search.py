@@ -22,21 +22,16 @@ And the parameters of train; those given as flags stay as they are in all trials
 
 def run(flags: Mapping[str, str], run) -> None:
     """Prepares features and split once, then trains trial after trial in this process."""
-    from .artists.audio.features import FeatureConfig
     from .artists.data import prepare
-    from .artists.data.options import DataOptions
-    from .artists.systems import find
     from .artists.workflows import quarantine, results
     from .artists.workflows.search import search
 
     asked = search.request(flags)
     run.params(asked.params)
-    settings = asked.settings
-    options, features = settings.make(DataOptions), settings.make(FeatureConfig)
-    kind = find(settings["model"])
-    kind.check_input(options.clip, features, settings.make(kind.Config))
-    corpus, stored = quarantine.read_features(run, options, features, progress=cli.progress_bar("features"))
-    prepared = prepare.prepare(corpus, stored, options, seed=settings["seed"])
+    plan = asked.plan
+    plan.check_input()
+    corpus, features = quarantine.read_features(run, plan.data, plan.features, progress=cli.progress_bar("features"))
+    prepared = prepare.prepare(corpus, features, plan.data, seed=plan.seed)
     results.log_data(run, prepared)
     print("\n" + search.search(asked, prepared, run))
 

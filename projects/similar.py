@@ -22,11 +22,10 @@ workers       processes for features"""
 
 def run(flags: Mapping[str, str], run) -> None:
     from .artists.workflows import embed, enrol
-    from .artists.workflows.plan import resolve
+    from .artists.workflows.plan import resolve, values
 
-    settings = resolve((enrol.SimilarOptions,), flags)
-    run.params(settings.values)
-    options = settings.make(enrol.SimilarOptions)
+    (options,) = resolve((enrol.SimilarOptions,), flags)
+    run.params(values(options))
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         index = _read(options.index, work) if options.index else None

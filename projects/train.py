@@ -31,31 +31,24 @@ def run(flags: Mapping[str, str], run) -> None:
 
 
 def _train(flags: Mapping[str, str], run) -> None:
-    from .artists.audio.features import FeatureConfig
     from .artists.data import prepare
-    from .artists.data.options import DataOptions
-    from .artists.systems import find
     from .artists.training import device
     from .artists.workflows import quarantine, results, train
-    from .artists.workflows.plan import train_settings
+    from .artists.workflows.plan import training_plan
 
-    settings = train_settings(flags)
-    run.params(settings.values)
-    train.check_checkpoint(settings, run)
-    options = settings.make(DataOptions)
-    kind = find(settings["model"])
-    kind.check_input(options.clip, settings.make(FeatureConfig), settings.make(kind.Config))
-    corpus, features = quarantine.read_features(
-        run, options, settings.make(FeatureConfig), progress=cli.progress_bar("features")
-    )
-    prepared = prepare.prepare(corpus, features, options, seed=settings["seed"])
+    plan = training_plan(flags)
+    run.params(plan.values)
+    train.check_checkpoint(plan, run)
+    plan.check_input()
+    corpus, features = quarantine.read_features(run, plan.data, plan.features, progress=cli.progress_bar("features"))
+    prepared = prepare.prepare(corpus, features, plan.data, seed=plan.seed)
     results.log_data(run, prepared)
     hint = device.idle_gpu_hint()
     if hint:
         print(f"warning: {hint}")
-    system, _ = train.fit(settings, prepared, run)
+    system, _ = train.fit(plan, prepared, run)
     with tempfile.TemporaryDirectory() as folder:
-        results.log_results(run, system, prepared, settings, Path(folder))
+        results.log_results(run, system, prepared, plan, Path(folder))
 
 
 def _resumed(flags: Mapping[str, str], run) -> Mapping[str, str]:

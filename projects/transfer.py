@@ -20,11 +20,10 @@ k seed workers                 neighbours (20); of the split and the map; proces
 def run(flags: Mapping[str, str], run) -> None:
     from .artists.data import corpora
     from .artists.workflows import transfer
-    from .artists.workflows.plan import resolve
+    from .artists.workflows.plan import resolve, values
 
-    settings = resolve((transfer.TransferOptions,), flags)
-    run.params(settings.values)
-    options = settings.make(transfer.TransferOptions)
+    (options,) = resolve((transfer.TransferOptions,), flags)
+    run.params(values(options))
     corpus = corpora.load(options.data).labelled(options.label)
     with tempfile.TemporaryDirectory() as folder:
         embedded = _embedded(corpus, options, run, Path(folder))

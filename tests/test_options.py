@@ -18,7 +18,7 @@ from projects.artists.data.options import CorpusOptions, DataOptions, field_name
 from projects.artists.errors import InputError
 from projects.artists.tracking import runs
 from projects.artists.workflows.check import CheckOptions
-from projects.artists.workflows.plan import evaluate_settings, resolve, train_settings, unused, used
+from projects.artists.workflows.plan import evaluation_plan, resolve, training_plan, used
 from projects.artists.workflows.promote.decide import PromoteOptions
 from projects.artists.workflows.search.search import request
 
@@ -103,8 +103,8 @@ def test_main_gives_each_step_what_it_takes(monkeypatch):
     assert steps["check"] == {"split": "song", "clip": 3.0, "seed": 0, **features}
     assert steps["train"] == {"split": "song", "clip": "3", "workers": "2", "model": "dcnn"}
     given = {name: {flag: str(value) for flag, value in steps[name].items()} for name in ("check", "featurize")}
-    assert resolve((CorpusOptions, FeatureConfig), given["featurize"])["sr"] == 22050
-    assert resolve((DataOptions, FeatureConfig, CheckOptions), given["check"])["clip"] == 3.0
+    assert resolve((CorpusOptions, FeatureConfig), given["featurize"])[1].sr == 22050
+    assert resolve((DataOptions, FeatureConfig, CheckOptions), given["check"])[0].clip == 3.0
 
 
 @pytest.mark.parametrize("option", ["folds", "fold"])
@@ -119,17 +119,17 @@ def test_folds_in_a_configuration_file_are_refused_without_a_split_into_folds(tm
     config.write_text("fold: 2\n")
     for name in ("train", "search"):
         assert "fold=2 means nothing with split=album" in refusal(name, config=str(config))
-    assert train_settings({"config": str(config), "split": "kfold"})["fold"] == 2
+    assert training_plan({"config": str(config), "split": "kfold"}).data.fold == 2
 
 
 def test_an_evaluation_of_another_split_forgets_the_folds_of_the_training():
-    trained = {**train_settings({"split": "kfold", "folds": "4", "fold": "2"}).values}
-    same, other = evaluate_settings({"model": "m"}, trained), evaluate_settings({"model": "m", "split": "all"}, trained)
-    assert (same["split"], same["folds"], same["fold"]) == ("kfold", 4, 2)
-    assert (other["split"], other["folds"], other["fold"]) == ("all", 5, 0)
-    assert evaluate_settings({"model": "m"}, {**trained, "split": "song"})["fold"] == 0, "a model of an older version"
+    trained = {**training_plan({"split": "kfold", "folds": "4", "fold": "2"}).values}
+    same, other = (evaluation_plan({"model": "m", **given}, trained).data for given in ({}, {"split": "all"}))
+    assert (same.split, same.folds, same.fold) == ("kfold", 4, 2)
+    assert (other.split, other.folds, other.fold) == ("all", 5, 0)
+    assert evaluation_plan({"model": "m"}, {**trained, "split": "song"}).data.fold == 0, "a model of an older version"
     with pytest.raises(InputError, match="fold=1 means nothing with split=all"):
-        evaluate_settings({"model": "m", "split": "all", "fold": "1"}, trained)
+        evaluation_plan({"model": "m", "split": "all", "fold": "1"}, trained)
 
 
 FOR_PROMOTE = {
@@ -147,7 +147,7 @@ FOR_PROMOTE = {
 def test_an_action_takes_no_more_than_it_uses(action, option, value):
     given = {"action": action, "name": "music", option: value}
     if (action, option) == ("rollback", "dry_run"):
-        assert resolve((PromoteOptions,), given)["dry_run"] is True
+        assert resolve((PromoteOptions,), given)[0].dry_run is True
         return
     with pytest.raises(InputError, match=f"^{option}={value} means nothing with action={action}. Leave it out.$"):
         promote.run(given, None)
@@ -205,15 +205,16 @@ def test_a_system_refuses_what_it_would_not_look_at(name, given, said):
 
 @pytest.mark.parametrize("name", systems.names())
 def test_what_changes_nothing_is_a_parameter_and_may_stay_at_its_default(name):
-    settings = train_settings({"model": name})
-    assert set(unused(settings)) <= set(settings.values)
-    assert train_settings({flag: str(value) for flag, value in settings.values.items()}) == settings
+    plan = training_plan({"model": name})
+    assert set(plan.unused) <= set(plan.values)
+    assert training_plan({flag: str(value) for flag, value in plan.values.items()}) == plan
 
 
 def test_frozen_and_other_systems_still_take_what_they_use():
     for given in ({"head": "knn", "neighbours": "5"}, {"head_c": "2"}, {"seed": "3"}, {"overlap": "0.5"}):
-        assert train_settings(FROZEN | given)["freeze"] is True
-    assert train_settings({"model": "dcnn", "pretrained": "park.h5", "freeze": "true", "epochs": "3"})["epochs"] == 3
+        assert training_plan(FROZEN | given).options.freeze is True
+    plan = training_plan({"model": "dcnn", "pretrained": "park.h5", "freeze": "true", "epochs": "3"})
+    assert plan.training.epochs == 3
 
 
 def test_a_search_tries_nothing_that_changes_nothing():
@@ -230,7 +231,7 @@ def test_a_search_over_heads_takes_the_option_of_each(tmp_path):
     assert {"head", "head_c", "neighbours", "margin"} <= set(asked.space.open)
     point = {"model": "siamese_dcnn", "head": "knn", "head_c": 2.0, "neighbours": 5}
     assert used(point) == {"model": "siamese_dcnn", "head": "knn", "neighbours": 5}
-    assert train_settings(used({**asked.given, **point}))["neighbours"] == 5
+    assert training_plan(used({**asked.given, **point})).options.neighbours == 5
     fixed = request({"model": "siamese_dcnn", "neighbours": "5"})
     assert fixed.given["neighbours"] == 5 and "head" in fixed.space.open, "of the trials with head=knn"
 
@@ -241,7 +242,7 @@ def test_a_search_over_heads_takes_the_option_of_each(tmp_path):
 def accepted(name: str, monkeypatch: pytest.MonkeyPatch, **given: str) -> set[str]:
     """The parameters that an entry point says it knows; resume is a flag of train, and each other verb refuses it."""
     if name == "evaluate":
-        card = SimpleNamespace(settings=train_settings({}).values)
+        card = SimpleNamespace(settings=training_plan({}).values)
         monkeypatch.setattr("projects.artists.tracking.model.download_system", lambda uri, folder: folder)
         monkeypatch.setattr("projects.artists.package.card.load", lambda folder: (None, card))
     said = refusal(name, **given, xyzzy="1")

@@ -64,7 +64,8 @@ class KerasSystem(BaseSystem, abc.ABC):
         return model
 
     def settle(self, train: ClipSet, training: Training) -> None:
-        settle_within_an_epoch(self.model, steps=-(-len(train) // training.batch_size))
+        if training.adapt_batchnorm:
+            settle_within_an_epoch(self.model, steps=-(-len(train) // training.batch_size))
 
     def scores(self, batches: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Batches of clips (b, frames, n_mels) -> probabilities (n, num_classes), embeddings (n, d)."""

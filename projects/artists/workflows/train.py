@@ -1,4 +1,4 @@
-"""One training, from settings to a fitted system in a run: what train, search and study have in common."""
+"""One training, from a plan to a fitted system in a run: what train, search and grid have in common."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ import numpy as np
 from ..data.cache import cache_root
 from ..data.prepare import Prepared
 from ..errors import InputError
-from ..systems import find
 from ..systems.protocol import System
 from ..tracking.runs import Run
 from ..training import device
 from ..training.checkpoints import State
 from ..training.loop import Hooks
-from ..training.training import Training
 from . import evaluate
-from .plan import Settings, unused
+from .plan import TrainingPlan
 
 OnEpoch = Callable[[int, Mapping[str, float]], None]
 OnValidation = Callable[[np.ndarray], Mapping[str, float]]
@@ -29,10 +27,10 @@ def checkpoint(run: Run) -> Path:
     return cache_root() / "checkpoints" / f"{run.run_id}.npz"
 
 
-def check_checkpoint(settings: Settings, run: Run) -> None:
+def check_checkpoint(plan: TrainingPlan, run: Run) -> None:
     """Raises InputError where a run has logged epochs and what it learned in them is not here."""
     logged, file = run.steps("epoch/loss"), checkpoint(run)
-    if logged and "epochs" not in unused(settings) and not file.is_file():
+    if logged and "epochs" not in plan.unused and not file.is_file():
         raise InputError(
             f"Run {run.run_id} has logged {len(logged)} epoch(s), but their checkpoint {file} is not there. "
             "Go on where it was trained, with the ARTISTS_CACHE that it had, or delete that run and train anew."
@@ -40,13 +38,13 @@ def check_checkpoint(settings: Settings, run: Run) -> None:
 
 
 def fit(
-    settings: Settings,
+    plan: TrainingPlan,
     prepared: Prepared,
     run: Run,
     on_epoch: OnEpoch | None = None,
     on_validation: OnValidation | None = None,
 ) -> tuple[System, State]:
-    """Fits the system that `settings` name; its curves and what it took are logged.
+    """Fits the system of the plan; its curves and what it took are logged.
 
     Args:
         on_epoch: Called with (epoch from 0, its named values) after they are logged; what it raises ends the training.
@@ -59,7 +57,7 @@ def fit(
     Raises:
         InputError: See `check_checkpoint`.
     """
-    check_checkpoint(settings, run)
+    check_checkpoint(plan, run)
     run.tags({"device": device.device()})
     logged, history = run.steps("epoch/loss"), []
 
@@ -71,17 +69,16 @@ def fit(
             on_epoch(epoch, logs)
 
     def validate(proba: np.ndarray) -> dict[str, float]:
-        scores = evaluate.validation_scores(prepared.clips["val"], proba, settings["pooling"])
+        scores = evaluate.validation_scores(prepared.clips["val"], proba, plan.evaluation.pooling)
         return scores | dict(on_validation(proba) if on_validation else {})
 
     run.when_finished(lambda: checkpoint(run).unlink(missing_ok=True))
     hooks = Hooks(validate=validate, on_epoch=after_epoch, checkpoint=checkpoint(run))
-    cls = find(settings["model"])
-    system = cls(**{name: settings[name] for name in cls.option_names()})
+    system = plan.system(**plan.system_options)
     subsets = (prepared.clips["train"], prepared.clips["val"])
     try:
         with device.PeakMemory() as memory:
-            state = system.fit(*subsets, len(prepared.classes), settings.make(Training), hooks)
+            state = system.fit(*subsets, len(prepared.classes), plan.training, hooks)
     except KeyboardInterrupt:
         run.description(_so_far(history))
         raise
