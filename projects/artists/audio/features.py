@@ -83,7 +83,11 @@ def log_mel(y: np.ndarray, config: FeatureConfig) -> np.ndarray:
         y: Mono samples at `config.sr`, shape (n,).
 
     Returns:
-        float32, shape (1 + n // hop_length, n_mels), or n_mels + 12 with chroma; time first.
+        float32, shape (n_frames, n_mels), or n_mels + 12 with chroma; time first.
+
+    Examples:
+        >>> log_mel(np.zeros(16000, np.float32), FeatureConfig()).shape
+        (32, 128)
     """
     mel = mel_power(y, config)
     bands, chroma = mel[:, : config.n_mels], mel[:, config.n_mels :]
@@ -100,15 +104,16 @@ def log_mel(y: np.ndarray, config: FeatureConfig) -> np.ndarray:
 
 
 def mel_power(y: np.ndarray, config: FeatureConfig) -> np.ndarray:
-    """Mel-weighted power (magnitude for `log10`) of centred, zero-padded Hann frames, (1 + n // hop_length, n_mels).
+    """Mel-weighted power (magnitude for `log10`) of centred, zero-padded Hann frames, (n_frames, n_mels), float32.
 
-    With chroma, the power of the pitch classes in twelve more columns. float32.
+    With chroma, the power of the pitch classes in twelve more columns. As librosa pads n_fft // 2 on both sides,
+    n_frames is 1 + n // hop_length, n one sample less where n_fft is odd.
     """
     y = y.astype(np.float32, copy=False)
     window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(config.n_fft) / config.n_fft)).astype(np.float32)
     pitches = chroma_filters(config).T if config.chroma else None
     columns = config.n_mels + (CHROMA if config.chroma else 0)
-    mel = np.empty((1 + len(y) // config.hop_length, columns), np.float32)
+    mel = np.empty((1 + (len(y) - config.n_fft % 2) // config.hop_length, columns), np.float32)
     for start in range(0, len(mel), BLOCK_FRAMES):
         out = mel[start : start + BLOCK_FRAMES]
         spectrum = scipy.fft.rfft(_frames(y, config, start, len(out)) * window, axis=1)

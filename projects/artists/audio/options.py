@@ -37,11 +37,16 @@ class FeatureConfig:
             raise InputError(f"crop={self.crop} must be a positive number of seconds; leave it out for whole tracks.")
 
     @property
+    def version(self) -> int:
+        """Of the numbers that this configuration gives; frames of an odd length were once one sample off at the end."""
+        return VERSION + self.n_fft % 2
+
+    @property
     def digest(self) -> str:
         """Sixteen hex digits that change with any field."""
         # 60 and 60.0 are one configuration.
         crop = None if self.crop is None else float(self.crop)
-        fields = {**dataclasses.asdict(self), "crop": crop, "version": VERSION}
+        fields = {**dataclasses.asdict(self), "crop": crop, "version": self.version}
         for name, usual in (("compression", "db"), ("chroma", False)):
             # Younger than the caches of many: the usual values leave the digest as it was.
             if fields[name] == usual:
