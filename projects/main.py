@@ -5,21 +5,29 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import cli
+from .artists.data.options import CorpusOptions, field_names
+from .artists.workflows.plan import TrainingPlan, changed, training_plan
 
-USAGE = f"""mlflow run . [-P name=value ...]
-The parameters of train:
-{cli.TRAINING}"""
+if TYPE_CHECKING:
+    from .artists.tracking.runs import Run
+
 PROJECT = Path(__file__).resolve().parents[1]
 
 
-def run(flags: Mapping[str, str], run) -> None:
-    from .artists.data.cache import cache_root
-    from .artists.data.options import CorpusOptions, field_names
-    from .artists.workflows.plan import changed, training_plan
-
+def plan(flags: Mapping[str, str]) -> tuple[TrainingPlan, Mapping[str, str]]:
+    """The plan, and the flags for train."""
     plan = training_plan(flags)
+    plan.check_input()
+    return plan, flags
+
+
+def run(plans: tuple[TrainingPlan, Mapping[str, str]], run: Run) -> None:
+    from .artists.data.cache import cache_root
+
+    plan, flags = plans
     run.params(plan.values)
     _step("check", changed(plan.data, plan.features) | {"seed": plan.seed})
     corpus = CorpusOptions(**{name: plan.values[name] for name in field_names(CorpusOptions)})
@@ -63,5 +71,14 @@ def _experiment() -> str:
     return mlflow.active_run().info.experiment_id
 
 
+COMMAND = cli.Command(
+    "main",
+    run,
+    usage="mlflow run . [-P name=value ...]",
+    without=("resume",),
+    trains=True,
+    plan=plan,
+)
+
 if __name__ == "__main__":
-    sys.exit(cli.main(run, USAGE))
+    sys.exit(cli.main(COMMAND))

@@ -299,7 +299,7 @@ def test_what_follows_a_training_is_reported_under_the_system_that_was_trained(
         then={"entry": "evaluate", "fixed": {"log_audio": False}, "grid": {"split": "all"}},
     )  # fmt: skip
     with runs.start() as run:
-        verb.run({"study": file, "data": str(common_corpus)}, run)
+        verb.run(verb.COMMAND.read({"study": file, "data": str(common_corpus)}), run)
     children = [r for r in MlflowClient().search_runs(["0"]) if "cell" in r.data.tags]
     assert sorted((r.data.tags["entry"], r.info.status) for r in children) == [
         (entry, "FINISHED") for entry in ("evaluate", "evaluate", "train", "train")

@@ -181,7 +181,7 @@ def test_a_plan_holds_the_options_of_each_part():
 
 
 def test_no_two_groups_of_parameters_share_a_name():
-    from projects.artists.systems import find, names
+    from projects.artists.systems import names
     from projects.artists.workflows.plan import Sources
 
     for name in names():

@@ -78,7 +78,7 @@ class Place:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in self.environment.items():
                 patch.setenv(name, value)
-            return cli.main(verb.run, verb.USAGE, list(words))
+            return cli.main(verb.COMMAND, list(words))
 
     def command(self, corpus, points, space, **parameters):
         files = {"points": self.folder / "points.yaml", "space": self.folder / "space.yaml"}
@@ -285,7 +285,7 @@ def fit(plan, prepared, run, *hooks):
     return real(plan, prepared, run, *hooks)
 
 experiment.fit = fit
-sys.exit(cli.main(search.run, "", sys.argv[2:]))
+sys.exit(cli.main(search.COMMAND, sys.argv[2:]))
 """
 
 

@@ -13,34 +13,43 @@ import types
 import typing
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 
 from ..audio.options import FeatureConfig
-from ..data.options import NO_IDENTITY, DataOptions, as_given, check_seed, field_names
+from ..data.options import NO_IDENTITY, DataOptions, as_given, field_names
 from ..errors import InputError, command
 from ..evaluation.options import EvaluationOptions
-from ..systems import find
+from ..systems import find, names
 from ..training.training import RECIPES, Training
+from .options import EvaluateOptions
 
 if typing.TYPE_CHECKING:
     from ..systems.protocol import System
 
 T = TypeVar("T")
-FIXED_BY_MODEL = ("label", "clip", "overlap", "leave_out")
+# What the model fixes; it says itself whom it knows.
+FIXED_BY_MODEL = ("label", "clip", "overlap", "leave_out", "artists")
 
 
 @dataclasses.dataclass(frozen=True)
 class Sources:
     """Sources: where the values of other parameters come from."""
 
-    model: Annotated[str, "the system that is trained; --model NAME --help lists its options"] = "crnn"
-    recipe: Annotated[str, "a named set of values; published: each system's own defaults"] = "published"
+    model: Annotated[str, f"the system: {', '.join(names())}; its options: --model NAME --help"] = "crnn"
+    recipe: Annotated[
+        Literal["published", "paper", "long", "small"],
+        "each system's own defaults; learning_rate=0.0001; that with epochs=300; adapt_batchnorm=true",
+    ] = "published"
     config: Annotated[str | None, "YAML file of `name: value` lines", NO_IDENTITY] = None
     resume: Annotated[str | None, "alone, of train: run id of an interrupted training to go on with", NO_IDENTITY] = (
         None
     )
+
+
+# The parameters of a training but for the options of its system.
+GROUPS = (Sources, DataOptions, FeatureConfig, Training, EvaluationOptions)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,12 +173,10 @@ def loose_plan_and(flags: Mapping[str, Any], *groups: type) -> tuple[Any, ...]:
     given = {**(read_config(config) if config else {}), **flags}
     sources = _typed(Sources, given)
     system = find(sources.model)
-    if sources.recipe not in RECIPES:
-        raise InputError(f"recipe={sources.recipe} is unknown; choose one of {', '.join(RECIPES)}.")
     given = {**RECIPES[sources.recipe], **given}
     defaults = {**system.features, **system.data, **system.training}
-    own = (Sources, DataOptions, FeatureConfig, Training, EvaluationOptions, system.Config)
-    sources, data, features, training, evaluation, options, *more = resolve((*own, *groups), given, defaults)
+    resolved = resolve((*GROUPS, system.Config, *groups), given, defaults)
+    sources, data, features, training, evaluation, options, *more = resolved
     if data.split == "all":
         raise InputError(
             "split=all tests every track and leaves none to train on; it is for evaluate. "
@@ -211,12 +218,6 @@ def used(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name not in idle}
 
 
-def evaluation_names() -> list[str]:
-    """What evaluate takes: the model fixes the rest, and says itself whom it knows."""
-    free = [name for name in field_names(DataOptions) if name not in (*FIXED_BY_MODEL, "artists")]
-    return [*free, "seed", *field_names(EvaluationOptions), "model"]
-
-
 def evaluation_plan(flags: Mapping[str, Any], trained: Mapping[str, Any] | None = None) -> EvaluationPlan:
     """The plan of an evaluation: what is given, else what the model was trained with.
 
@@ -226,27 +227,23 @@ def evaluation_plan(flags: Mapping[str, Any], trained: Mapping[str, Any] | None 
     Raises:
         InputError: An unknown name, one that the model fixes, or a value that makes no sense.
     """
-    free = evaluation_names()
-    fixed = sorted(set(flags) - set(free))
+    groups = (EvaluateOptions, DataOptions, EvaluationOptions)
+    known = [name for name in field_names(*groups) if name not in FIXED_BY_MODEL]
+    fixed = sorted(set(flags) - set(known))
     if fixed:
-        raise InputError(f"evaluate does not take {', '.join(fixed)}: it takes {', '.join(sorted(free))}.")
-    known = field_names(DataOptions, EvaluationOptions)
-    given = dict(flags)
+        raise InputError(f"evaluate does not take {', '.join(fixed)}: it takes {', '.join(sorted(known))}.")
     if trained is None:
         # The split that a fold is of may be the model's.
         trained = {"split": "kfold"} if {"fold", "folds"} & set(flags) else {}
-    given = {name: trained[name] for name in known if name in trained} | given
-    given.pop("artists", None)
+    given = {name: trained[name] for name in (*FIXED_BY_MODEL, *known) if name in trained} | dict(flags)
+    given |= {"model": flags.get("model", ""), "artists": None}
     if given.get("split") == "all" and "tsne_split" not in flags:
         given["tsne_split"] = "test"
     if given.get("split") != "kfold":
         # Those of the training belong to its own split.
         given = {name: value for name, value in given.items() if name in flags or name not in ("folds", "fold")}
-    seed = _cast("seed", given.pop("seed", trained.get("seed", 0)), int)
-    check_seed(seed)
-    model = given.pop("model", "")
-    data, evaluation = resolve((DataOptions, EvaluationOptions), given)
-    return EvaluationPlan(model, data, evaluation, seed)
+    model, data, evaluation = resolve(groups, given)
+    return EvaluationPlan(model.model, data, evaluation, model.seed)
 
 
 def resolve(
@@ -285,7 +282,7 @@ def marked(mark: str, *groups: type) -> frozenset[str]:
     return frozenset(name for each in hints for name, hint in each.items() if mark in getattr(hint, "__metadata__", ()))
 
 
-NOT_OF_IDENTITY = marked(NO_IDENTITY, Sources, DataOptions, EvaluationOptions)
+NOT_OF_IDENTITY = marked(NO_IDENTITY, *GROUPS)
 
 
 def _typed(cls: type[T], given: Mapping[str, Any]) -> T:

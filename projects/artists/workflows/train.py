@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from ..data import prepare
 from ..data.cache import cache_root
+from ..data.options import field_names
 from ..data.prepare import Prepared
+from ..data.tracks import Progress
 from ..errors import InputError
 from ..systems.protocol import System
 from ..tracking.runs import Run
 from ..training import device
 from ..training.checkpoints import State
 from ..training.loop import Hooks
-from . import evaluate
-from .plan import TrainingPlan
+from ..training.training import Training
+from . import evaluate, quarantine, results
+from .plan import TrainingPlan, training_plan
 
 OnEpoch = Callable[[int, Mapping[str, float]], None]
 OnValidation = Callable[[np.ndarray], Mapping[str, float]]
@@ -35,6 +40,35 @@ def check_checkpoint(plan: TrainingPlan, run: Run) -> None:
             f"Run {run.run_id} has logged {len(logged)} epoch(s), but their checkpoint {file} is not there. "
             "Go on where it was trained, with the ARTISTS_CACHE that it had, or delete that run and train anew."
         )
+
+
+def train(plan: TrainingPlan, run: Run, progress: Progress | None = None) -> None:
+    """Reads the corpus, fits the system, evaluates its best weights and logs everything."""
+    run.params(plan.values)
+    check_checkpoint(plan, run)
+    corpus, features = quarantine.read_features(run, plan.data, plan.features, progress=progress)
+    prepared = prepare.prepare(corpus, features, plan.data, seed=plan.seed)
+    results.log_data(run, prepared)
+    hint = device.idle_gpu_hint()
+    if hint:
+        print(f"warning: {hint}")
+    system, _ = fit(plan, prepared, run)
+    with tempfile.TemporaryDirectory() as folder:
+        results.log_results(run, system, prepared, plan, Path(folder))
+
+
+def resumed(run_id: str, run: Run) -> TrainingPlan:
+    """The plan of the run that is to go on, which `run` becomes.
+
+    What its configuration file set is among its parameters, unless it died before it logged more than `mlflow run` had.
+    """
+    logged = run.resume(run_id)
+    # `mlflow run` logs names as they were typed; those that train logged count.
+    old = {name.replace("-", "_"): value for name, value in sorted(logged.items(), key=lambda each: "-" not in each[0])}
+    whole = set(field_names(Training)) <= set(old)
+    return training_plan(
+        {name: value for name, value in old.items() if name != "resume" and not (whole and name == "config")}
+    )
 
 
 def fit(

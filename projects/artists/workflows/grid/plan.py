@@ -19,7 +19,7 @@ from typing import Any
 
 from ...data.paths import given_path
 from ...errors import InputError
-from ...evaluation.metrics import metric_name
+from ...evaluation.names import metric_name
 from ..plan import NOT_OF_IDENTITY, TrainingPlan, read_config, training_plan
 
 SHIPPED = Path(__file__).parents[3] / "grids"
@@ -28,14 +28,6 @@ FOLLOWERS = ("evaluate", "transfer")
 # A flag of this form sets a parameter of the entry point that follows.
 THEN = "then_"
 PATHS = ("data", "config")
-
-
-@dataclasses.dataclass(frozen=True)
-class StudyOptions:
-    """study: a file or the name of one that is shipped; full: log all that train logs, figures and model included."""
-
-    study: str = ""
-    full: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
