@@ -95,8 +95,8 @@ def _samples(y_true: np.ndarray, proba: np.ndarray, resamples: int, seed: int) -
     """(resamples,) values of every metric."""
     indicators = _indicators(y_true, proba.argmax(1), proba.shape[1])
     rows = {name: statistic(y_true, proba) for name, statistic in ROW_STATISTICS.items()}
-    blocks = {name: [] for name in METRICS}
-    for drawn in _drawn(*proba.shape, resamples, seed):
+    blocks: dict[str, list[np.ndarray]] = {name: [] for name in METRICS}
+    for drawn in _drawn(len(y_true), proba.shape[1], resamples, seed):
         weights = _weights(drawn)
         counts = _counts(weights, indicators)
         for name, metric in METRICS.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ def per_tag(y_true: np.ndarray, proba: np.ndarray, classes: Sequence[str]) -> pd
     truth, scores = matrix[y_true], proba @ matrix
     known = (truth.sum(0) > 0) & (truth.sum(0) < len(truth))
 
-    def by_tag(score) -> list[float]:
+    def by_tag(score: Callable[[np.ndarray, np.ndarray], float]) -> list[float]:
         return [score(truth[:, i], scores[:, i]) if known[i] else np.nan for i in range(len(tags))]
 
     return pd.DataFrame(
