@@ -22,5 +22,10 @@ def metric_name(name: str) -> str:
 
 
 def lower_is_better(name: str) -> bool:
-    """Whether the metric of a run with this name, such as `test/song_ece_calibrated`, is an error."""
+    """Whether the metric of a run with this name, such as `test/song_ece_calibrated`, is an error.
+
+    Examples:
+        >>> lower_is_better("test/song_log_loss"), lower_is_better("test/song_f1")
+        (True, False)
+    """
     return bool(ERRORS & set(re.split("[_/]", name)))

@@ -1,4 +1,4 @@
-"""How scores are pooled, mapped and made audible: the options of an evaluation."""
+"""The options of an evaluation: pooling of clips, subset of the t-SNE map, clips to listen to."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def sung(t: np.ndarray, h: np.ndarray, f0: float, force: float, *, vowels: tuple
 
     def shape(vowel: tuple[float, ...]) -> np.ndarray:
         formants = zip(vowel, (1.0, 0.6, 0.25), (90.0, 110.0, 160.0), strict=True)
-        return sum(gain / (1.0 + ((h * f0 - hz) / width) ** 2) for hz, gain, width in formants)
+        return sum((gain / (1.0 + ((h * f0 - hz) / width) ** 2) for hz, gain, width in formants), np.zeros_like(h))
 
     glide = np.clip(t / 0.25, 0.0, 1.0)
     return ((1.0 - glide) * shape(vowels[0]) + glide * shape(vowels[-1]) + 0.02) * h ** -(1.1 - 0.5 * force)
