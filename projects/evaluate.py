@@ -21,7 +21,7 @@ pooling                      from clips to a song"""
 
 
 def run(flags: Mapping[str, str], run) -> None:
-    from .artists.data import prepare
+    from .artists.data import prepare, recordings
     from .artists.data.options import DataOptions
     from .artists.package import card as saved
     from .artists.tracking.model import download_system
@@ -30,7 +30,9 @@ def run(flags: Mapping[str, str], run) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        system, card = saved.load(download_system(flags.get("model", ""), work))
+        model = download_system(flags.get("model", ""), work)
+        system, card = saved.load(model)
+        learned = recordings.learned(model, card.songs, card.groups, card.feature_config)
         settings = evaluate_settings(flags, card.settings)
         run.params(settings.values)
         options = settings.make(DataOptions)
@@ -41,7 +43,7 @@ def run(flags: Mapping[str, str], run) -> None:
             corpus, features, options, seed=settings["seed"], classes=card.classes, required=("test",)
         )
         results.log_data(run, prepared, context="evaluation")
-        results.log_again(run, system, card, prepared, settings, work)
+        results.log_again(run, system, card, learned, prepared, settings, work)
 
 
 if __name__ == "__main__":
