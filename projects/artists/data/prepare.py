@@ -21,6 +21,7 @@ from .options import CorpusOptions, DataOptions
 from .recordings import groups_of
 from .selection import first_values
 from .splits import SUBSETS, Split, check_subsets, make_split
+from .tags import holds_tags
 from .tracks import Corpus, Progress, Track
 
 
@@ -188,13 +189,14 @@ def prepare(
     check_subsets(split, kept, options.split, label, required)
     number = {name: i for i, name in enumerate(classes)}
     length = clip_frames(options.clip, features.config)
+    tag_sets = classes if holds_tags(label) else ()
     tracks, clips, short = {}, {}, []
     for subset in SUBSETS:
         tracks[subset] = split.tracks(kept, subset)
         entries = [features.entries[track.track_id] for track in tracks[subset]]
         overlap = options.overlap if subset == "train" else 0.0
         clips[subset], too_short = make_clips(
-            entries, [number[t.label(label)] for t in tracks[subset]], length, overlap=overlap, classes=classes
+            entries, [number[t.label(label)] for t in tracks[subset]], length, overlap=overlap, tag_sets=tag_sets
         )
         short += [tracks[subset][i].track_id for i in too_short]
     empty = [subset for subset in required if not len(clips[subset])]
