@@ -24,11 +24,11 @@ def run(flags: Mapping[str, str], run) -> None:
     settings = resolve((report.ReportOptions,), flags)
     run.params(settings.given(list(settings.values)))
     options = settings.make(report.ReportOptions)
-    made = report.report(options)
+    result = report.report(options)
     place = options.run_id or run.run_id
-    report.log(made, place)
+    report.log(result, place)
     run.tags({"report_run_id": place})
-    print("\n".join(finding.sentence for finding in made.said))
+    print("\n".join(finding.sentence for finding in result.findings))
     print(f"\nreport.html, runs.csv and summary.csv are artifacts of run {place}.")
 
 
