@@ -53,7 +53,7 @@ def run(request: Request, run: Run) -> None:
     if outcome.finished and not outcome.elsewhere:
         made = report.report(report.ReportOptions(run_id=parent.run_id))
         report.log(made, parent.run_id)
-        print("\n".join(finding.sentence for finding in made.said))
+        print("\n".join(finding.sentence for finding in made.findings))
         print(f"\nreport.html, runs.csv and summary.csv are artifacts of run {parent.run_id}.")
     if outcome.failed:
         name, reason = next(iter(outcome.failed.items()))

@@ -18,11 +18,11 @@ def run(options: ReportOptions, run: Run) -> None:
     from .artists.workflows.grid import report
 
     run.params({name: value for name, value in values(options).items() if value is not None})
-    made = report.report(options)
+    result = report.report(options)
     place = options.run_id or run.run_id
-    report.log(made, place)
+    report.log(result, place)
     run.tags({"report_run_id": place})
-    print("\n".join(finding.sentence for finding in made.said))
+    print("\n".join(finding.sentence for finding in result.findings))
     print(f"\nreport.html, runs.csv and summary.csv are artifacts of run {place}.")
 
 

@@ -138,7 +138,7 @@ def test_a_value_is_inside_where_optuna_says_so(spec, value, inside):
 
 @pytest.mark.parametrize("name", ["test/song_f1", "val/song_f1,test/clip_f1"])
 def test_a_test_metric_is_no_objective(name):
-    with pytest.raises(InputError, match="cannot be evaluated on it; take val_"):
+    with pytest.raises(InputError, match="cannot be evaluated on it; take val/"):
         request({"objective": name})
 
 
