@@ -232,7 +232,7 @@ def test_a_model_that_was_evaluated_and_promoted_is_one_row(common_corpus, commo
 
     def ran(verb, **flags: str) -> str:
         with runs.start() as run:
-            verb.run(flags, run)
+            verb.run(verb.COMMAND.read(flags), run)
         return run.run_id
 
     model = ran(train, data=str(common_corpus), split="song", clip="1", epochs="1", gru_units="4")
@@ -258,7 +258,7 @@ def test_the_entry_point_logs_page_and_tables_on_the_parent(here, monkeypatch, c
     from projects.artists.tracking import runs
 
     with runs.start() as run:
-        verb.run({"run_id": here, "metrics": "test/song_f1"}, run)
+        verb.run(verb.COMMAND.read({"run_id": here, "metrics": "test/song_f1"}), run)
     assert {"report.html", "runs.csv", "summary.csv"} <= set(reading.artifact_names(here))
     summary = pd.read_csv(io.BytesIO(reading.artifact(here, "summary.csv", 10**6)))
     assert set(summary["metric"]) == {"test/song_f1"} and len(summary) == 6

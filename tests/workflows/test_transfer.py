@@ -96,7 +96,7 @@ def place(logged, monkeypatch) -> Place:
 
 def run(verb, status: int = 0, **parameters: object) -> mlflow.entities.Run:
     argv = [word for name, value in parameters.items() for word in (f"--{name}", str(value))]
-    assert cli.main(verb.run, verb.USAGE, argv) == status
+    assert cli.main(verb.COMMAND, argv) == status
     return next(run for run in MlflowClient().search_runs(["0"]) if "mlflow.parentRunId" not in run.data.tags)
 
 

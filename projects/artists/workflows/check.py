@@ -15,7 +15,7 @@ from ..audio.features import FeatureConfig
 from ..data import prepare
 from ..data.audit import Audit, AuditStore
 from ..data.featurize import Features
-from ..data.options import DataOptions, check_seed
+from ..data.options import DataOptions
 from ..data.prepare import Assigned
 from ..data.splits import SUBSETS, Split
 from ..data.tracks import Corpus, Track
@@ -34,16 +34,6 @@ PROBLEMS = {
     "too_short": "shorter than one clip; left out of training",
     "one_clip": "shorter than two clips",
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class CheckOptions:
-    """seed: of the split that is tried."""
-
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_seed(self.seed)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -60,14 +60,14 @@ class SubsetScores:
 
     def metrics(self, subset: str, *, seed: int) -> dict[str, float]:
         """All metrics of a subset by the names of the README."""
-        named = _prefixed(f"{subset}_clip_", metrics.scores(self.clips.y, self.proba))
-        named |= _prefixed(f"{subset}_song_", metrics.scores(self.song_y, self.song_proba))
+        named = _prefixed(f"{subset}/clip_", metrics.scores(self.clips.y, self.proba))
+        named |= _prefixed(f"{subset}/song_", metrics.scores(self.song_y, self.song_proba))
         for suffix, threshold in (("_vote", None), ("_vote50", pooling.CONFIDENT)):
             _, predicted = pooling.vote(self.proba, self.clips.songs, threshold)
-            named |= _prefixed(f"{subset}_song_", metrics.label_scores(self.song_y, predicted), suffix)
+            named |= _prefixed(f"{subset}/song_", metrics.label_scores(self.song_y, predicted), suffix)
         if any(SEPARATOR in name for name in self.clips.classes):
-            named |= _prefixed(f"{subset}_clip_", tags.scores(self.clips.y, self.proba, self.clips.classes))
-            named |= _prefixed(f"{subset}_song_", tags.scores(self.song_y, self.song_proba, self.clips.classes))
+            named |= _prefixed(f"{subset}/clip_", tags.scores(self.clips.y, self.proba, self.clips.classes))
+            named |= _prefixed(f"{subset}/song_", tags.scores(self.song_y, self.song_proba, self.clips.classes))
         bounds = intervals.song_intervals(self.song_y, self.song_proba, seed=seed)
         for name, (low, high) in bounds.items():
             named |= {f"{subset}/song_{name}_low": low, f"{subset}/song_{name}_high": high}
@@ -95,7 +95,7 @@ def calibration_errors(subsets: Mapping[str, SubsetScores], fitted: Mapping[str,
     for subset in {"val", "test"} & set(subsets):
         for level, (y, proba) in _by_level(subsets[subset]).items():
             after = calibration.tempered(proba, fitted[level])
-            named[f"{subset}_{level}_ece_calibrated"] = metrics.METRICS["ece"](y, after)
+            named[f"{subset}/{level}_ece_calibrated"] = metrics.METRICS["ece"](y, after)
     return named
 
 

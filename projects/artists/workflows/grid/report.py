@@ -14,6 +14,7 @@ from ...reports.report_page import Link, Row, Section, Table, Value, report_html
 from ...reports.summary import plain
 from ...tracking import others, reading
 from ...tracking.reading import TrackedRun
+from ..options import ReportOptions
 from . import drawing, tables
 from .findings import Finding, findings
 from .published import read_published
@@ -29,27 +30,6 @@ READING = (
     "figures, which are of another corpus unless this one is theirs. A seed also assigns the split, so the deviation "
     "holds the choice of test songs as well as the network's luck."
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class ReportOptions:
-    """What is reported and how.
-
-    run_id: a parent whose children are reported, and which gets the report; experiment_name: all its runs instead;
-    metrics: names separated by commas; columns: the parameter across the tables; paper: whose figures stand beside; ui:
-    address of the MLflow UI for links.
-    """
-
-    run_id: str | None = None
-    experiment_name: str | None = None
-    metrics: str | None = None
-    columns: str | None = None
-    paper: str | None = None
-    ui: str | None = None
-
-    def __post_init__(self) -> None:
-        if bool(self.run_id) == bool(self.experiment_name):
-            raise InputError("Give either run_id=<a parent run> or experiment_name=<an experiment>.")
 
 
 @dataclasses.dataclass(frozen=True)

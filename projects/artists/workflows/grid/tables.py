@@ -14,12 +14,12 @@ import pandas as pd
 
 from ...evaluation.metrics import lower_is_better, metric_name
 from ...tracking.reading import TrackedRun
-from ..plan import NO_IDENTITY
+from ..plan import NOT_OF_IDENTITY
 from .worker import ENTRY, FINISHED, TRAINED, by_cell
 
 SEEDS = ("seed", "random_seed", "random_state")
 # Say how a run was made, not what it is.
-IGNORED = (*NO_IDENTITY, "study", "study_name")
+IGNORED = (*NOT_OF_IDENTITY, "study", "study_name")
 # Metrics of every training, the second also of one that was ended early; a promotion repeats those of its candidate.
 TRAINING, CANDIDATE = {"train_seconds", "epoch/loss"}, "candidate_run_id"
 FIRST = ("entry", "data", "model", "split", "label", "clip", "artists", "classes")

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from plotly.graph_objects import Figure
 
 from ...reports.page import PLOTLY_CONFIG, PLOTLY_POLICY, escape, page
-from ..plan import NO_IDENTITY, used
+from ..plan import NOT_OF_IDENTITY, used
 from .final import SHOWN, best_trial
 from .study import ENDED
 
@@ -90,7 +90,7 @@ def numbers(study: optuna.Study) -> dict[str, float]:
 def config_file(study: optuna.Study, best: FrozenTrial, names: Sequence[str], given: Mapping[str, Any]) -> str:
     """YAML that train takes as config=."""
     given = used({**given, **best.user_attrs["values"]})
-    values = {name: value for name, value in given.items() if name not in NO_IDENTITY}
+    values = {name: value for name, value in given.items() if name not in NOT_OF_IDENTITY}
     reached = ", ".join(f"{name} {value:.4g}" for name, value in zip(names, best.values, strict=True))
     heading = f"# Trial {best.number} of {' '.join(study.study_name.split())}: {reached}\n"
     return heading + yaml.safe_dump(values, sort_keys=True, allow_unicode=True)
