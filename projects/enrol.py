@@ -35,8 +35,7 @@ def run(options: EnrolOptions, run: Run) -> None:
         corpus = enrol.named(corpus, options.label)
         progress = cli.progress_bar("features")
         songs = quarantine.embed(run, embedder, corpus, options.label, workers=options.workers, progress=progress)
-        made = enrol.make_reference(songs, embedder, options.label)
-        made = before.extended(made) if before else made
+        made = enrol.enrolled(songs, embedder, options.label, before)
         reference.write(work / "made" / reference.FILE, made)
         run.folder(work / "made")
     _log(run, made, embedder, options)

@@ -26,14 +26,16 @@ def plan(flags: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def run(flags: Mapping[str, str], run: Run) -> None:
-    from .artists.data import prepare
+    from .artists.data import prepare, recordings
     from .artists.package import card as saved
     from .artists.tracking.model import download_system
     from .artists.workflows import quarantine, results
 
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        system, card = saved.load(download_system(flags.get("model", ""), work))
+        model = download_system(flags.get("model", ""), work)
+        system, card = saved.load(model)
+        learned = recordings.learned(model, card.songs, card.groups, card.feature_config)
         plan = evaluation_plan(flags, card.settings)
         run.params(plan.values)
         corpus, features = quarantine.read_features(
@@ -43,7 +45,7 @@ def run(flags: Mapping[str, str], run: Run) -> None:
             corpus, features, plan.data, seed=plan.seed, classes=card.classes, required=("test",)
         )
         results.log_data(run, prepared, context="evaluation")
-        results.log_again(run, system, card, prepared, plan, work)
+        results.log_again(run, system, card, learned, prepared, plan, work)
 
 
 COMMAND = cli.Command(

@@ -24,10 +24,11 @@ def run(options: TransferOptions, run: Run) -> None:
     corpus = corpora.load(options.data).labelled(options.label)
     with tempfile.TemporaryDirectory() as folder:
         embedded = _embedded(corpus, options, run, Path(folder))
+        groups = transfer.duplicate_groups(corpus, embedded, options.workers)
         done = []
         for each in embedded:
             with _place(run, each.name, alone=len(embedded) == 1) as place:
-                done.append(transfer.evaluate(corpus, each, options))
+                done.append(transfer.evaluate(corpus, each, options, groups))
                 _log(place, done[-1], each, options, Path(folder) / "report" / each.name)
     run.table(transfer.tables(corpus.name, options.label, done), "transfer.csv")
     said = transfer.markdown(corpus.name, options.label, done)
@@ -57,9 +58,7 @@ def _by_network(corpus, source: str, options, run, work: Path):
     embedder = embed.open_embedder(source, work).cropped(options.crop)
     progress = cli.progress_bar(f"features for {embedder.name}")
     songs = quarantine.embed(run, embedder, corpus, options.label, workers=options.workers, progress=progress)
-    digests = zip(songs.tracks, songs.audio_sha256, strict=True)
-    seen = frozenset(track.track_id for track, digest in digests if digest in embedder.trained_on)
-    return transfer.Embedded(embedder.name, songs.tracks, songs.vectors, seen)
+    return transfer.embedded(embedder, songs)
 
 
 def _place(run, name: str, *, alone: bool):

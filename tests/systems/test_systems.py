@@ -44,7 +44,7 @@ def subset(folder, songs_a_class, length, *, seed):
         np.save(path, (rng.normal(-30, 15, (2 * length + 1, 128)) - bands).astype(np.float32))
         entries.append(Entry(path.stem, 2 * length + 1, path))
         y.append(i % CLASSES)
-    return make_clips(entries, y, length, classes=NAMES)[0]
+    return make_clips(entries, y, length, tag_sets=NAMES)[0]
 
 
 @dataclasses.dataclass

@@ -21,7 +21,7 @@ from projects.artists.data.options import DataOptions
 from projects.artists.reports.corpus import corpus_figure, corpus_text
 from projects.artists.reports.figures import figure_bytes
 from projects.artists.workflows import check as checkup
-from tests.data.test_duplicates import SR, melody, mp3
+from tests.data.test_recordings import SR, melody, mp3
 
 PROJECT = Path(__file__).parents[2]
 SECONDS = 8

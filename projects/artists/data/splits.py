@@ -3,7 +3,7 @@
 Song and album split as Nasrullah and Zhao: songs 90/10 by artist, twice; or one album of each artist to test, one to
 validation. The order is that of SHA-256 digests, so neither a random generator nor a folder listing has a say.
 
-Tracks of one recording (`data/duplicates.py`) stand in one subset. The songs or albums that share one are joined,
+Tracks of one recording (`recordings.py`) stand in one subset. The songs or albums that share one are joined,
 whole, before anything is assigned, and assigned as the one of them that comes first by name: an album stays in one
 subset, and a corpus without duplicates is assigned as if nobody had looked. A compilation of an artist's own albums
 therefore joins them all, which leaves that artist too few to assign: warnings and `check` name it. Where two artists
@@ -19,8 +19,8 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 from ..errors import InputError
-from .duplicates import find_root
 from .options import check_fold
+from .recordings import joined
 from .tracks import Corpus, Track
 
 SUBSETS = ("train", "val", "test")
@@ -139,12 +139,11 @@ def _dealt(
 
 def _joined(units: Mapping[Unit, list[Track]], groups: Mapping[str, str]) -> dict[Unit, Unit]:
     """The first by name of the units that duplicates join a unit to: itself where there are none."""
-    parent, first = {unit: unit for unit in units}, {}
+    members: dict[str, list[Unit]] = defaultdict(list)
     for unit, tracks in units.items():
         for group in {groups[track.track_id] for track in tracks if track.track_id in groups}:
-            a, b = find_root(parent, unit), find_root(parent, first.setdefault(group, unit))
-            parent[max(a, b)] = min(a, b)
-    return {unit: find_root(parent, unit) for unit in units}
+            members[group].append(unit)
+    return joined([*([unit] for unit in units), *members.values()])
 
 
 def _tenths(n: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Evaluation of song vectors: retrieval, nearest neighbours, linear softmax (Park et al. 2018, section 4)."""
+"""Evaluation of song vectors by a label: retrieval, nearest neighbours, linear softmax (Park et al. 2018, 4)."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from ..data.audit import Audit, AuditStore
 from ..data.featurize import Features
 from ..data.options import DataOptions
 from ..data.prepare import Assigned
+from ..data.recordings import groups_of
 from ..data.splits import SUBSETS, Split
 from ..data.tracks import Corpus, Track
 from ..errors import InputError
@@ -120,7 +121,7 @@ def _dealt(corpus: Corpus, features: Features, options: DataOptions, seed: int) 
         return prepare.assign(corpus, features, options, seed=seed)
     except InputError:  # the same is said, once, by the preparation of a training
         nowhere = Split(dict.fromkeys((track.track_id for track in corpus.tracks), ""))
-        return Assigned(corpus, [], prepare.find_groups(corpus, features), nowhere)
+        return Assigned(corpus, [], groups_of(corpus.tracks, features), nowhere)
 
 
 def _row(

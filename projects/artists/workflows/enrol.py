@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
+from ..data import recordings
 from ..data.tracks import Corpus
 from ..errors import InputError
 from ..evaluation import enrolment
@@ -25,13 +28,28 @@ def named(corpus: Corpus, label: str) -> Corpus:
     return Corpus(corpus.name, kept)
 
 
-def make_reference(songs: SongVectors, embedder: Embedder, label: str) -> Reference:
-    """A first version of the songs."""
+def enrolled(songs: SongVectors, embedder: Embedder, label: str, before: Reference | None = None) -> Reference:
+    """The reference `before` with the songs added, or a first version of them; a recording counts once.
+
+    Raises:
+        InputError: A recording stands under two artists, or `before` is of another model.
+    """
+    earlier = recordings.of_digests(before.audio_sha256 if before else (), embedder.config)
+    identity = recordings.identities([songs.recordings, earlier])
+    made = make_reference(songs, embedder, label, identity)
+    return before.extended(made, identity) if before else made
+
+
+def make_reference(
+    songs: SongVectors, embedder: Embedder, label: str, identity: Mapping[str, str] | None = None
+) -> Reference:
+    """A first version of the songs; `identity` as in `reference.make`."""
     return reference.make(
         [track.track_id for track in songs.tracks],
         [track.label(label) for track in songs.tracks],
         songs.audio_sha256,
         songs.vectors,
+        identity,
         model=embedder.identity,
         model_name=embedder.name,
         model_source=embedder.source,
@@ -56,7 +74,8 @@ def curve(made: Reference, embedder: Embedder, seed: int) -> pd.DataFrame:
     An artist of whom it has learned any song, under whatever label, takes no part.
     """
     labels = np.array(made.labels)
-    heard = labels[np.isin(made.audio_sha256, sorted(embedder.trained_on))]
+    songs = recordings.of_digests(made.audio_sha256, embedder.config)
+    heard = labels[np.isin(made.audio_sha256, sorted(recordings.copies([songs], [embedder.trained_on])))]
     left_out = ~np.isin(labels, [*embedder.classes, *heard])
     if len(np.unique(labels[left_out])) < 2:
         return pd.DataFrame()

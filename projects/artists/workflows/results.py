@@ -7,9 +7,9 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..data import prepare
-from ..data.duplicates import FingerprintStore, same_recordings
+from ..data import prepare, recordings
 from ..data.prepare import Prepared
+from ..data.recordings import Recordings
 from ..data.splits import SUBSETS
 from ..errors import InputError, command
 from ..evaluation.options import EvaluationOptions
@@ -103,6 +103,7 @@ def log_results(
         temperatures=temperatures,
     )
     saved.save(work / "system", system, card)
+    recordings.write(work / "system", _recordings(prepared, "train", "val"))
     # The model takes over the parameters that the server knows by then.
     run.flush()
     uri = log_model(work / "system", golden.write(work / "golden", system, card), work)
@@ -119,19 +120,29 @@ def duplicate_groups(prepared: Prepared) -> dict[str, str]:
     return {entries[track].audio_digest: group for track, group in groups.items() if track in entries}
 
 
-def log_again(run: Run, system: System, card: Card, prepared: Prepared, plan: EvaluationPlan, work: Path) -> None:
+def _recordings(prepared: Prepared, *subsets: str) -> Recordings:
+    """The songs of subsets that have a clip."""
+    features = prepared.features
+    entries = [features.entries[track.track_id] for subset in subsets for track in prepared.used(subset)]
+    return recordings.of_entries(entries, features.config)
+
+
+def log_again(
+    run: Run, system: System, card: Card, learned: Recordings, prepared: Prepared, plan: EvaluationPlan, work: Path
+) -> None:
     """Evaluates a loaded model; says how many test songs it has learned from."""
     run.tags({"device": device()})
     subsets = score_subsets(system, prepared, plan.evaluation)
     metrics = log_metrics(run, prepared, subsets, seed=plan.seed)
     run.metrics(evaluate.calibration_errors(subsets, card.temperatures))
-    learned = {digest for subset in ("train", "val") for digest in card.songs[subset]}
     tested = [prepared.features.entries[t.track_id].audio_digest for t in prepared.used("test")]
-    heard = same_recordings(tested, learned, FingerprintStore(prepared.features.config))
+    heard = recordings.copies([_recordings(prepared, "test")], [learned])
     seen = sum(digest in heard for digest in tested)
     run.metrics({"test/songs_seen_in_training": seen})
     if seen:
         print(f"warning: the model trained or validated on {seen} of {len(tested)} test songs.")
+    if learned.warning:
+        print(f"warning: {learned.warning}")
     log_report(run, prepared, subsets, plan, work)
     _tell(run, card.model, plan.model, prepared, plan, metrics)
 
