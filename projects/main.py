@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import cli
@@ -13,8 +12,6 @@ from .artists.workflows.plan import TrainingPlan, changed, training_plan
 
 if TYPE_CHECKING:
     from .artists.tracking.runs import Run
-
-PROJECT = Path(__file__).resolve().parents[1]
 
 
 def plan(flags: Mapping[str, str]) -> tuple[TrainingPlan, Mapping[str, str]]:
@@ -43,32 +40,10 @@ def run(plans: tuple[TrainingPlan, Mapping[str, str]], run: Run) -> None:
 
 
 def _step(entry_point: str, parameters: Mapping[str, object]) -> str:
-    """Runs an entry point in this environment, as a child of the active run; returns its run id."""
-    import mlflow
-    from mlflow.exceptions import ExecutionException, MlflowException
-
-    from .artists.errors import InputError
-    from .artists.tracking import server
+    from .artists.tracking.others import run_entry_point
 
     print(f"\n--- {entry_point} ---", flush=True)
-    try:
-        submitted = mlflow.projects.run(
-            str(PROJECT), entry_point, parameters=dict(parameters), env_manager="local", experiment_id=_experiment()
-        )
-    except ExecutionException as error:
-        raise InputError(f"{entry_point} failed; its message stands above.") from error
-    except MlflowException as error:
-        raise InputError(
-            f"{entry_point} cannot go on without the tracking server {server.address()}: {server.reason(error)}. "
-            "Start it; the entry points that are done need not be run again."
-        ) from error
-    return submitted.run_id
-
-
-def _experiment() -> str:
-    import mlflow
-
-    return mlflow.active_run().info.experiment_id
+    return run_entry_point(entry_point, parameters)
 
 
 COMMAND = cli.Command(

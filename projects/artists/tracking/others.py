@@ -5,17 +5,43 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import mlflow
 import pandas as pd
 from mlflow.entities import Metric, RunStatus, RunTag
+from mlflow.exceptions import ExecutionException, MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.time import get_current_time_millis
 
+from ..errors import InputError
 from ..reports.summary import inline
 from . import server
 from .delivery import Uploader, missing
 from .outbox import Outbox
+from .runs import PROJECT
 
 KEPT = "all results are kept: the same command goes on from there"
+
+
+def run_entry_point(entry_point: str, parameters: Mapping[str, object]) -> str:
+    """Runs an entry point in this environment, as a child of the active run; returns its run id.
+
+    Raises:
+        InputError: It failed, or the tracking server does not answer.
+    """
+    active = mlflow.active_run()
+    experiment_id = active.info.experiment_id if active else None
+    try:
+        submitted = mlflow.projects.run(
+            str(PROJECT), entry_point, parameters=dict(parameters), env_manager="local", experiment_id=experiment_id
+        )
+    except ExecutionException as error:
+        raise InputError(f"{entry_point} failed; its message stands above.") from error
+    except MlflowException as error:
+        raise InputError(
+            f"{entry_point} cannot go on without the tracking server {server.address()}: {server.reason(error)}. "
+            "Start it; the entry points that are done need not be run again."
+        ) from error
+    return submitted.run_id
 
 
 def fail(run_id: str, reason: str) -> None:
