@@ -14,6 +14,7 @@ from .artists.workflows.plan import values
 
 if TYPE_CHECKING:
     from .artists.tracking.runs import Run
+    from .artists.workflows.benchmark.figure import Figure
 
 
 def run(options: BenchmarkOptions, run: Run) -> None:
@@ -29,12 +30,12 @@ def run(options: BenchmarkOptions, run: Run) -> None:
     print(text)
 
 
-def _measured(options, run, folder: Path) -> list:
+def _measured(options: BenchmarkOptions, run: Run, folder: Path) -> list[Figure]:
     from .artists.data import corpora
     from .artists.workflows.benchmark import memory, sound, speed
 
     bar = cli.progress_bar("features")
-    figures = []
+    figures: list[Figure] = []
     if any(options.measures(part) for part in ("features", "workers", "scoring")):
         y = sound.concatenated(corpora.load(options.data, bar), options.minutes)
     if options.measures("features"):

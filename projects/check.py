@@ -23,9 +23,9 @@ def run(plan: tuple[DataOptions, FeatureConfig, CheckOptions], run: Run) -> None
 
     options, config, split = plan
     run.params(values(*plan))
-    found = check.examine(options, config, seed=split.seed, progress=cli.progress_bar("check"))
-    check.log(run, found, options)
-    prepare.prepare(found.corpus, found.features, options, seed=split.seed)
+    findings = check.examine(options, config, seed=split.seed, progress=cli.progress_bar("check"))
+    check.log(run, findings, options)
+    prepare.prepare(findings.corpus, findings.features, options, seed=split.seed)
     print(f"\nA training is possible. Next: {command('train', data=options.data, split=options.split)}")
 
 

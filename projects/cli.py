@@ -188,7 +188,8 @@ class Interruption:
 
     def __init__(self) -> None:
         self.signal: int | None = None
-        self._allowed, self._at, self._old = False, 0.0, {}
+        self._allowed, self._at = False, 0.0
+        self._old: dict[int, Any] = {}
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():

@@ -41,8 +41,8 @@ def run(request: Request, run: Run) -> None:
     options, plan = request.options, request.plan
     run.params(request.flags)
     parent = worker.join(run, plan)
-    said = {"title": plan.title, "paper": plan.paper, "columns": plan.columns, "metrics": ",".join(plan.metrics)}
-    others.tags(parent.run_id, {f"study_{name}": value for name, value in said.items()})
+    tags = {"title": plan.title, "paper": plan.paper, "columns": plan.columns, "metrics": ",".join(plan.metrics)}
+    others.tags(parent.run_id, {f"study_{name}": value for name, value in tags.items()})
     cells = {cell.key: dict(cell.values) for cell in plan.cells}
     others.text(parent.run_id, json.dumps(cells, indent=1), "cells.json")
     print(f"{plan.title}: {len(plan.cells)} cells, parent run {parent.run_id}")
@@ -51,9 +51,9 @@ def run(request: Request, run: Run) -> None:
     outcome = worker.work(plan.cells, parent, Trainer(full=full, progress=cli.progress_bar("features")))
     print(f"{outcome.finished} finished, {len(outcome.failed)} failed, {outcome.elsewhere} with other workers")
     if outcome.finished and not outcome.elsewhere:
-        made = report.report(report.ReportOptions(run_id=parent.run_id))
-        report.log(made, parent.run_id)
-        print("\n".join(finding.sentence for finding in made.findings))
+        page = report.report(report.ReportOptions(run_id=parent.run_id))
+        report.log(page, parent.run_id)
+        print("\n".join(finding.sentence for finding in page.findings))
         print(f"\nreport.html, runs.csv and summary.csv are artifacts of run {parent.run_id}.")
     if outcome.failed:
         name, reason = next(iter(outcome.failed.items()))

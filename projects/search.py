@@ -28,13 +28,13 @@ def run(flags: Mapping[str, str], run: Run) -> None:
     from .artists.workflows import quarantine, results
     from .artists.workflows.search import search
 
-    asked = search.request(flags)
-    run.params(asked.params)
-    plan = asked.plan
+    request = search.request(flags)
+    run.params(request.params)
+    plan = request.plan
     corpus, features = quarantine.read_features(run, plan.data, plan.features, progress=cli.progress_bar("features"))
     prepared = prepare.prepare(corpus, features, plan.data, seed=plan.seed)
     results.log_data(run, prepared)
-    print("\n" + search.search(asked, prepared, run))
+    print("\n" + search.search(request, prepared, run))
 
 
 COMMAND = cli.Command(

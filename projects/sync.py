@@ -26,8 +26,8 @@ def run(_: None, run: Run | None) -> None:
 
     seconds = server.seconds_setting("ARTISTS_FLUSH_SECONDS", SECONDS)
     done = left = 0
-    for run_id, arrived, said in delivery.deliver_left(seconds, own=run and run.run_id):
-        print(f"{run_id}: {said}", flush=True)
+    for run_id, arrived, message in delivery.deliver_left(seconds, own=run.run_id if run else None):
+        print(f"{run_id}: {message}", flush=True)
         done, left = done + arrived, left + (not arrived)
     if run:
         run.metrics({"outboxes_done": done, "outboxes_left": left})

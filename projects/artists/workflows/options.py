@@ -194,8 +194,8 @@ class ScoreOptions:
     @property
     def params(self) -> dict[str, Any]:
         """Those of the model's signature."""
-        asked = {name: getattr(self, name) for name in ("pooling", "top_k", "threshold", "embedding")}
-        return asked | {"embedding": self.embedding or bool(self.reference)}
+        params = {name: getattr(self, name) for name in ("pooling", "top_k", "threshold", "embedding")}
+        return params | {"embedding": self.embedding or bool(self.reference)}
 
 
 @dataclasses.dataclass(frozen=True)
