@@ -43,7 +43,7 @@ def stages() -> dict[str, list[tuple[str, str]]]:
 
 
 def installs() -> Iterator[list[str]]:
-    """Words of every `pip install`, `uv pip install` and `uv pip sync`, what follows the verb."""
+    """Words of every `pip install`, `uv pip install` and `uv pip sync`, without the subcommand."""
     arguments = dict(text.split("=") for name, text in instructions() if name == "ARG")
     for name, text in instructions():
         for command in re.split(r"&&|;", text) if name == "RUN" else ():
@@ -223,8 +223,8 @@ def test_flags_of_the_server_exist_in_the_installed_mlflow():
     from mlflow.cli import server
 
     known = {flag for option in server.params for flag in (*option.opts, *option.secondary_opts)}
-    program, verb, *flags = SERVICES["server"]["command"]
-    assert (program, verb) == ("mlflow", "server")
+    program, subcommand, *flags = SERVICES["server"]["command"]
+    assert (program, subcommand) == ("mlflow", "server")
     assert [flag for flag in flags if flag.split("=")[0] not in known] == []
 
 

@@ -167,3 +167,15 @@ def test_ci_checks_style_and_types_in_the_locked_environment_before_the_tests():
         "projects",
         "registry",
     ]
+
+
+@pytest.mark.parametrize("readme", READMES, ids=[path.relative_to(PROJECT).as_posix() for path in READMES])
+def test_entry_points_grids_and_files_that_a_readme_names_exist(readme):
+    text = readme.read_text(encoding="utf-8")
+    known = yaml.safe_load((PROJECT / "MLproject").read_text(encoding="utf-8"))["entry_points"]
+    assert set(re.findall(r"(?:mlflow run \.|artists|train) -e (\w+)", text)) <= set(known)
+    assert [
+        n for n in re.findall(r"-P grid=(\w+)", text) if not (PROJECT / "projects/grids" / f"{n}.yaml").is_file()
+    ] == []
+    paths = re.findall(r"(?<![\w./])(?:projects|tests|docker|registry)/[\w/]+\.(?:py|yaml|conf|md)\b", text)
+    assert [path for path in paths if not (PROJECT / path).exists() and path != "projects/x.py"] == []
