@@ -34,12 +34,12 @@ def instructions() -> list[tuple[str, str]]:
 
 def stages() -> dict[str, list[tuple[str, str]]]:
     """Instructions of each stage, by its name."""
-    found: dict[str, list[tuple[str, str]]] = {}
+    by_name: dict[str, list[tuple[str, str]]] = {}
     for name, text in instructions():
         if name == "FROM":
-            current = found.setdefault(text.split(" AS ")[1], [])
+            current = by_name.setdefault(text.split(" AS ")[1], [])
         current.append((name, text))
-    return found
+    return by_name
 
 
 def installs() -> Iterator[list[str]]:
@@ -81,9 +81,9 @@ def test_every_stage_starts_from_an_exact_tag_or_another_stage():
 
 
 def test_dockerfile_installs_from_the_lock_and_nothing_unpinned():
-    found = list(installs())
-    assert len(found) == 3
-    for words in found:
+    commands = list(installs())
+    assert len(commands) == 3
+    for words in commands:
         held = "/locks/requirements.txt" in words and "--constraint" in words
         names = [w for w in words if not w.startswith(("-", "/", "$"))]
         loose = [w for w in names if not re.fullmatch(r"[\w.-]+==[\d.]+", w) and not (held and w in lock_names())]
@@ -248,21 +248,21 @@ class Store:
     """An S3 client that answers `head_bucket` with a status."""
 
     def __init__(self, status: int) -> None:
-        self.status, self.made = status, []
+        self.status, self.created = status, []
 
     def head_bucket(self, **arguments: str) -> None:
         if self.status != 200:
             raise ClientError({"ResponseMetadata": {"HTTPStatusCode": self.status}}, "HeadBucket")
 
     def create_bucket(self, *, Bucket: str) -> None:
-        self.made.append(Bucket)
+        self.created.append(Bucket)
 
 
-@pytest.mark.parametrize(("status", "made"), [(404, ["mlflow"]), (200, [])])
-def test_the_bucket_is_created_once(status: int, made: list[str]):
+@pytest.mark.parametrize(("status", "created"), [(404, ["mlflow"]), (200, [])])
+def test_the_bucket_is_created_once(status: int, created: list[str]):
     store = Store(status)
-    assert create_bucket().ensure_bucket(store, "mlflow") is bool(made)
-    assert store.made == made
+    assert create_bucket().ensure_bucket(store, "mlflow") is bool(created)
+    assert store.created == created
 
 
 def test_wrong_keys_of_the_store_are_an_error():

@@ -39,12 +39,12 @@ LOCK, GPU_LOCK = read_lock("requirements.txt"), read_lock("requirements-gpu.txt"
 
 def pins(lock: list[Requirement]) -> dict[str, set[str]]:
     """Name -> versions; a lock for all platforms may hold two of a name."""
-    found: dict[str, set[str]] = {}
+    versions: dict[str, set[str]] = {}
     for requirement in lock:
         (specifier,) = requirement.specifier
         assert specifier.operator == "==" and "*" not in specifier.version, f"{requirement} is not pinned"
-        found.setdefault(canonicalize_name(requirement.name), set()).add(specifier.version)
-    return found
+        versions.setdefault(canonicalize_name(requirement.name), set()).add(specifier.version)
+    return versions
 
 
 def applicable(lock: list[Requirement], environment: dict[str, str] | None = None) -> list[Requirement]:
