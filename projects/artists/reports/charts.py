@@ -80,18 +80,17 @@ def line_chart(
 
 def paired_chart(
     title: str,
-    left: str,
-    right: str,
+    ends: tuple[str, str],
     pairs: Sequence[tuple[float, float, int]],
     names: Sequence[str],
     *,
     y_label: str,
     bounds: tuple[float, float],
 ) -> Chart:
-    """A line a pair from its left to its right value. pairs: (left, right, colour); names: of the colours."""
-    figure, axes = _axes([left, right], bounds)
-    for a, b, colour in pairs:
-        axes.plot([a, b], color=_colour(colour), linewidth=1.1, marker="o", markersize=5, alpha=0.75)
+    """A line a pair, from its value at one end to that at the other. pairs: (left, right, colour); names: of colours."""
+    figure, axes = _axes(ends, bounds)
+    for left, right, colour in pairs:
+        axes.plot([left, right], color=_colour(colour), linewidth=1.1, marker="o", markersize=5, alpha=0.75)
     if pairs:
         axes.plot(np.mean([pair[:2] for pair in pairs], axis=0), color=INK, linewidth=3)
     keys = [(name, i, "") for i, name in enumerate(names)]
