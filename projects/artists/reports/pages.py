@@ -12,14 +12,16 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 from markupsafe import Markup
-from plotly.graph_objects import Figure
 
 from .names import clean, clock
 from .palette import DARK, LIGHT, colours
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
 
 # The buttons are listed because plotly.js's own list has "Share chart", which uploads the data to plotly.
 PLOTLY_CONFIG = {
