@@ -56,10 +56,9 @@ def _log(run: Run, enrolled: Reference, embedder: Embedder, options: EnrolOption
         }
     )
     run.metrics({"reference_songs": len(enrolled), "reference_artists": len(enrolled.artists)})
-    print(
-        f"\nVersion {enrolled.version}, {enrolled.digest}: {len(enrolled)} songs of "
-        f"{len(enrolled.artists)} {options.label}s. Next: {command('score', reference=run.run_id, model=embedder.source, audio='<folder>')}"
-    )
+    then = command("score", reference=run.run_id, model=embedder.source, audio="<folder>")
+    songs = f"{len(enrolled)} songs of {len(enrolled.artists)} {options.label}s"
+    print(f"\nVersion {enrolled.version}, {enrolled.digest}: {songs}. Next: {then}")
     curve = enrol.curve(enrolled, embedder, options.seed)
     if curve.empty:
         print(f"No report: it needs two {options.label}s with two songs each that the model was not trained on.")
