@@ -56,9 +56,10 @@ def _log(run: Run, enrolled: Reference, embedder: Embedder, options: EnrolOption
         }
     )
     run.metrics({"reference_songs": len(enrolled), "reference_artists": len(enrolled.artists)})
+    going_on = command("score", reference=run.run_id, model=embedder.source, audio="<folder>")
     print(
         f"\nVersion {enrolled.version}, {enrolled.digest}: {len(enrolled)} songs of "
-        f"{len(enrolled.artists)} {options.label}s. Next: {command('score', reference=run.run_id, model=embedder.source, audio='<folder>')}"
+        f"{len(enrolled.artists)} {options.label}s. Next: {going_on}"
     )
     curve = enrol.curve(enrolled, embedder, options.seed)
     if curve.empty:
