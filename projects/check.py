@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
-# Spawned workers import this module again: what is slow to load is imported where it is used.
+# Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
 from .artists.audio.options import FeatureConfig
 from .artists.data.options import DataOptions
 from .artists.workflows.options import CheckOptions
 from .artists.workflows.plan import values
 
-if TYPE_CHECKING:
-    from .artists.tracking.runs import Run
 
-
-def run(plan: tuple[DataOptions, FeatureConfig, CheckOptions], run: Run) -> None:
+def run(plan: tuple[DataOptions, FeatureConfig, CheckOptions], run: cli.Run) -> None:
     from .artists.data import prepare
     from .artists.errors import command
     from .artists.workflows import check

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
     from .artists.data.tracks import Progress
+    from .artists.tracking.runs import Run as Run
 
 README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- parameters, written by `python -m projects.cli` -->", "<!-- end of the parameters -->"

@@ -7,18 +7,17 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-# Spawned workers import this module again: what is slow to load is imported where it is used.
+# Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
 from .artists.workflows.options import EnrolOptions
 from .artists.workflows.plan import values
 
 if TYPE_CHECKING:
     from .artists.package.reference import Reference
-    from .artists.tracking.runs import Run
     from .artists.workflows.embed import Embedder
 
 
-def run(options: EnrolOptions, run: Run) -> None:
+def run(options: EnrolOptions, run: cli.Run) -> None:
     from .artists.data import songs
     from .artists.package import reference
     from .artists.tracking import references
@@ -43,7 +42,7 @@ def run(options: EnrolOptions, run: Run) -> None:
     _log(run, enrolled, embedder, options)
 
 
-def _log(run: Run, enrolled: Reference, embedder: Embedder, options: EnrolOptions) -> None:
+def _log(run: cli.Run, enrolled: Reference, embedder: Embedder, options: EnrolOptions) -> None:
     from .artists.errors import command
     from .artists.workflows import enrol
 

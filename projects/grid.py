@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-# Spawned workers import this module again: what is slow to load is imported where it is used.
+# Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
 from .artists.data.options import field_names
 from .artists.workflows.grid.plan import Plan, read_plan
 from .artists.workflows.options import StudyOptions
 from .artists.workflows.plan import resolve
-
-if TYPE_CHECKING:
-    from .artists.tracking.runs import Run
 
 
 class Request(NamedTuple):
@@ -30,7 +27,7 @@ def plan(flags: Mapping[str, str]) -> Request:
     return Request(options, read_plan(options.study, others), flags)
 
 
-def run(request: Request, run: Run) -> None:
+def run(request: Request, run: cli.Run) -> None:
     import json
 
     from .artists.errors import InputError

@@ -5,24 +5,20 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-# Spawned workers import this module again: what is slow to load is imported where it is used.
+# Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
 from .artists.workflows.options import PromoteOptions
 from .artists.workflows.plan import values
 
-if TYPE_CHECKING:
-    from .artists.tracking.runs import Run
 
-
-def run(options: PromoteOptions, run: Run) -> None:
+def run(options: PromoteOptions, run: cli.Run) -> None:
     run.params(values(options))
     with tempfile.TemporaryDirectory() as folder:
         {"promote": _promote, "history": _history, "rollback": _rollback}[options.action](options, run, Path(folder))
 
 
-def _promote(options: PromoteOptions, run: Run, work: Path) -> None:
+def _promote(options: PromoteOptions, run: cli.Run, work: Path) -> None:
     from .artists.reports import verdict
     from .artists.tracking import candidates
     from .artists.workflows.promote import decide
@@ -37,7 +33,7 @@ def _promote(options: PromoteOptions, run: Run, work: Path) -> None:
     print("\n" + text)
 
 
-def _history(options: PromoteOptions, run: Run, work: Path) -> None:
+def _history(options: PromoteOptions, run: cli.Run, work: Path) -> None:
     from .artists.reports import verdict
     from .artists.tracking.registry import Registry
     from .artists.workflows.promote import decide
@@ -47,7 +43,7 @@ def _history(options: PromoteOptions, run: Run, work: Path) -> None:
     print("\n" + verdict.history_text(steps, options.name))
 
 
-def _rollback(options: PromoteOptions, run: Run, work: Path) -> None:
+def _rollback(options: PromoteOptions, run: cli.Run, work: Path) -> None:
     from .artists.workflows.promote import decide
 
     decision = decide.rollback(options)

@@ -7,20 +7,19 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-# Spawned workers import this module again: what is slow to load is imported where it is used.
+# Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
 from .artists.workflows.options import ScoreOptions
 from .artists.workflows.plan import values
 
 if TYPE_CHECKING:
-    from .artists.tracking.runs import Run
     from .artists.workflows.score.table import Source
 
 # Larger tables stay where they are.
 SMALL = 20e6
 
 
-def run(options: ScoreOptions, run: Run) -> None:
+def run(options: ScoreOptions, run: cli.Run) -> None:
     from .artists.workflows.score import table
 
     run.params(values(options))
@@ -41,7 +40,7 @@ def run(options: ScoreOptions, run: Run) -> None:
     )
 
 
-def _log_scores(options: ScoreOptions, source: Source, run: Run, report: Path) -> None:
+def _log_scores(options: ScoreOptions, source: Source, run: cli.Run, report: Path) -> None:
     """Metrics and confusion matrix, where the table carries labels."""
     from .artists.reports import figures
     from .artists.workflows.score import table

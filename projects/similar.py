@@ -7,18 +7,17 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-# Spawned workers import this module again: what is slow to load is imported where it is used.
+# Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
 from .artists.workflows.options import SimilarOptions
 from .artists.workflows.plan import values
 
 if TYPE_CHECKING:
     from .artists.package.reference import Reference
-    from .artists.tracking.runs import Run
     from .artists.workflows.embed import Embedder
 
 
-def run(options: SimilarOptions, run: Run) -> None:
+def run(options: SimilarOptions, run: cli.Run) -> None:
     from .artists.workflows import embed
 
     run.params(values(options))
@@ -41,7 +40,7 @@ def _read(value: str, work: Path) -> Reference:
     return reference.read(references.fetch(value, reference.FILE, work))
 
 
-def _build(embedder: Embedder, options: SimilarOptions, run: Run, work: Path) -> Reference:
+def _build(embedder: Embedder, options: SimilarOptions, run: cli.Run, work: Path) -> Reference:
     from .artists.data import corpora
     from .artists.errors import command
     from .artists.package import reference
@@ -62,7 +61,7 @@ def _build(embedder: Embedder, options: SimilarOptions, run: Run, work: Path) ->
     return index
 
 
-def _search(embedder: Embedder, index: Reference, options: SimilarOptions, run: Run) -> None:
+def _search(embedder: Embedder, index: Reference, options: SimilarOptions, run: cli.Run) -> None:
     from .artists.data import songs
     from .artists.reports.names import printable, printable_lines
     from .artists.workflows import enrol, quarantine

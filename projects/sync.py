@@ -5,13 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from . import cli
 from .artists.errors import InputError
-
-if TYPE_CHECKING:
-    from .artists.tracking.runs import Run
 
 SECONDS = 60.0
 
@@ -21,7 +17,7 @@ def plan(flags: Mapping[str, str]) -> None:
         raise InputError(f"sync takes no parameters; leave out {', '.join(sorted(flags))}.")
 
 
-def run(_: None, run: Run | None) -> None:
+def run(_: None, run: cli.Run | None) -> None:
     from .artists.tracking import delivery, server
 
     seconds = server.seconds_setting("ARTISTS_FLUSH_SECONDS", SECONDS)

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-# Spawned workers import this module again: what is slow to load is imported where it is used.
+# Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
 from .artists.workflows.options import TransferOptions
 from .artists.workflows.plan import values
@@ -16,11 +16,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from .artists.data.tracks import Corpus
-    from .artists.tracking.runs import Run
     from .artists.workflows.transfer import Embedded, Transferred
 
 
-def run(options: TransferOptions, run: Run) -> None:
+def run(options: TransferOptions, run: cli.Run) -> None:
     from .artists.data import corpora
     from .artists.workflows import transfer
 
@@ -41,7 +40,7 @@ def run(options: TransferOptions, run: Run) -> None:
     print("\n" + text)
 
 
-def _embedded(corpus: Corpus, options: TransferOptions, run: Run, work: Path) -> list[Embedded]:
+def _embedded(corpus: Corpus, options: TransferOptions, run: cli.Run, work: Path) -> list[Embedded]:
     """The embeddings of the corpus, with names of their own."""
     import dataclasses
 
@@ -56,7 +55,7 @@ def _embedded(corpus: Corpus, options: TransferOptions, run: Run, work: Path) ->
     return [dataclasses.replace(each, name=name) for each, name in zip(embedded, names, strict=True)]
 
 
-def _by_network(corpus: Corpus, source: str, options: TransferOptions, run: Run, work: Path) -> Embedded:
+def _by_network(corpus: Corpus, source: str, options: TransferOptions, run: cli.Run, work: Path) -> Embedded:
     from .artists.workflows import embed, quarantine, transfer
 
     embedder = embed.open_embedder(source, work).cropped(options.crop)
@@ -65,7 +64,7 @@ def _by_network(corpus: Corpus, source: str, options: TransferOptions, run: Run,
     return transfer.embedded(embedder, songs)
 
 
-def _place(run: Run, name: str, *, alone: bool) -> AbstractContextManager[Run]:
+def _place(run: cli.Run, name: str, *, alone: bool) -> AbstractContextManager[cli.Run]:
     """The run itself, or one below it for each of several embeddings."""
     import contextlib
 
@@ -74,7 +73,7 @@ def _place(run: Run, name: str, *, alone: bool) -> AbstractContextManager[Run]:
     return contextlib.nullcontext(run) if alone else runs.child(run, name)
 
 
-def _log(place: Run, result: Transferred, embedded: Embedded, options: TransferOptions, folder: Path) -> None:
+def _log(place: cli.Run, result: Transferred, embedded: Embedded, options: TransferOptions, folder: Path) -> None:
     from .artists.workflows import transfer
 
     place.metrics(result.metrics)

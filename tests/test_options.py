@@ -138,6 +138,10 @@ def test_an_evaluation_of_another_split_forgets_the_folds_of_the_training():
     assert (same.split, same.folds, same.fold) == ("kfold", 4, 2)
     assert (other.split, other.folds, other.fold) == ("all", 5, 0)
     assert evaluation_plan({"model": "m"}, {**trained, "split": "song"}).data.fold == 0, "a model of an older version"
+    assert evaluation_plan({"model": "m", "fold": "7"}) and evaluation_plan({"model": "m", "folds": "9", "fold": "7"})
+    for given in ({"fold": "1", "split": "all"}, {"folds": "9", "fold": "9"}):
+        with pytest.raises(InputError, match="fold="):
+            evaluation_plan({"model": "m", **given})
     with pytest.raises(InputError, match="fold=1 means nothing with split=all"):
         evaluation_plan({"model": "m", "split": "all", "fold": "1"}, trained)
 

@@ -53,9 +53,8 @@ def _layer(path: Path, root: h5py.Group, i: int, shapes: Sequence[Shape]) -> lis
         if data is None:
             raise InputError(_message(path, f"it has no {place}"))
         if data.shape != tuple(shape) or data.dtype.kind != "f":
-            raise InputError(
-                _message(path, f"{place} is {data.dtype} {data.shape}, the tower has floats {tuple(shape)}")
-            )
+            reason = f"{place} is {data.dtype} {data.shape}, the tower has floats {tuple(shape)}"
+            raise InputError(_message(path, reason))
         array = data[()].astype(np.float32)
         if not np.isfinite(array).all() or (name == "moving_variance" and (array < 0).any()):
             raise InputError(_message(path, f"{place} holds values that no training gives"))
