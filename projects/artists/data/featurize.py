@@ -91,7 +91,8 @@ def featurize(
             quarantined[track.track_id] = done.reason
         else:
             computed += done.computed
-            index.put(track.path, done.stat, done.digest)
+            if done.stat:
+                index.put(track.path, done.stat, done.digest)
             entries[track.track_id] = Entry(done.digest, done.n_frames, store.path(done.digest))
         if progress:
             progress(len(entries) + len(quarantined), total)
@@ -148,7 +149,7 @@ def _compute(path: Path, store: FeatureStore, audits: AuditStore | None = None) 
         return _Done(reason="not enough memory to decode it")
     if not frames and not np.isfinite(features).all():
         return _Done(reason="its samples are too large: the power of the spectrum overflows")
-    if auditor:
+    if audits and auditor:
         audits.write(digest, auditor.audit(path))
     if frames:
         return _Done(digest, frames, stat)

@@ -9,12 +9,15 @@ beats reads the first twelve.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
 from .synth import Note
+
+T = TypeVar("T")
 
 SCALES = {
     "major": (0, 2, 4, 5, 7, 9, 11),
@@ -158,7 +161,7 @@ class Parts:
 def draw(style: Style, rng: np.random.Generator) -> Piece:
     """A piece in `style`."""
 
-    def one(choices: tuple) -> object:
+    def one(choices: Sequence[T]) -> T:
         weights = FAVOUR ** np.arange(len(choices))
         return choices[int(rng.choice(len(choices), p=weights / weights.sum()))]
 
@@ -307,10 +310,8 @@ def _sing(
     """One bar of the melody; notes on a beat or longer than one move to the nearest tone of the chord."""
     for step, steps, degree in motif:
         if step % 4 == 0 or steps > 4:
-            degree = min(
-                (root + tone + octave for tone in (0, 2, 4) for octave in (-7, 0, 7)),
-                key=lambda tone, wanted=degree: abs(tone - wanted),
-            )
+            tones = [root + tone + octave for tone in (0, 2, 4) for octave in (-7, 0, 7)]
+            degree = tones[np.argmin([abs(tone - degree) for tone in tones])]
         accent = 1.0 if step % 4 == 0 else 0.85
         midi = piece.pitch(degree)
         parts.lead.append(_note(piece, bar, step, min(steps, 8), midi, loud * accent, rng, 0.9))

@@ -89,7 +89,7 @@ def sung(t: np.ndarray, h: np.ndarray, f0: float, force: float, *, vowels: tuple
 
     def shape(vowel: tuple[float, ...]) -> np.ndarray:
         formants = zip(vowel, (1.0, 0.6, 0.25), (90.0, 110.0, 160.0), strict=True)
-        return sum(gain / (1.0 + ((h * f0 - hz) / width) ** 2) for hz, gain, width in formants)
+        return np.sum([gain / (1.0 + ((h * f0 - hz) / width) ** 2) for hz, gain, width in formants], axis=0)
 
     glide = np.clip(t / 0.25, 0.0, 1.0)
     return ((1.0 - glide) * shape(vowels[0]) + glide * shape(vowels[-1]) + 0.02) * h ** -(1.1 - 0.5 * force)
@@ -228,12 +228,12 @@ def play(
 ) -> np.ndarray:
     """One part -> (n,) float32; equal notes (pitch, length to 20 ms, force in four steps) are made once."""
     y = np.zeros(n, dtype=np.float32)
-    made: dict[tuple[float, int, int], np.ndarray] = {}
+    sounds: dict[tuple[float, int, int], np.ndarray] = {}
     for note in sorted(notes):
         key = (note.midi, max(2, round(note.seconds / 0.02)), min(3, int(4 * note.velocity)))
-        if key not in made:
-            made[key] = _single(key, instrument, sr, rng, tuning)
-        add(y, made[key], round(note.start * sr), note.velocity)
+        if key not in sounds:
+            sounds[key] = _single(key, instrument, sr, rng, tuning)
+        add(y, sounds[key], round(note.start * sr), note.velocity)
     return y
 
 
