@@ -70,7 +70,7 @@ class Verdict:
         return "; ".join(reasons) or "passed every gate"
 
 
-def policy_of(values: Mapping[str, Any]) -> Policy:
+def policy_of(values: Any) -> Policy:
     """The policy that a mapping, as read from policy.yaml, describes.
 
     Raises:

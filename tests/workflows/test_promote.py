@@ -170,7 +170,7 @@ def test_the_best_run_is_that_of_the_finished_ones_with_a_model():
     first, low = run(0.5), run(0.4, loss=0.2)
     assert candidates.best_run("chosen", "val/song_f1") == first
     assert candidates.best_run("chosen", "val/song_log_loss") == low
-    with pytest.raises(InputError, match="experiment_name=nothing is unknown; this store has .*chosen"):
+    with pytest.raises(InputError, match=r"experiment_name=nothing is unknown; this store has .*chosen"):
         candidates.best_run("nothing", "val/song_f1")
 
 
@@ -324,7 +324,7 @@ def test_a_promotion_killed_between_its_decision_and_the_alias_is_completed_by_t
     registry.set_alias("champion", other)
     for flags, champion in ({"dry_run": "true"}, other), ({}, "1"):
         with mlflow.start_run() as active, pytest.raises(InputError, match="champion already"):
-            promote.run({"run_id": run_id, **flags}, Run(active.info.run_id))
+            promote.run(promote.COMMAND.read({"run_id": run_id, **flags}), Run(active.info.run_id))
         assert registry.aliases() == {"champion": champion}
 
 
@@ -342,7 +342,7 @@ def test_a_model_becomes_champion_a_better_one_follows_and_a_rollback_brings_it_
     def promoted(**flags: str) -> tuple[str, object]:
         with mlflow.start_run() as active:
             run = Run(active.info.run_id)
-            promote.run(flags if "action" in flags else said | flags, run)
+            promote.run(promote.COMMAND.read(flags if "action" in flags else said | flags), run)
             assert run.flush()
         return capsys.readouterr().out, MlflowClient().get_run(active.info.run_id)
 

@@ -21,7 +21,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ..audio.features import FeatureConfig
+from ..audio.options import FeatureConfig
 from ..errors import InputError
 
 # A temporary file older than this was left by a process that died.

@@ -12,7 +12,8 @@ from stat import S_ISDIR, S_ISREG
 import numpy as np
 
 from ..audio.decode import LONGEST_SECONDS, DecodeError, Excerpt, observe_audio, read_audio
-from ..audio.features import FeatureConfig, log_mel, to_db
+from ..audio.features import log_mel, to_db
+from ..audio.options import FeatureConfig
 from ..errors import InputError
 from .audit import Auditor, AuditStore
 from .cache import DigestIndex, FeatureStore, audio_digest, sweep

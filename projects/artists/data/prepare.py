@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..audio.clips import clip_frames
-from ..audio.features import FeatureConfig
+from ..audio.options import FeatureConfig
 from ..errors import InputError
 from . import corpora
 from .audit import AuditStore

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from ..audio.features import FeatureConfig
+from ..audio.options import FeatureConfig
 from .fingerprints import VERSION, FingerprintStore, matching_pairs
 
 if TYPE_CHECKING:

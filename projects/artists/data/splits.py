@@ -19,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 from ..errors import InputError
+from .options import check_fold
 from .recordings import joined
 from .tracks import Corpus, Track
 
@@ -84,12 +85,6 @@ def make_split(
     else:
         raise InputError(f"split={split} is unknown; choose one of {', '.join(SPLITS)}.")
     return Split(subsets)
-
-
-def check_fold(folds: int, fold: int) -> None:
-    """Raises InputError for folds that cannot be assigned, or a fold that is none of them."""
-    if not (folds >= 3 and 0 <= fold < folds):
-        raise InputError(f"folds={folds}, fold={fold}: folds must be at least 3 and fold from 0 to folds - 1.")
 
 
 def check_subsets(split: Split, corpus: Corpus, name: str, label: str, required: Sequence[str] = SUBSETS) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
-from ..audio.features import FeatureConfig
-from ..data.clipset import ClipSet
+    from ..audio.options import FeatureConfig
+    from ..data.clipset import ClipSet
 
 
 class System(Protocol):

@@ -15,15 +15,11 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-import keras
-import numpy as np
-from keras import layers
-
-from ..data.clipset import ClipSet
-from ..data.tags import tag_matrix
+from .lazy import keras, layers, np
 from .park import ParkSystem, TowerConfig, tower
 
 if TYPE_CHECKING:
+    from ..data.clipset import ClipSet
     from ..training.checkpoints import State
     from ..training.loop import Hooks
     from ..training.training import Training
@@ -48,6 +44,7 @@ class System(ParkSystem):
         return model
 
     def fit(self, train: ClipSet, val: ClipSet, num_classes: int, training: Training, hooks: Hooks) -> State:
+        from ..data.tags import tag_matrix
         from ..training import device, loop
 
         device.prepare(training.seed)

@@ -11,11 +11,11 @@ import pandas as pd
 
 from ..audio.clips import clip_frames
 from ..audio.endings import cut_off
-from ..audio.features import FeatureConfig
+from ..audio.options import FeatureConfig
 from ..data import prepare
 from ..data.audit import Audit, AuditStore
 from ..data.featurize import Features
-from ..data.options import DataOptions, check_seed
+from ..data.options import DataOptions
 from ..data.prepare import Assigned
 from ..data.recordings import groups_of
 from ..data.splits import SUBSETS, Split
@@ -35,16 +35,6 @@ PROBLEMS = {
     "too_short": "shorter than one clip; left out of training",
     "one_clip": "shorter than two clips",
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class CheckOptions:
-    """seed: of the split that is tried."""
-
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_seed(self.seed)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..audio.clips import batch_size, clip_frames, disjoint_clips
-from ..audio.features import FeatureConfig
+from ..audio.options import FeatureConfig
 from ..data import recordings
 from ..data.featurize import Entry, Features, Progress, featurize
 from ..data.paths import given_path

@@ -2,74 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
 from ..data import recordings
-from ..data.machine import processes
-from ..data.options import check_seed, refuse
 from ..data.tracks import Corpus
 from ..errors import InputError
 from ..evaluation import enrolment
 from ..package import reference
 from ..package.reference import Reference
 from .embed import Embedder, SongVectors
-
-
-@dataclasses.dataclass(frozen=True)
-class EnrolOptions:
-    """songs: a folder <artist>/<songs> or a manifest; model: run id, URI or .h5 file (default: the previous
-    reference's); reference: run id or path of one that is added to; label: what is enrolled."""
-
-    songs: str = ""
-    model: str | None = None
-    reference: str | None = None
-    label: str = "artist"
-    seed: int = 0
-    workers: int | None = None
-
-    def __post_init__(self) -> None:
-        if not self.songs:
-            raise InputError("songs= is missing; give a folder with a folder of songs for each artist, or a manifest.")
-        if not self.model and not self.reference:
-            raise InputError("Neither model nor reference is given. Give model=<run id, URI or .h5 file>.")
-        check_seed(self.seed)
-        processes(self.workers)
-
-
-@dataclasses.dataclass(frozen=True)
-class SimilarOptions:
-    """query: an audio file or folder; index: run id or path of a reference; k: neighbours; data: a corpus to build an
-    index of, with model: run id, URI or .h5 file (default: the index's); label: named beside each neighbour."""
-
-    query: str | None = None
-    index: str | None = None
-    data: str | None = None
-    model: str | None = None
-    label: str = "artist"
-    k: int = 5
-    workers: int | None = None
-
-    def __post_init__(self) -> None:
-        processes(self.workers)
-        if self.k < 1:
-            raise InputError(f"k={self.k} must be at least 1.")
-        if bool(self.index) == bool(self.data):
-            raise InputError(
-                "Give either index=<run id or path of an index> to search, or data=<corpus> with model=<run id, URI or "
-                ".h5 file> to build one; query=<audio file or folder> is what is looked for."
-            )
-        if self.data and not self.model:
-            raise InputError(f"An index of data={self.data} needs model=<run id, URI or .h5 file>.")
-        if self.index and not self.query:
-            raise InputError("query= is missing; give the audio file or the folder to look for.")
-        if self.index:
-            refuse(self, ("label",), "with index=, which names its own labels")
-        if not self.query:
-            refuse(self, ("k",), "without query=")
 
 
 def named(corpus: Corpus, label: str) -> Corpus:

@@ -6,16 +6,14 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..audio.features import FeatureConfig
+from ..audio.options import FeatureConfig
 from ..data import recordings
 from ..data.featurize import Features, featurize
-from ..data.machine import processes
-from ..data.options import check_folds, check_seed, refuse
 from ..data.paths import given_path
 from ..data.splits import SUBSETS, check_subsets, make_split
 from ..data.tracks import Corpus, Track, nfc
@@ -23,6 +21,7 @@ from ..errors import InputError
 from ..evaluation import intervals, metrics, retrieval, tsne
 from ..reports import figures
 from .embed import Embedder, SongVectors
+from .options import TransferOptions
 
 MAP_POINTS = 1000
 SHOWN = ("f1", "f1_macro", "accuracy")
@@ -47,42 +46,6 @@ PUBLISHED = {
         "linear_accuracy": (0.5791, 0.5483, 0.5641),
     },
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class TransferOptions:
-    """model: run ids, model URIs or .h5 files, vectors: Parquet files, each one or several with commas between;
-    crop: seconds around the centre of each track (default: as the model was trained); k: neighbours."""
-
-    model: str | None = None
-    vectors: str | None = None
-    data: str = "demo"
-    label: str = "artist"
-    split: Literal["song", "album", "manifest", "kfold"] = "album"
-    folds: int = 5
-    fold: int = 0
-    crop: float | None = None
-    k: int = 20
-    seed: int = 0
-    workers: int | None = None
-
-    def __post_init__(self) -> None:
-        if not self.names("model") and not self.names("vectors"):
-            raise InputError(
-                "Neither model nor vectors is given. Give model=<run id, URI or .h5 file of published weights> or "
-                "vectors=<Parquet file with the columns track_id and vector>."
-            )
-        if self.k < 1:
-            raise InputError(f"k={self.k} must be at least 1; 20 is Park et al.'s.")
-        if not self.names("model"):
-            refuse(self, ("crop",), "without model=: vectors= are there already")
-        check_seed(self.seed)
-        processes(self.workers)
-        check_folds(self)
-
-    def names(self, field: str) -> list[str]:
-        """The values of a field with commas between."""
-        return [name.strip() for name in (getattr(self, field) or "").split(",") if name.strip()]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -30,9 +30,7 @@ def matches(data: str) -> bool:
 def load(data: str, progress: object = None) -> Corpus:
     """Raises InputError where some of the three lists are missing, or one names what is not there or stands twice."""
     root = Path(data).expanduser().resolve()
-    folder = _folder(root)
-    if folder is None:
-        raise InputError(f"data={data} holds no excerpt of GTZAN any more.")
+    folder = _folder(root) or root
     excerpts = {name: path for path in audio_files(folder) if (name := _name(path.relative_to(folder).as_posix()))}
     folds = _folds(root, data, excerpts)
     tracks = [
@@ -61,8 +59,8 @@ def _folder(root: Path) -> Path | None:
 
 def _name(relative: str) -> str | None:
     """blues/blues.00029 of a path or a line of a list, whatever its suffix; None of anything else."""
-    match = _EXCERPT.match(relative)
-    return match and match[0]
+    found = _EXCERPT.match(relative)
+    return found and found[0]
 
 
 def _folds(root: Path, data: str, excerpts: dict[str, Path]) -> dict[str, str]:
