@@ -419,6 +419,24 @@ def test_a_reference_grows_in_versions_of_its_own(place, tmp_path):
     assert len(fetched(first)) == 2 and fetched(second).artists == ["artist0", "artist1"]
 
 
+def test_a_recording_is_enrolled_once_and_under_one_artist_however_it_is_encoded(place, tmp_path, write_audio, capsys):
+    folder = tmp_path / "songs"
+    for a, s in itertools.product(range(2), range(2)):
+        write_audio(folder / f"artist{a}" / f"song{s}.flac", melody(10 * a + s, 12))
+    (folder / "artist0" / "live.mp3").write_bytes(mp3(melody(0, 12), 64).getvalue())
+    first = run(enrol, model=place.model, songs=folder)
+    assert first.data.metrics["reference_songs"] == 4
+    more = tmp_path / "more" / "artist1"
+    more.mkdir(parents=True)
+    (more / "again.mp3").write_bytes(mp3(melody(11, 12), 64).getvalue())
+    write_audio(more / "new.flac", melody(12, 12))
+    second = run(enrol, reference=first.info.run_id, songs=more.parent)
+    assert fetched(second).track_ids == sorted([*fetched(first).track_ids, "artist1/new.flac"])
+    (folder / "artist1" / "stolen.mp3").write_bytes(mp3(melody(0, 12), 64).getvalue())
+    run(enrol, status=1, model=place.model, songs=folder)
+    assert "artist1/stolen.mp3 (artist1) and artist0/" in capsys.readouterr().err
+
+
 def test_enrol_says_what_is_wrong(place, tmp_path, capsys):
     shutil.copy(next(place.corpus.rglob("*.flac")), tmp_path / "loose.flac")
     for parameters, said in (

@@ -57,7 +57,7 @@ def make_split(
     balanced: bool = False,
     groups: Mapping[str, str] | None = None,
 ) -> Split:
-    """Deals the tracks of a corpus to train, val and test.
+    """Assigns the tracks of a corpus to train, val and test.
 
     Args:
         split: `song` (stratified by `label`), `album` (by artist), `kfold` (albums of an artist assigned to `folds`
@@ -72,14 +72,14 @@ def make_split(
     groups = groups or {}
     if split == "song":
         assign = _twentieths if balanced else _tenths
-        subsets = _dealt(corpus, lambda t: t.label(label), lambda t: t.track_id, seed, assign, groups)
+        subsets = _assigned(corpus, lambda t: t.label(label), lambda t: t.track_id, seed, assign, groups)
     elif split == "album":
-        subsets = _dealt(corpus, lambda t: t.artist, _album, seed, _one_each, groups)
+        subsets = _assigned(corpus, lambda t: t.artist, _album, seed, _one_each, groups)
     elif split == "kfold":
         check_fold(folds, fold)
-        subsets = _dealt(corpus, lambda t: t.artist, _album, seed, lambda n: _fold_sides(n, folds, fold), groups)
+        subsets = _assigned(corpus, lambda t: t.artist, _album, seed, lambda n: _fold_subsets(n, folds, fold), groups)
     elif split == "manifest":
-        subsets = {track.track_id: _manifest_side(track) for track in corpus.tracks}
+        subsets = {track.track_id: _manifest_subset(track) for track in corpus.tracks}
     elif split == "all":
         subsets = dict.fromkeys((track.track_id for track in corpus.tracks), "test")
     else:
@@ -114,7 +114,7 @@ def _album(track: Track) -> str:
 Unit = tuple[str, str]
 
 
-def _dealt(
+def _assigned(
     corpus: Corpus,
     stratum: Callable[[Track], str],
     unit: Callable[[Track], str],
@@ -122,14 +122,14 @@ def _dealt(
     assign: Callable[[int], list[str]],
     groups: Mapping[str, str],
 ) -> dict[str, str]:
-    """Deals units (songs or albums), whole, within each stratum, in the order of their digests."""
+    """Assigns units (songs or albums), whole, within each stratum, in the order of their digests."""
     units: dict[Unit, list[Track]] = defaultdict(list)
     for track in corpus.tracks:
         units[stratum(track), unit(track)].append(track)
     strata: dict[str, dict[str, list[Track]]] = defaultdict(lambda: defaultdict(list))
     for own, (home, name) in _joined(units, groups).items():
         strata[home][name] += units[own]
-    subsets = {}
+    subsets: dict[str, str] = {}
     for assigned in strata.values():
         order = sorted(assigned, key=lambda u: hashlib.sha256(f"{seed}\n{u}".encode()).digest())
         for name, subset in zip(order, assign(len(order)), strict=True):
@@ -164,12 +164,12 @@ def _one_each(n: int) -> list[str]:
     return (["test"] * (n > 1) + ["val"] * (n > 2) + ["train"] * n)[:n]
 
 
-def _fold_sides(n: int, folds: int, fold: int) -> list[str]:
+def _fold_subsets(n: int, folds: int, fold: int) -> list[str]:
     special = {fold: "test", (fold + 1) % folds: "val"}
     return [special.get(i % folds, "train") for i in range(n)]
 
 
-def _manifest_side(track: Track) -> str:
+def _manifest_subset(track: Track) -> str:
     subset = _SPELLINGS.get(track.fold.lower())
     if subset is None:
         raise InputError(

@@ -178,7 +178,7 @@ def make(
     audio_sha256: Sequence[str],
     vectors: np.ndarray,
     identity: Mapping[str, str] | None = None,
-    **source: str,
+    **source: Any,
 ) -> Reference:
     """A first version; of songs that are one recording by one artist the first is kept.
 
@@ -248,7 +248,7 @@ def identity_of(folder: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _checked(parts: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> Reference:
+def _checked(parts: dict[str, np.ndarray], meta: Mapping[str, Any]) -> Reference:
     vectors = parts.pop("vectors")
     if not isinstance(meta, dict) or meta.pop("format", None) != FORMAT:
         raise ValueError(f"it is not of format {FORMAT}")
@@ -268,7 +268,9 @@ def _recordings(digests: Sequence[str], identity: Mapping[str, str] | None) -> l
 
 def _ordered(reference: Reference) -> Reference:
     order = sorted(range(len(reference)), key=lambda i: reference.track_ids[i])
-    columns = {name: [getattr(reference, name)[i] for i in order] for name in ("track_ids", "labels", "audio_sha256")}
+    columns: dict[str, Any] = {
+        name: [getattr(reference, name)[i] for i in order] for name in ("track_ids", "labels", "audio_sha256")
+    }
     return dataclasses.replace(reference, **columns, vectors=reference.vectors[order])
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -159,8 +160,8 @@ def evaluate(
 
 def tables(corpus: str, label: str, done: Sequence[Transferred]) -> pd.DataFrame:
     """Tables 1 to 3 as one: a row a measure, a column an embedding, and Park et al.'s where they have the corpus."""
-    columns = {
-        "measure": [said for said, _ in TABLES],
+    columns: dict[str, list[Any]] = {
+        "measure": [measure for measure, _ in TABLES],
         "corpus": [corpus] * len(TABLES),
         "label": [label] * len(TABLES),
     }
@@ -220,7 +221,7 @@ def distinct(names: Sequence[str], sources: Sequence[str]) -> list[str]:
 
 def _map_metrics(x: np.ndarray, y: np.ndarray, test: np.ndarray, seed: int) -> dict[str, float]:
     """MAP of all songs among all, and of the test songs among themselves."""
-    named = {}
+    named: dict[str, float] = {}
     for name, values in (
         ("retrieval_map", retrieval.average_precisions(x, y)),
         ("retrieval_map_test", retrieval.average_precisions(x[test], y[test])),
