@@ -13,12 +13,12 @@ import scipy.special
 from sklearn.base import BaseEstimator
 
 from ..audio.features import mfcc
-from ..data.clipset import ClipSet
 from ..errors import InputError
 from . import arrays
 from .base import BaseSystem
 
 if TYPE_CHECKING:
+    from ..data.clipset import ClipSet
     from ..training.checkpoints import State
     from ..training.loop import Hooks
     from ..training.training import Training

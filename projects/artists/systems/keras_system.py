@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, ClassVar
 import keras
 import numpy as np
 
-from ..data.clipset import ClipSet
 from .base import BaseSystem
 from .layers import CUSTOM_OBJECTS
 from .space import TRAINING_SPACE
 
 if TYPE_CHECKING:
+    from ..data.clipset import ClipSet
     from ..training.checkpoints import State
     from ..training.loop import Hooks, Own
     from ..training.training import Training

@@ -8,17 +8,19 @@ clip.
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.mixture import GaussianMixture
 
-from ..data.clipset import ClipSet
 from . import arrays
 from .array_system import ArraySystem, frames_by_class
 from .options import check_positive
 from .space import CLIPS_SPACE
+
+if TYPE_CHECKING:
+    from ..data.clipset import ClipSet
 
 # Added to variances, in dB squared: a silent frame is no certainty.
 FLOOR = 1e-2

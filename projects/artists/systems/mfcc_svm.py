@@ -8,7 +8,7 @@ Card: a clip is the mean and deviation of its MFCC, standardised; Gaussian kerne
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -16,12 +16,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from ..data.clipset import ClipSet
 from ..errors import InputError
 from . import arrays
 from .array_system import ArraySystem, decision_values
 from .options import check_positive
 from .space import CLIPS_SPACE
+
+if TYPE_CHECKING:
+    from ..data.clipset import ClipSet
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,6 @@ import keras
 import numpy as np
 from keras import layers
 
-from ..data.clipset import ClipSet
 from ..errors import InputError
 from .keras_system import KerasSystem
 from .options import check_fractions
@@ -19,6 +18,7 @@ from .pretrained import read_tower
 from .space import TRAINING_SPACE
 
 if TYPE_CHECKING:
+    from ..data.clipset import ClipSet
     from ..training.loop import Own
     from ..training.training import Training
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 
 from ..audio.features import FeatureConfig
-from ..data.clipset import ClipSet
+
+if TYPE_CHECKING:
+    from ..data.clipset import ClipSet
 
 
 class System(Protocol):

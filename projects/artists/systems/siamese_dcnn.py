@@ -24,7 +24,6 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ..data.clipset import ClipSet
 from ..errors import InputError
 from . import arrays
 from .base import options_of_epochs
@@ -32,6 +31,7 @@ from .options import check_positive
 from .park import ParkSystem, TowerConfig, tower
 
 if TYPE_CHECKING:
+    from ..data.clipset import ClipSet
     from ..training.checkpoints import State
     from ..training.loop import Hooks, Own
     from ..training.training import Training

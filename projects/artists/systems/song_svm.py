@@ -9,17 +9,19 @@ artists: .687 accuracy by song on the album split, .839 on the song split.
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.svm import SVC
 
-from ..data.clipset import ClipSet
 from ..errors import InputError
 from . import arrays
 from .array_system import ArraySystem, decision_values
 from .options import check_positive
+
+if TYPE_CHECKING:
+    from ..data.clipset import ClipSet
 
 # Added to variances, in dB squared: a silent song has none.
 FLOOR = 1e-2

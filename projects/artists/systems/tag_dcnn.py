@@ -18,11 +18,11 @@ import keras
 import numpy as np
 from keras import layers
 
-from ..data.clipset import ClipSet
 from ..data.tags import tag_matrix
 from .park import ParkSystem, TowerConfig, tower
 
 if TYPE_CHECKING:
+    from ..data.clipset import ClipSet
     from ..training.checkpoints import State
     from ..training.loop import Hooks
     from ..training.training import Training
