@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-# Spawned workers import this module again: the library is imported where it is used.
+# Spawned workers import this module again: what is slow to load is imported where it is used.
 from . import cli
+from .artists.workflows.options import EnrolOptions
+from .artists.workflows.plan import values
 
-USAGE = """mlflow run . -e enrol -P model=<run id, model URI or .h5 file> -P songs=<folder> [-P reference=...]
-model         the network; default: that of the reference
-songs         a folder <artist>/<songs>, or what data= of train takes
-reference     run id or path of one that is added to; else a new one begins
-label         what is enrolled (artist)
-seed workers  of the draws behind the report; processes for features"""
+if TYPE_CHECKING:
+    from .artists.tracking.runs import Run
 
 
-def run(flags: Mapping[str, str], run) -> None:
+def run(options: EnrolOptions, run: Run) -> None:
     from .artists.data import songs as given
     from .artists.package import reference
     from .artists.tracking import references
     from .artists.workflows import embed, enrol, quarantine
-    from .artists.workflows.plan import resolve
 
-    settings = resolve((enrol.EnrolOptions,), flags)
-    run.params(settings.values)
-    options = settings.make(enrol.EnrolOptions)
+    run.params(values(options))
     corpus = given.enrolled(options.songs)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
@@ -40,8 +35,7 @@ def run(flags: Mapping[str, str], run) -> None:
         corpus = enrol.named(corpus, options.label)
         progress = cli.progress_bar("features")
         songs = quarantine.embed(run, embedder, corpus, options.label, workers=options.workers, progress=progress)
-        made = enrol.make_reference(songs, embedder, options.label)
-        made = before.extended(made) if before else made
+        made = enrol.enrolled(songs, embedder, options.label, before)
         reference.write(work / "made" / reference.FILE, made)
         run.folder(work / "made")
     _log(run, made, embedder, options)
@@ -71,5 +65,12 @@ def _log(run, made, embedder, options) -> None:
     print(curve.to_string(index=False, float_format="{:.3f}".format))
 
 
+COMMAND = cli.Command(
+    "enrol",
+    run,
+    usage="mlflow run . -e enrol -P model=<run id, model URI or .h5 file> -P songs=<folder> [-P reference=...]",
+    groups=(EnrolOptions,),
+)
+
 if __name__ == "__main__":
-    sys.exit(cli.main(run, USAGE))
+    sys.exit(cli.main(COMMAND))

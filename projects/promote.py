@@ -4,30 +4,21 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-# Spawned workers import this module again: the library is imported where it is used.
+# Spawned workers import this module again: what is slow to load is imported where it is used.
 from . import cli
+from .artists.workflows.options import PromoteOptions
+from .artists.workflows.plan import values
 
-USAGE = """mlflow run . -e promote -P run_id=<run of train>    or  -P experiment_name=<name> [-P metric=val/song_f1]
-mlflow run . -e promote -P action=history | -P action=rollback
-action                          promote (default), history, rollback
-run_id                          the candidate
-experiment_name metric          instead: its best run by a validation metric
-name                            the registered model (artist-classifier)
-dry_run                         says what would be decided and writes nothing; not with history
-policy data workers             registry/policy.yaml; the candidate's corpus; processes that score its test songs
-History takes the name alone, rollback name and dry_run."""
+if TYPE_CHECKING:
+    from .artists.tracking.runs import Run
 
 
-def run(flags: Mapping[str, str], run) -> None:
-    from .artists.workflows.plan import resolve
-    from .artists.workflows.promote import decide
+def run(options: PromoteOptions, run: Run) -> None:
 
-    settings = resolve((decide.PromoteOptions,), flags)
-    run.params(settings.values)
-    options = settings.make(decide.PromoteOptions)
+    run.params(values(options))
     with tempfile.TemporaryDirectory() as folder:
         {"promote": _promote, "history": _history, "rollback": _rollback}[options.action](options, run, Path(folder))
 
@@ -66,5 +57,13 @@ def _rollback(options, run, work: Path) -> None:
     print(f"\nVersion {decision.version} of {options.name} {said} the champion again; before: {decision.against}.")
 
 
+COMMAND = cli.Command(
+    "promote",
+    run,
+    usage="mlflow run . -e promote -P run_id=<run of train>    or  -P experiment_name=<name> [-P metric=val/song_f1]\n"
+    "mlflow run . -e promote -P action=history | -P action=rollback",
+    groups=(PromoteOptions,),
+)
+
 if __name__ == "__main__":
-    sys.exit(cli.main(run, USAGE))
+    sys.exit(cli.main(COMMAND))

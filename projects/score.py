@@ -4,31 +4,25 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-# Spawned workers import this module again: the library is imported where it is used.
+# Spawned workers import this module again: what is slow to load is imported where it is used.
 from . import cli
+from .artists.workflows.options import ScoreOptions
+from .artists.workflows.plan import values
+
+if TYPE_CHECKING:
+    from .artists.tracking.runs import Run
 
 # Larger tables stay where they are.
 SMALL = 20e6
-USAGE = """mlflow run . -e score -P audio=<folder, manifest or s3://bucket/prefix> -P output=<file>.parquet
-audio output                         what is scored; the table, .parquet or .csv
-model                                who answers (models:/artist-classifier@champion)
-pooling top_k threshold embedding    what is asked
-reference                            run id of enrol, or its file: artists enrolled answer, by cosine
-label                                truth: of a manifest artist, of a corpus in folders if given
-engine workers                       local or spark; processes
-A scoring that was interrupted goes on where it was when the same command is given again."""
 
 
-def run(flags: Mapping[str, str], run) -> None:
-    from .artists.workflows.plan import resolve
+def run(options: ScoreOptions, run: Run) -> None:
     from .artists.workflows.score import table
 
-    settings = resolve((table.ScoreOptions,), flags)
-    run.params(settings.values)
-    options = settings.make(table.ScoreOptions)
+    run.params(values(options))
     with tempfile.TemporaryDirectory() as folder:
         source = table.Source.of(options.model, Path(folder), options.reference)
         run.tags({"model_uri": source.name, "train_run_id": source.run_id})
@@ -66,5 +60,13 @@ def _judge(options, source, run, report: Path) -> None:
     )
 
 
+COMMAND = cli.Command(
+    "score",
+    run,
+    usage="mlflow run . -e score -P audio=<folder, manifest or s3://bucket/prefix> -P output=<file>.parquet",
+    notes="A scoring that was interrupted goes on where it was when the same command is given again.",
+    groups=(ScoreOptions,),
+)
+
 if __name__ == "__main__":
-    sys.exit(cli.main(run, USAGE))
+    sys.exit(cli.main(COMMAND))

@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-# Spawned workers import this module again: the library is imported where it is used.
+# Spawned workers import this module again: what is slow to load is imported where it is used.
 from . import cli
+from .artists.workflows.options import SimilarOptions
+from .artists.workflows.plan import values
 
-USAGE = """mlflow run . -e similar -P data=<corpus> -P model=<run id, model URI or .h5 file> [-P query=...]
-    builds an index of the corpus, reference.npz of the run; searches it if there is a query
-mlflow run . -e similar -P index=<run id or path> -P query=<audio file or folder> [-P k=5] [-P model=...]
-    searches an index, with the model that it names unless another place of the same model is given
-data label    what an index is built of; what is named beside each neighbour (artist), which an index keeps
-index model   an index to search; the network
-query k       what is looked for; its neighbours (5)
-workers       processes for features"""
+if TYPE_CHECKING:
+    from .artists.tracking.runs import Run
 
 
-def run(flags: Mapping[str, str], run) -> None:
-    from .artists.workflows import embed, enrol
-    from .artists.workflows.plan import resolve
+def run(options: SimilarOptions, run: Run) -> None:
+    from .artists.workflows import embed
 
-    settings = resolve((enrol.SimilarOptions,), flags)
-    run.params(settings.values)
-    options = settings.make(enrol.SimilarOptions)
+    run.params(values(options))
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         index = _read(options.index, work) if options.index else None
@@ -81,5 +74,15 @@ def _search(embedder, index, options, run) -> None:
         print(f"warning: {printable(f'{name}: {reason}')}")
 
 
+COMMAND = cli.Command(
+    "similar",
+    run,
+    usage="mlflow run . -e similar -P data=<corpus> -P model=<run id, model URI or .h5 file> [-P query=...]\n"
+    "    builds an index of the corpus, reference.npz of the run; searches it if there is a query\n"
+    "mlflow run . -e similar -P index=<run id or path> -P query=<audio file or folder> [-P k=5] [-P model=...]\n"
+    "    searches an index, with the model that it names unless another place of the same model is given",
+    groups=(SimilarOptions,),
+)
+
 if __name__ == "__main__":
-    sys.exit(cli.main(run, USAGE))
+    sys.exit(cli.main(COMMAND))

@@ -4,34 +4,31 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-# Spawned workers import this module again: the library is imported where it is used.
+# Spawned workers import this module again: what is slow to load is imported where it is used.
 from . import cli
+from .artists.workflows.options import TransferOptions
+from .artists.workflows.plan import values
 
-USAGE = """mlflow run . -e transfer -P model=<run id, model URI or .h5 file> -P data=... [-P name=value ...]
-model vectors                  evaluated networks, or Parquet files with track_id and vector; several with commas
-data label split folds fold    on what; val chooses the softmax's C, test is scored; folds and fold of split=kfold
-crop                           seconds around the centre of each track; default: as the model was trained
-k seed workers                 neighbours (20); of the split and the map; processes for features"""
+if TYPE_CHECKING:
+    from .artists.tracking.runs import Run
 
 
-def run(flags: Mapping[str, str], run) -> None:
+def run(options: TransferOptions, run: Run) -> None:
     from .artists.data import corpora
     from .artists.workflows import transfer
-    from .artists.workflows.plan import resolve
 
-    settings = resolve((transfer.TransferOptions,), flags)
-    run.params(settings.values)
-    options = settings.make(transfer.TransferOptions)
+    run.params(values(options))
     corpus = corpora.load(options.data).labelled(options.label)
     with tempfile.TemporaryDirectory() as folder:
         embedded = _embedded(corpus, options, run, Path(folder))
+        groups = transfer.duplicate_groups(corpus, embedded, options.workers)
         done = []
         for each in embedded:
             with _place(run, each.name, alone=len(embedded) == 1) as place:
-                done.append(transfer.evaluate(corpus, each, options))
+                done.append(transfer.evaluate(corpus, each, options, groups))
                 _log(place, done[-1], each, options, Path(folder) / "report" / each.name)
     run.table(transfer.tables(corpus.name, options.label, done), "transfer.csv")
     said = transfer.markdown(corpus.name, options.label, done)
@@ -61,9 +58,7 @@ def _by_network(corpus, source: str, options, run, work: Path):
     embedder = embed.open_embedder(source, work).cropped(options.crop)
     progress = cli.progress_bar(f"features for {embedder.name}")
     songs = quarantine.embed(run, embedder, corpus, options.label, workers=options.workers, progress=progress)
-    digests = zip(songs.tracks, songs.audio_sha256, strict=True)
-    seen = frozenset(track.track_id for track, digest in digests if digest in embedder.trained_on)
-    return transfer.Embedded(embedder.name, songs.tracks, songs.vectors, seen)
+    return transfer.embedded(embedder, songs)
 
 
 def _place(run, name: str, *, alone: bool):
@@ -85,5 +80,12 @@ def _log(place, done, embedded, options, folder: Path) -> None:
     place.folder(folder)
 
 
+COMMAND = cli.Command(
+    "transfer",
+    run,
+    usage="mlflow run . -e transfer -P model=<run id, model URI or .h5 file> -P data=... [-P name=value ...]",
+    groups=(TransferOptions,),
+)
+
 if __name__ == "__main__":
-    sys.exit(cli.main(run, USAGE))
+    sys.exit(cli.main(COMMAND))

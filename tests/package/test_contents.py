@@ -123,9 +123,14 @@ def test_requirements_follow_from_the_imports(tmp_path):
     )
     names = [line.partition("==")[0].lower() for line in contents.requirements([file])]
     assert names == ["pyyaml", "scikit-learn"]
-    file.write_text("import keras\n")
-    names = [line.partition("==")[0].lower() for line in contents.requirements([file])]
-    assert names == ["keras", "tensorflow"]
+    for text, expected in (
+        ("import keras\n", ["keras", "tensorflow"]),
+        ("from .lazy import layers\n", ["keras", "tensorflow"]),
+        ("from .lazy import np\n", ["numpy"]),
+    ):
+        file.write_text(text)
+        (tmp_path / "lazy.py").write_text((contents.LIBRARY / "systems" / "lazy.py").read_text())
+        assert [line.partition("==")[0].lower() for line in contents.requirements([file])] == expected
 
 
 @pytest.mark.parametrize("name", ["psutil", "tqdm", "threadpoolctl", "matplotlib", "plotly", "optuna"])

@@ -42,7 +42,7 @@ def test_a_signal_ends_the_run_as_killed_and_those_that_mlflow_adds_change_nothi
             seen.append(run.run_id)
 
     before = [signal.getsignal(number) for number in signals]
-    assert cli.main(work, "", []) == status
+    assert cli.main(cli.Command("test", work), []) == status
     run = MlflowClient().get_run(seen[0])
     assert len(seen) == 1 and run.info.status == "KILLED" and run.data.metrics["x"] == 1
     assert "KILLED" in capsys.readouterr().err and [signal.getsignal(number) for number in signals] == before
@@ -56,7 +56,7 @@ def test_a_signal_before_there_is_a_run_waits_for_it(monkeypatch):
         return begin()
 
     monkeypatch.setattr(runs, "start", interrupted_start)
-    assert cli.main(lambda flags, run: ids.append(run.run_id), "", []) == 143
+    assert cli.main(cli.Command("test", lambda plan, run: ids.append(run.run_id)), []) == 143
     assert not ids and [run.info.status for run in MlflowClient().search_runs(["0"])] == ["KILLED"]
 
 
@@ -66,7 +66,7 @@ def test_a_second_ctrl_c_leaves_what_is_not_sent_to_sync(monkeypatch, capsys):
 
     monkeypatch.setattr("projects.artists.tracking.delivery.Uploader._deliver", lambda self, batch: 1 / 0)
     monkeypatch.setattr("projects.artists.tracking.delivery.Uploader.flush", never)
-    assert cli.main(lambda flags, run: run.metrics({"x": 1}), "", []) == 0
+    assert cli.main(cli.Command("test", lambda plan, run: run.metrics({"x": 1})), []) == 0
     assert "mlflow run . -e sync" in capsys.readouterr().err
 
 
@@ -93,7 +93,7 @@ def test_only_a_training_that_has_not_finished_goes_on():
         "0" * 32: "no such run",
     }.items():
         with pytest.raises(InputError, match=sentence), runs.start() as run:
-            train.run({"resume": run_id}, run)
+            train.run(train.COMMAND.read({"resume": run_id}), run)
         assert (
             client.get_run(run.run_id).info.status == "FAILED" and "resumes" not in client.get_run(run.run_id).data.tags
         )
@@ -141,7 +141,7 @@ def test_resume_in_a_configuration_file_is_refused(tmp_path):
     file = tmp_path / "c.yaml"
     file.write_text("resume: abc\n")
     with pytest.raises(InputError, match=r"resume=abc stands in .*c\.yaml"), runs.start() as run:
-        train.run({"config": str(file)}, run)
+        train.run(train.COMMAND.read({"config": str(file)}), run)
 
 
 class Interrupted:
@@ -162,11 +162,11 @@ class Interrupted:
         with self._patch.context() as patch:
             patch.setattr(evaluate, "validation_scores", score)
             wanted = {"data": self.corpus, "clip": 1, "model": "rnn", "epochs": 3, **parameters}
-            assert cli.main(train.run, "", [f"--{name}={value}" for name, value in wanted.items()]) == 130
+            assert cli.main(train.COMMAND, [f"--{name}={value}" for name, value in wanted.items()]) == 130
         return mlflow.last_active_run().info.run_id
 
     def resume(self, run_id: str) -> int:
-        return cli.main(train.run, "", [f"--resume={run_id}"])
+        return cli.main(train.COMMAND, [f"--resume={run_id}"])
 
     def checkpoint(self, run_id: str) -> Path:
         return Path(os.environ["ARTISTS_CACHE"]) / "checkpoints" / f"{run_id}.npz"

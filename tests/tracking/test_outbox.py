@@ -211,7 +211,7 @@ def test_a_row_is_sent_once_where_answers_get_lost_whatever_the_store_does_with_
         for name, value, step in ROWS[start : start + 6]:
             run.metrics({name: value}, step=step)
         run.flush(10)
-    run._courier.close()
+    run._uploader.close()
     assert sorted((r.key, repr(r.value), r.step) for r in store.rows) == sorted((n, repr(v), s) for n, v, s in ROWS)
     assert store.requests > 8
 
@@ -250,13 +250,13 @@ def test_a_torn_line_is_cut_off_and_order_is_kept(tmp_path):
 
 def test_the_log_is_json_a_line_with_numbers_that_json_has_not():
     run = runs.Run("d" * 32)
-    run._courier = type("Still", (), {"outbox": outbox.Outbox("d" * 32), "wake": lambda self: None})()
+    run._uploader = type("Still", (), {"outbox": outbox.Outbox("d" * 32), "wake": lambda self: None})()
     run.metrics({"x": float("nan"), "y": -float("inf"), "z": 0.1}, step=4)
     line = (outbox.root() / ("d" * 32) / "log.jsonl").read_text()
     rows = json.loads(line, parse_constant=pytest.fail)["rows"]
     assert [row[1] for row in rows] == ["nan", "-inf", 0.1] and {row[3] for row in rows} == {4}
     assert run.seconds > 0
-    run._courier.outbox.close(remove=True)
+    run._uploader.outbox.close(remove=True)
 
 
 def test_no_text_can_hold_up_the_rest_for_ever():

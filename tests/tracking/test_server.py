@@ -178,7 +178,7 @@ def test_what_the_server_does_not_have_is_said_at_once(place):
 
 
 def test_a_call_that_could_make_something_twice_is_not_repeated_blindly(place):
-    with pytest.raises(AttributeError, match="made="):
+    with pytest.raises(AttributeError, match="lost="):
         server.client("making a run").create_run("0")
 
 

@@ -16,7 +16,7 @@ from ..audio.features import FeatureConfig, log_mel, to_db
 from ..errors import InputError
 from .audit import Auditor, AuditStore
 from .cache import DigestIndex, FeatureStore, audio_digest, sweep
-from .duplicates import FingerprintStore, fingerprint
+from .fingerprints import FingerprintStore, fingerprint
 from .machine import processes
 from .tracks import Corpus, Progress, Track, nfc
 from .workers import spread

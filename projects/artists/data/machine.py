@@ -7,8 +7,6 @@ import re
 import sys
 from pathlib import Path
 
-import psutil
-
 from ..errors import InputError
 
 
@@ -22,6 +20,9 @@ def private_mb(pid: int | None = None) -> float:
 
     RssAnon on Linux, elsewhere the unique set size.
     """
+    # Here, so that checking options needs the standard library alone.
+    import psutil
+
     pid = pid or os.getpid()
     try:
         if sys.platform != "linux":

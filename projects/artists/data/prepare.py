@@ -16,11 +16,12 @@ from . import corpora
 from .audit import AuditStore
 from .balance import balanced
 from .clipset import ClipSet, make_clips
-from .duplicates import FingerprintStore, duplicate_groups
 from .featurize import Features, featurize, surviving
 from .options import CorpusOptions, DataOptions
+from .recordings import groups_of
 from .selection import first_values
 from .splits import SUBSETS, Split, check_subsets, make_split
+from .tags import holds_tags
 from .tracks import Corpus, Progress, Track
 
 
@@ -150,7 +151,7 @@ def assign(
     if options.songs_per_artist:
         corpus = balanced(corpus, label, options.songs_per_artist, seed)
         classes = sorted({track.label(label) for track in corpus.tracks}) if fresh else classes
-    groups = find_groups(corpus, features)
+    groups = groups_of(corpus.tracks, features)
     split = make_split(
         corpus,
         options.split,
@@ -188,13 +189,14 @@ def prepare(
     check_subsets(split, kept, options.split, label, required)
     number = {name: i for i, name in enumerate(classes)}
     length = clip_frames(options.clip, features.config)
+    tag_sets = classes if holds_tags(label) else ()
     tracks, clips, short = {}, {}, []
     for subset in SUBSETS:
         tracks[subset] = split.tracks(kept, subset)
         entries = [features.entries[track.track_id] for track in tracks[subset]]
         overlap = options.overlap if subset == "train" else 0.0
         clips[subset], too_short = make_clips(
-            entries, [number[t.label(label)] for t in tracks[subset]], length, overlap=overlap, classes=classes
+            entries, [number[t.label(label)] for t in tracks[subset]], length, overlap=overlap, tag_sets=tag_sets
         )
         short += [tracks[subset][i].track_id for i in too_short]
     empty = [subset for subset in required if not len(clips[subset])]
@@ -204,14 +206,6 @@ def prepare(
             "Take a shorter clip."
         )
     return Prepared(kept, features, split, label, classes, tracks, clips, short, groups)
-
-
-def find_groups(corpus: Corpus, features: Features) -> dict[str, str]:
-    """Duplicate group of the readable tracks that are the same recording as another one: `Prepared.groups`."""
-    store = FingerprintStore(features.config)
-    known = {t.track_id: features.entries[t.track_id] for t in corpus.tracks if t.track_id in features.entries}
-    marks = {entry.audio_digest: store.of_features(entry.audio_digest, entry.path) for entry in known.values()}
-    return duplicate_groups({name: entry.audio_digest for name, entry in known.items()}, marks)
 
 
 def unlabelled_warnings(corpus: Corpus, label: str) -> list[str]:

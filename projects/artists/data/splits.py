@@ -3,7 +3,7 @@
 Song and album split as Nasrullah and Zhao: songs 90/10 by artist, twice; or one album of each artist to test, one to
 validation. The order is that of SHA-256 digests, so neither a random generator nor a folder listing has a say.
 
-Tracks of one recording (`data/duplicates.py`) stand in one subset. The songs or albums that share one are joined,
+Tracks of one recording (`recordings.py`) stand in one subset. The songs or albums that share one are joined,
 whole, before anything is assigned, and assigned as the one of them that comes first by name: an album stays in one
 subset, and a corpus without duplicates is assigned as if nobody had looked. A compilation of an artist's own albums
 therefore joins them all, which leaves that artist too few to assign: warnings and `check` name it. Where two artists
@@ -19,7 +19,8 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 from ..errors import InputError
-from .duplicates import find_root
+from .options import check_fold
+from .recordings import joined
 from .tracks import Corpus, Track
 
 SUBSETS = ("train", "val", "test")
@@ -86,12 +87,6 @@ def make_split(
     return Split(subsets)
 
 
-def check_fold(folds: int, fold: int) -> None:
-    """Raises InputError for folds that cannot be assigned, or a fold that is none of them."""
-    if not (folds >= 3 and 0 <= fold < folds):
-        raise InputError(f"folds={folds}, fold={fold}: folds must be at least 3 and fold from 0 to folds - 1.")
-
-
 def check_subsets(split: Split, corpus: Corpus, name: str, label: str, required: Sequence[str] = SUBSETS) -> None:
     """Raises InputError where a required subset has fewer than two values of `label`."""
     values = {subset: {track.label(label) for track in split.tracks(corpus, subset)} for subset in required}
@@ -144,12 +139,11 @@ def _dealt(
 
 def _joined(units: Mapping[Unit, list[Track]], groups: Mapping[str, str]) -> dict[Unit, Unit]:
     """The first by name of the units that duplicates join a unit to: itself where there are none."""
-    parent, first = {unit: unit for unit in units}, {}
+    members: dict[str, list[Unit]] = defaultdict(list)
     for unit, tracks in units.items():
         for group in {groups[track.track_id] for track in tracks if track.track_id in groups}:
-            a, b = find_root(parent, unit), find_root(parent, first.setdefault(group, unit))
-            parent[max(a, b)] = min(a, b)
-    return {unit: find_root(parent, unit) for unit in units}
+            members[group].append(unit)
+    return joined([*([unit] for unit in units), *members.values()])
 
 
 def _tenths(n: int) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..audio.features import FeatureConfig
+from ..audio.options import FeatureConfig
 from ..errors import InputError
 from ..systems import find
 
@@ -112,7 +112,7 @@ def _read(folder: Path) -> tuple[Card, int | None]:
 
 def _version_of_code(package: Path) -> int | None:
     """The version of the features in the copy of the code that a model carries."""
-    for file in package.rglob("features.py"):
+    for file in package.glob("audio/*.py"):
         if match := re.search(r"^VERSION = (\d+)$", file.read_text(encoding="utf-8"), re.MULTILINE):
             return int(match[1])
     return None

@@ -53,7 +53,7 @@ def requirements(files: Iterable[Path]) -> list[str]:
     Keras needs one of its backends, which no file names: it is the one in use. What is imported but not installed is
     optional: the code that imports it does without.
     """
-    names = {name for file in files for node, _ in _imports(_tree(file)) for name in _roots(node)}
+    names = {name for file in files for node, _ in _imports(_tree(file)) for name in _roots(file, node)}
     if "keras" in names:
         from ..training import device
 
@@ -77,15 +77,30 @@ def _imports(node: ast.AST, lazy: bool = False) -> Iterator[tuple[ast.Import | a
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import | ast.ImportFrom):
             yield child, lazy
-        elif not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+        elif not _is_for_type_checkers(child):
             yield from _imports(child, lazy or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
-def _roots(node: ast.Import | ast.ImportFrom) -> list[str]:
-    """Top-level names of an absolute import."""
+def _roots(file: Path, node: ast.Import | ast.ImportFrom) -> list[str]:
+    """Top-level names of what an import loads from outside: it is absolute, or takes names of `systems/lazy.py`."""
     if isinstance(node, ast.Import):
         return [alias.name.partition(".")[0] for alias in node.names]
-    return [] if node.level or not node.module else [node.module.partition(".")[0]]
+    if not node.level:
+        return [str(node.module).partition(".")[0]]
+    lazy = {name: root for target in _targets(file, node) for name, root in _stand_ins(_tree(target)).items()}
+    return [lazy[alias.name] for alias in node.names if alias.name in lazy]
+
+
+def _stand_ins(tree: ast.Module) -> dict[str, str]:
+    """Names that a module imports for type checkers and makes otherwise when it runs, each with its top-level name."""
+    blocks = [node for node in tree.body if isinstance(node, ast.If) and _is_for_type_checkers(node) and node.orelse]
+    imported = [node for block in blocks for node in block.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    pairs = [(alias, getattr(node, "module", None) or alias.name) for node in imported for alias in node.names]
+    return {alias.asname or alias.name: str(module).partition(".")[0] for alias, module in pairs}
+
+
+def _is_for_type_checkers(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
 def _targets(file: Path, node: ast.Import | ast.ImportFrom) -> list[Path]:

@@ -136,21 +136,25 @@ class Reference:
             )
         return np.asarray(embeddings, float).mean(0)
 
-    def extended(self, other: Reference) -> Reference:
+    def extended(self, other: Reference, identity: Mapping[str, str] | None = None) -> Reference:
         """A new version with the songs of `other` added; songs that are here already, under the same name, stay.
+
+        Args:
+            identity: As in `make`.
 
         Raises:
             InputError: Another model, or a song that is here under another artist.
         """
         self.check_model(other.model)
-        known = dict(zip(self.audio_sha256, self.labels, strict=True))
-        for digest, label, track in zip(other.audio_sha256, other.labels, other.track_ids, strict=True):
-            if known.get(digest, label) != label:
+        known = dict(zip(_recordings(self.audio_sha256, identity), self.labels, strict=True))
+        recordings = _recordings(other.audio_sha256, identity)
+        for recording, label, track in zip(recordings, other.labels, other.track_ids, strict=True):
+            if known.get(recording, label) != label:
                 raise InputError(
-                    f"{track} is enrolled as {known[digest]} already; now it stands under {label}. "
+                    f"{track} is enrolled as {known[recording]} already; now it stands under {label}. "
                     "Remove it from one of the two, or begin a reference of its own."
                 )
-        new = [i for i, digest in enumerate(other.audio_sha256) if digest not in known]
+        new = [i for i, recording in enumerate(recordings) if recording not in known]
         return _ordered(
             dataclasses.replace(
                 self,
@@ -169,21 +173,28 @@ class Reference:
 
 
 def make(
-    track_ids: Sequence[str], labels: Sequence[str], audio_sha256: Sequence[str], vectors: np.ndarray, **made_by: str
+    track_ids: Sequence[str],
+    labels: Sequence[str],
+    audio_sha256: Sequence[str],
+    vectors: np.ndarray,
+    identity: Mapping[str, str] | None = None,
+    **source: str,
 ) -> Reference:
-    """A first version; of songs with the same audio and artist one is kept.
+    """A first version; of songs that are one recording by one artist the first is kept.
 
     Args:
-        made_by: model, model_name, model_source, label.
+        identity: Digest -> recording, as `recordings.identities` has it; None compares bytes alone.
+        source: model, model_name, model_source, label.
 
     Raises:
         InputError: The same audio stands under two artists.
     """
     first: dict[str, int] = {}
-    for i, digest in enumerate(audio_sha256):
-        if labels[first.setdefault(digest, i)] != labels[i]:
+    for i, recording in enumerate(_recordings(audio_sha256, identity)):
+        other = first.setdefault(recording, i)
+        if labels[other] != labels[i]:
             raise InputError(
-                f"{track_ids[i]} ({labels[i]}) and {track_ids[first[digest]]} ({labels[first[digest]]}) are the same "
+                f"{track_ids[i]} ({labels[i]}) and {track_ids[other]} ({labels[other]}) are the same "
                 "audio under two names. Remove one of them."
             )
     kept = list(first.values())
@@ -191,9 +202,9 @@ def make(
         Reference(
             [track_ids[i] for i in kept],
             [labels[i] for i in kept],
-            list(first),
+            [audio_sha256[i] for i in kept],
             np.asarray(vectors, np.float32)[kept],
-            **made_by,
+            **source,
         )
     )
 
@@ -249,6 +260,10 @@ def _checked(parts: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> Refere
     if any(type(value) is not kinds.get(name) for name, value in meta.items()):
         raise ValueError("its description is not what this project writes")
     return Reference(**{name: part.tolist() for name, part in parts.items()}, vectors=vectors, **meta)
+
+
+def _recordings(digests: Sequence[str], identity: Mapping[str, str] | None) -> list[str]:
+    return [(identity or {}).get(digest, digest) for digest in digests]
 
 
 def _ordered(reference: Reference) -> Reference:

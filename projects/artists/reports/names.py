@@ -7,8 +7,6 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 
-import pandas as pd
-
 ELLIPSIS = "…"
 UNNAMED = "(unnamed)"
 # Format characters are dropped (a bidirectional override would reverse the rest of a table's row), save the
@@ -21,6 +19,8 @@ def clean(name: object) -> str:
 
     Missing values (None, NaN, pandas.NA) and blank names become "(unnamed)".
     """
+    import pandas as pd
+
     if pd.api.types.is_scalar(name) and pd.isna(name):
         return UNNAMED
     return " ".join(printable(unicodedata.normalize("NFC", str(name))).split()) or UNNAMED

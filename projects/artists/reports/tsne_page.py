@@ -12,8 +12,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from .names import clean, clock, distinct_names, groups, shorten
-from .page import PLOTLY_CONFIG, PLOTLY_POLICY, escape, page
-from .palette import INK, colours
+from .pages import graph, render
+from .palette import INK, LIGHT, colours
 
 COLUMNS = ("x", "y", "song", "album", "artist", "predicted", "clip_start")
 RIGHT = ("circle", "square", "diamond", "triangle-up", "star")
@@ -25,20 +25,11 @@ _HOVER = (
     "<br>predicted: %{customdata[3]} %{customdata[4]}"
     "<br>clip starts at %{customdata[5]}<extra></extra>"
 )
-_CONFIG = {**PLOTLY_CONFIG, "scrollZoom": True}
 # On a phone the legend goes below the map instead of taking half of its width.
 _PHONE = """if (window.innerWidth < 640) {
   Plotly.relayout("{plot_id}", {"legend.orientation": "h", "legend.y": -0.02, "legend.yanchor": "top",
                                  "legend.maxheight": 0.3});
 }"""
-_STYLE = """\
-html, body { height: 100%; margin: 0; }
-body { display: flex; flex-direction: column; background: #fff; color: #1f2328;
-  font: 14px/1.4 system-ui, -apple-system, "Segoe UI", "Noto Sans", sans-serif; }
-h1 { font-size: 1.15rem; margin: .8rem 1rem 0; overflow-wrap: anywhere; }
-p { margin: .1rem 1rem .2rem; color: #59636e; }
-body > div { flex: 1 1 auto; min-height: 380px; }
-"""
 
 
 def tsne_html(
@@ -65,9 +56,8 @@ def tsne_html(
     _check(table, [*colour_by, target], colour_by)
     right = _is_right(table, target)
     figure = _figure(table, list(colour_by), target, right)
-    heading = f"<h1>{escape(title)}</h1>\n<p>{_caption(right)}</p>\n"
-    graph = figure.to_html(config=_CONFIG, include_plotlyjs=True, full_html=False, div_id="map", post_script=_PHONE)
-    return page(title, heading + graph, style=_STYLE, policy=PLOTLY_POLICY)
+    options = {"config": {"scrollZoom": True}, "div_id": "map", "post_script": _PHONE}
+    return render("tsne.html", title=title, graph=graph(figure, **options), clips=len(right), wrong=int((~right).sum()))
 
 
 def _check(table: pd.DataFrame, labels: Sequence[str], colour_by: Sequence[str]) -> None:
@@ -119,14 +109,6 @@ def _figure(table: pd.DataFrame, colour_by: list[str], target: str, right: np.nd
 def plain(text: object) -> str:
     """`text` for a plotly label, where a subset of HTML is obeyed and entities are shown as characters."""
     return html.escape(clean(text), quote=False)
-
-
-def _caption(right: np.ndarray) -> str:
-    wrong = int((~right).sum())
-    return (
-        f"{len(right):,} clips; ✕ marks the {wrong:,} predicted wrongly. Click a name to hide it, "
-        "double-click it to see it alone."
-    )
 
 
 def _hover_columns(table: pd.DataFrame, target: str, right: np.ndarray) -> np.ndarray:
@@ -186,7 +168,7 @@ def _trace(
         customdata=hover[rows],
         hovertemplate=template,
         marker={
-            "color": colours(index + 1)[index],
+            "color": colours(index + 1, LIGHT)[index],
             "size": 8,
             "opacity": 0.85,
             "line": {"width": 0.5, "color": INK},

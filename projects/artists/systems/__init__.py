@@ -8,7 +8,8 @@ import pkgutil
 from ..errors import InputError
 
 _SHARED = {
-    "protocol", "base", "options", "keras_system", "layers", "park", "pretrained", "array_system", "arrays", "space"
+    "protocol", "base", "options", "keras_system", "layers", "park", "pretrained", "array_system", "arrays", "space",
+    "lazy",
 }  # fmt: skip
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from sklearn.base import BaseEstimator
-from sklearn.neighbors import KNeighborsClassifier
+from .lazy import np
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
 FILE = "arrays.npz"
 BETWEEN = "|"
@@ -23,7 +24,7 @@ def fitted(estimator: BaseEstimator) -> dict[str, np.ndarray]:
     if hasattr(estimator, "steps"):
         parts = {name: fitted(step) for name, step in estimator.steps}
         return {f"{name}/{key}": value for name, part in parts.items() for key, value in part.items()}
-    if isinstance(estimator, KNeighborsClassifier):
+    if is_neighbours(estimator):
         return {"x": estimator._fit_X, "y": estimator.classes_[estimator._y]}
     options = estimator.get_params(deep=False)
     found = {k: np.asarray(v) for k, v in vars(estimator).items() if k not in options and v is not None}
@@ -33,13 +34,19 @@ def fitted(estimator: BaseEstimator) -> dict[str, np.ndarray]:
     return found
 
 
+def is_neighbours(estimator: BaseEstimator) -> bool:
+    from sklearn.neighbors import KNeighborsClassifier
+
+    return isinstance(estimator, KNeighborsClassifier)
+
+
 def restored(estimator: BaseEstimator, arrays: Mapping[str, np.ndarray]) -> BaseEstimator:
     """An estimator with the same options as the one that `fitted` gave `arrays` of."""
     if hasattr(estimator, "steps"):
         for name, step in estimator.steps:
             start = f"{name}/"
             restored(step, {key.removeprefix(start): v for key, v in arrays.items() if key.startswith(start)})
-    elif isinstance(estimator, KNeighborsClassifier):
+    elif is_neighbours(estimator):
         estimator.fit(arrays["x"], arrays["y"])
     else:
         vars(estimator).update({name: v.item() if v.ndim == 0 else v for name, v in arrays.items()})

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-from ..audio.clips import clip_frames
-from ..audio.features import FeatureConfig
+from ..audio.options import FeatureConfig
 from ..errors import InputError
 from .space import Searchable
 
@@ -46,6 +45,8 @@ class BaseSystem(Searchable):
     @classmethod
     def check_input(cls, clip: float, config: FeatureConfig, options: object | None = None) -> None:
         """Raises InputError where the system cannot take clips of `clip` seconds, that few bands, or chroma."""
+        from ..audio.clips import clip_frames
+
         name = cls.__module__.rsplit(".", 1)[-1]
         frames, (min_frames, min_mels) = clip_frames(clip, config), cls.least(options)
         if frames < min_frames:

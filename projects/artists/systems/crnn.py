@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import ClassVar
-
-import keras
-from keras import layers
+from typing import Annotated, ClassVar
 
 from ..errors import InputError
 from .keras_system import KerasSystem
 from .layers import as_image, as_sequence, check_pools, recurrent
+from .lazy import keras, layers
 from .options import check_fractions, check_positive, whole_numbers
 from .space import RECURRENT_SPACE, TRAINING_SPACE
 
@@ -25,23 +23,18 @@ LISTS = ("filters", "convolutions", "pool_time", "pool_bands")
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Sizes as published; lists have a number a block.
+    """Sizes as published; lists have a number a block."""
 
-    filters of its convolutions, all times width; convolutions before its pooling; pool_time and pool_bands: 128 bands
-    become one and time a sixteenth, and smaller numbers in pool_time leave the recurrent layers more of it. gru_units
-    in each of gru_layers; keras2_gru: those of Keras 2.1, one bias and hard sigmoid. Dropouts are fractions.
-    """
-
-    filters: str = "64,128,128,128"
-    width: float = 1.0
-    convolutions: str = "1,1,1,1"
-    pool_time: str = "2,2,2,2"
-    pool_bands: str = "2,4,4,4"
-    gru_units: int = 32
-    gru_layers: int = 2
-    keras2_gru: bool = False
-    conv_dropout: float = 0.1
-    dropout: float = 0.3
+    filters: Annotated[str, "of the convolutions of each block"] = "64,128,128,128"
+    width: Annotated[float, "factor of all filters"] = 1.0
+    convolutions: Annotated[str, "before the pooling of each block"] = "1,1,1,1"
+    pool_time: Annotated[str, "frames to one, each block; smaller numbers leave the GRUs more of time"] = "2,2,2,2"
+    pool_bands: Annotated[str, "bands to one, each block"] = "2,4,4,4"
+    gru_units: Annotated[int, "units of each GRU"] = 32
+    gru_layers: Annotated[int, "GRUs after the convolutions"] = 2
+    keras2_gru: Annotated[bool, "GRUs as of Keras 2.1: one bias and hard sigmoid"] = False
+    conv_dropout: Annotated[float, "share dropped after each block"] = 0.1
+    dropout: Annotated[float, "share dropped before the softmax"] = 0.3
 
     def __post_init__(self) -> None:
         check_positive(self, "gru_units", "gru_layers")

@@ -7,11 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-import keras
-import numpy as np
-
 from .base import BaseSystem
 from .layers import CUSTOM_OBJECTS
+from .lazy import keras, np
 from .space import TRAINING_SPACE
 
 if TYPE_CHECKING:
@@ -64,7 +62,8 @@ class KerasSystem(BaseSystem, abc.ABC):
         return model
 
     def settle(self, train: ClipSet, training: Training) -> None:
-        settle_within_an_epoch(self.model, steps=-(-len(train) // training.batch_size))
+        if training.adapt_batchnorm:
+            settle_within_an_epoch(self.model, steps=-(-len(train) // training.batch_size))
 
     def scores(self, batches: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Batches of clips (b, frames, n_mels) -> probabilities (n, num_classes), embeddings (n, d)."""

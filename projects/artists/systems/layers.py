@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-import keras
-from keras import layers
-
 from ..errors import InputError
+from .lazy import keras, layers
 
 
 def check_pools(frames: int, n_mels: int, time: Sequence[int], bands: Sequence[int]) -> None:

@@ -6,11 +6,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-import numpy as np
-
-from ..audio.features import FeatureConfig
-
 if TYPE_CHECKING:
+    import numpy as np
+
+    from ..audio.options import FeatureConfig
     from ..data.clipset import ClipSet
 
 

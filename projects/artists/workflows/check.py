@@ -15,8 +15,9 @@ from ..audio.features import FeatureConfig
 from ..data import prepare
 from ..data.audit import Audit, AuditStore
 from ..data.featurize import Features
-from ..data.options import DataOptions, check_seed
+from ..data.options import DataOptions
 from ..data.prepare import Assigned
+from ..data.recordings import groups_of
 from ..data.splits import SUBSETS, Split
 from ..data.tracks import Corpus, Track
 from ..errors import InputError
@@ -34,16 +35,6 @@ PROBLEMS = {
     "too_short": "shorter than one clip; left out of training",
     "one_clip": "shorter than two clips",
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class CheckOptions:
-    """seed: of the split that is tried."""
-
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_seed(self.seed)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +121,7 @@ def _dealt(corpus: Corpus, features: Features, options: DataOptions, seed: int) 
         return prepare.assign(corpus, features, options, seed=seed)
     except InputError:  # the same is said, once, by the preparation of a training
         nowhere = Split(dict.fromkeys((track.track_id for track in corpus.tracks), ""))
-        return Assigned(corpus, [], prepare.find_groups(corpus, features), nowhere)
+        return Assigned(corpus, [], groups_of(corpus.tracks, features), nowhere)
 
 
 def _row(

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ...reports import charts
 from ...reports.charts import Series
-from ...reports.report_page import Link, Row, Table
+from ...reports.pages import Chart, Link, Row, Table
 from . import tables
 from .published import beside
 from .tables import Results
@@ -40,14 +40,14 @@ def metric_title(metric: str) -> str:
     return f"{METRIC_NAMES[metric]} ({metric})" if metric in METRIC_NAMES else metric
 
 
-def paper_table(found: Results, metric: str, axis: str | None, published: pd.DataFrame, address: str) -> Table:
+def paper_table(results: Results, metric: str, axis: str | None, published: pd.DataFrame, address: str) -> Table:
     """The papers' form: average, best and deviation of each configuration, the axis from left to right."""
-    others = [name for name in found.varying if name != axis]
-    columns = tables.in_order(v for v in found.param(axis) if v) if axis else [""]
-    summary = tables.summarise(found, [metric])
-    constants = found.constants()
+    others = [name for name in results.varying if name != axis]
+    columns = tables.in_order(v for v in results.param(axis) if v) if axis else [""]
+    summary = tables.summarise(results, [metric])
+    constants = results.constants()
     rows: list[Row] = []
-    groups = tables.groups(found, others)
+    groups = tables.groups(results, others)
     for values, members in groups[:MOST_ROWS]:
         chosen = [_one(summary, values | ({axis: column} if axis else {})) for column in columns]
         if all(row is None for row in chosen):
@@ -61,7 +61,7 @@ def paper_table(found: Results, metric: str, axis: str | None, published: pd.Dat
             if any(pair[i] is not None for pair in known):
                 rows.append(_numbers(heading, kind, "published", [pair[i] for pair in known]))
         rows.append(
-            Row([*heading, "runs, by seed"], _run_links(found, members, metric, axis, columns, address), "runs")
+            Row([*heading, "runs, by seed"], _run_links(results, members, metric, axis, columns, address), "runs")
         )
     note = f"The first {MOST_ROWS} of {len(groups)} configurations." if len(groups) > MOST_ROWS else ""
     return Table(
@@ -91,47 +91,47 @@ def decimal(value: float | None) -> str:
 
 
 def _run_links(
-    found: Results, members: pd.Index, metric: str, axis: str | None, columns: Sequence[str], address: str
+    results: Results, members: pd.Index, metric: str, axis: str | None, columns: Sequence[str], address: str
 ) -> list[list[Link]]:
-    scored = found.metric(metric).notna()
+    scored = results.metric(metric).notna()
     cells = []
     for column in columns:
-        ids = [i for i in members if scored[i] and (axis is None or found.param(axis)[i] == column)]
-        ids.sort(key=lambda i: tables.number(found.seed[i]) or 0)
-        cells.append([Link(found.seed[i] or str(n), run_address(found, i, address)) for n, i in enumerate(ids, 1)])
+        ids = [i for i in members if scored[i] and (axis is None or results.param(axis)[i] == column)]
+        ids.sort(key=lambda i: tables.number(results.seed[i]) or 0)
+        cells.append([Link(results.seed[i] or str(n), run_address(results, i, address)) for n, i in enumerate(ids, 1)])
     return cells
 
 
-def run_address(found: Results, run_id: str, address: str) -> str:
+def run_address(results: Results, run_id: str, address: str) -> str:
     """A run's page in MLflow's UI."""
-    return f"{address}/#/experiments/{found.runs[run_id].experiment_id}/runs/{run_id}"
+    return f"{address}/#/experiments/{results.runs[run_id].experiment_id}/runs/{run_id}"
 
 
-def axis_charts(found: Results, metric: str, axis: str, published: pd.DataFrame) -> list[str]:
+def axis_charts(results: Results, metric: str, axis: str, published: pd.DataFrame) -> list[Chart]:
     """A metric along a parameter: a chart a split, a line a configuration of the rest, bars of one deviation."""
-    facets = ["split"] if "split" in found.varying and axis != "split" else []
-    drawn = []
-    bounds = value_range(found.metric(metric), metric)
-    for values, members in tables.groups(found, facets):
-        part = _part(found, members)
+    facets = ["split"] if "split" in results.varying and axis != "split" else []
+    drawings: list[Chart] = []
+    bounds = value_range(results.metric(metric), metric)
+    for values, members in tables.groups(results, facets):
+        part = _part(results, members)
         if not part.metric(metric).notna().any():
             continue
         ticks = tables.in_order(v for v in part.param(axis) if v)
-        series = _lines(part, metric, axis, ticks, published, {**found.constants(), **values})
+        series = _lines(part, metric, axis, ticks, published, {**results.constants(), **values})
         where = "".join(f", {name} {value}" for name, value in values.items())
         title = f"{METRIC_NAMES.get(metric, metric)} against {axis}{where}"
         lines = baseline_lines(part, metric)
         labels = {"x_label": axis_label(axis), "y_label": metric}
-        drawn.append(charts.line_chart(title, ticks, series, bounds=bounds, lines=lines, **labels))
-    return drawn
+        drawings.append(charts.line_chart(title, ticks, series, bounds=bounds, lines=lines, **labels))
+    return drawings
 
 
 def axis_label(axis: str) -> str:
     return {"clip": "length of a clip, seconds", "classes": "number of artists (classes)"}.get(axis, axis)
 
 
-def _part(found: Results, members: pd.Index) -> Results:
-    return Results({i: found.runs[i] for i in members}, (), found.frame.loc[members], found.varying)
+def _part(results: Results, members: pd.Index) -> Results:
+    return Results({i: results.runs[i] for i in members}, (), results.frame.loc[members], results.varying)
 
 
 def _lines(
@@ -175,8 +175,8 @@ def _points(part: Results, metric: str, axis: str, ticks: Sequence[str]) -> list
 def baseline_lines(part: Results, metric: str) -> dict[str, float]:
     """Mean score of each baseline on the same songs, for a song-level metric."""
     root = metric.removesuffix("_vote50").removesuffix("_vote")
-    means = {said: part.metric(f"{root}_{name}").mean() for name, said in BASELINES.items()}
-    return {said: float(mean) for said, mean in means.items() if math.isfinite(mean)}
+    means = {title: part.metric(f"{root}_{name}").mean() for name, title in BASELINES.items()}
+    return {title: float(mean) for title, mean in means.items() if math.isfinite(mean)}
 
 
 def value_range(scores: pd.Series, metric: str) -> tuple[float, float]:
@@ -189,13 +189,13 @@ def value_range(scores: pd.Series, metric: str) -> tuple[float, float]:
     return float(low - air), float(high + air)
 
 
-def paired_charts(found: Results, metrics: Sequence[str], axis: str | None) -> list[str]:
+def paired_charts(results: Results, metrics: Sequence[str], axis: str | None) -> list[Chart]:
     """Song against album split for each metric, and clip against song level for each split."""
-    drawn = []
-    if {"song", "album"} <= set(found.param("split")):
+    drawings: list[Chart] = []
+    if {"song", "album"} <= set(results.param("split")):
         for metric in metrics:
-            pairs = tables.paired(found, "split", "song", "album", metric)
-            drawn += _paired(
+            pairs = tables.paired(results, "split", "song", "album", metric)
+            drawings += _paired(
                 pairs,
                 f"Song against album split: {METRIC_NAMES.get(metric, metric)}",
                 "song split",
@@ -203,13 +203,13 @@ def paired_charts(found: Results, metrics: Sequence[str], axis: str | None) -> l
                 metric,
                 axis,
             )
-    pairs = tables.levels(found, "test/clip_f1", "test/song_f1")
-    by = "split" if "split" in found.varying else axis
-    drawn += _paired(pairs, "Clip against song level, test F1", "clip level", "song level", "test/song_f1", by)
-    return drawn
+    pairs = tables.levels(results, "test/clip_f1", "test/song_f1")
+    by = "split" if "split" in results.varying else axis
+    drawings += _paired(pairs, "Clip against song level, test F1", "clip level", "song level", "test/song_f1", by)
+    return drawings
 
 
-def _paired(pairs: pd.DataFrame, title: str, left: str, right: str, metric: str, by: str | None) -> list[str]:
+def _paired(pairs: pd.DataFrame, title: str, left: str, right: str, metric: str, by: str | None) -> list[Chart]:
     if pairs.empty:
         return []
     names = tables.in_order(pairs[by]) if by in pairs else []
@@ -220,27 +220,30 @@ def _paired(pairs: pd.DataFrame, title: str, left: str, right: str, metric: str,
     return [charts.paired_chart(title, left, right, rows, named, y_label=metric, bounds=bounds)]
 
 
-def cost_table(found: Results) -> Table:
+def cost_table(results: Results) -> Table:
     """Seconds, memory and parameters of each configuration: means over its runs."""
-    present = [name for name in COSTS if name in found.metrics]
+    present = [name for name in COSTS if name in results.metrics]
     rows = []
-    for values, members in tables.groups(found, found.varying)[:MOST_ROWS]:
-        means = [found.metric(name)[members].mean() for name in present]
-        whole = pd.Series([found.runs[i].seconds for i in members], dtype=float).mean()
+    for values, members in tables.groups(results, results.varying)[:MOST_ROWS]:
+        means = [results.metric(name)[members].mean() for name in present]
+        whole = pd.Series([results.runs[i].seconds for i in members], dtype=float).mean()
         rows.append(Row([*values.values()], [_amount(whole), *map(_amount, means), str(len(members))]))
-    return Table("", [*found.varying], ["whole run s", *(COSTS[name] for name in present), "runs"], rows)
+    return Table("", [*results.varying], ["whole run s", *(COSTS[name] for name in present), "runs"], rows)
 
 
 def _amount(value: float) -> str:
     return f"{value:,.0f}" if math.isfinite(value) else "–"
 
 
-def run_table(found: Results, metrics: Sequence[str], address: str) -> Table:
+def run_table(results: Results, metrics: Sequence[str], address: str) -> Table:
     """Every run with its link and scores."""
     rows = []
-    for _, members in tables.groups(found, [*found.varying]):
+    for _, members in tables.groups(results, [*results.varying]):
         for i in members:
-            run = found.runs[i]
-            heading = [Link(run.name or i, run_address(found, i, address)), *(found.param(n)[i] for n in found.varying)]
-            rows.append(Row([*heading, found.seed[i]], [decimal(found.metric(m)[i]) for m in metrics]))
-    return Table("", ["run", *found.varying, "seed"], list(metrics), rows)
+            run = results.runs[i]
+            heading = [
+                Link(run.name or i, run_address(results, i, address)),
+                *(results.param(n)[i] for n in results.varying),
+            ]
+            rows.append(Row([*heading, results.seed[i]], [decimal(results.metric(m)[i]) for m in metrics]))
+    return Table("", ["run", *results.varying, "seed"], list(metrics), rows)

@@ -17,7 +17,7 @@ import os
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
@@ -26,56 +26,19 @@ from registry.gates import Policy, Verdict
 from registry.history import Decision, State, Step
 
 from ...data.machine import processes
-from ...data.options import refuse
 from ...data.paths import given_path
 from ...errors import InputError
 from ...evaluation.metrics import LABEL_METRICS, metric_name
 from ...tracking import model
 from ...tracking.registry import Registry
+from ..options import PromoteOptions
 from . import evidence
 from .evidence import Candidate, Comparison
 
 POLICY = Path(__file__).resolve().parents[4] / "registry" / "policy.yaml"
 ATTEMPTS = 20
-# By the actions that evaluate no model.
-TAKEN = {"history": ("action", "name"), "rollback": ("action", "name", "dry_run")}
 ARCHITECTURE = ("model", "clip", "split", "recipe", "seed")
 log = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True)
-class PromoteOptions:
-    """action: promote (a run, or the best of an experiment by a validation metric), history, or rollback.
-
-    name: the registered model; policy: a file, None for registry/policy.yaml; data: where the candidate's corpus is
-    now; dry_run: say the verdict and write nothing; workers: processes that score test songs.
-    """
-
-    action: Literal["promote", "history", "rollback"] = "promote"
-    run_id: str | None = None
-    experiment_name: str | None = None
-    metric: str = "val/song_f1"
-    name: str = "artist-classifier"
-    policy: str | None = None
-    data: str | None = None
-    dry_run: bool = False
-    workers: int | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "metric", metric_name(self.metric))
-        if not self.metric.startswith("val/"):
-            raise InputError(
-                f"metric={self.metric} is not of validation. A model is chosen by a val/ metric: one that is chosen "
-                "by its test scores has no test scores left that mean anything."
-            )
-        processes(self.workers)
-        if self.action in TAKEN:
-            others = [field.name for field in dataclasses.fields(self) if field.name not in TAKEN[self.action]]
-            refuse(self, others, f"with action={self.action}")
-        elif (self.run_id is None) == (self.experiment_name is None):
-            raise InputError("give run_id=<a run of train>, or experiment_name=<name> for its best run.")
-        elif self.run_id:
-            refuse(self, ("metric",), "with run_id=: it chooses among the runs of experiment_name=")
 
 
 @dataclasses.dataclass(frozen=True)

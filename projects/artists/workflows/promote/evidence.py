@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +13,11 @@ import numpy as np
 from registry import gates
 from registry.gates import Policy
 
-from ...data import corpora
+from ...data import corpora, recordings
 from ...data.cache import DigestIndex, audio_digest
+from ...data.featurize import featurize
+from ...data.recordings import Recordings
+from ...data.tracks import Corpus
 from ...errors import InputError
 from ...evaluation import intervals, metrics
 from ...package import card as saved
@@ -20,6 +25,9 @@ from ...package import golden
 from ...package.card import Card
 from ...tracking import model
 from ..score import pool
+
+SYSTEM = Path("artifacts", "system")
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +41,7 @@ class Candidate:
 
     @property
     def card(self) -> Card:
-        return saved.load_card(self.folder / "artifacts" / "system")
+        return saved.load_card(self.folder / SYSTEM)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,10 +79,16 @@ def compare(candidate: Candidate, champion: Path, policy: Policy, data: str | No
         champion: The folder of its packaged model.
         data: Where the candidate's corpus is now; None for where it was.
     """
-    card, other = candidate.card, saved.load_card(champion / "artifacts" / "system")
+    card, other = candidate.card, saved.load_card(champion / SYSTEM)
     if set(card.classes) != set(other.classes) or card.label != other.label:
         return Comparison(why_not=f"the champion knows other {other.label}s than the candidate")
-    songs = common_songs(card, other, data or str(card.settings["data"]))
+    learned = [
+        recordings.learned(folder / SYSTEM, known.songs, known.groups, known.feature_config)
+        for folder, known in ((candidate.folder, card), (champion, other))
+    ]
+    for warning in {each.warning for each in learned} - {""}:
+        log.warning("%s", warning)
+    songs = common_songs(card, learned, data or str(card.settings["data"]), processes)
     if len(songs) < policy.min_songs:
         why = f"{len(songs)} test songs are new to both, at least {policy.min_songs} are needed"
         return Comparison({"common_songs": len(songs)}, why)
@@ -93,20 +107,27 @@ def compare(candidate: Candidate, champion: Path, policy: Policy, data: str | No
     return Comparison({**numbers, "signature_changed": float(signatures[0] != signatures[1])}, "", reported)
 
 
-def common_songs(card: Card, other: Card, data: str) -> list[pool.Song]:
-    """The candidate's test songs, by the bytes of their audio, of which neither model has learned a duplicate."""
-    groups = {**other.groups, **card.groups}
-    learned = {groups.get(d, d) for model in (card, other) for subset in ("train", "val") for d in model.songs[subset]}
-    wanted = {digest for digest in card.songs["test"] if groups.get(digest, digest) not in learned}
-    index, songs = DigestIndex(), {}
+def common_songs(card: Card, learned: Sequence[Recordings], data: str, workers: int) -> list[pool.Song]:
+    """The candidate's test songs, by the bytes of their audio, that are no recording that a model has learned from.
+
+    Args:
+        learned: Of each model. The songs are compared by the features of each.
+        workers: Processes that compute features which the cache has not.
+    """
+    index, tracks = DigestIndex(), {}
+    wanted = set(card.songs["test"])
     for track in corpora.load(data).labelled(card.label).tracks:
-        try:
+        with contextlib.suppress(OSError):
             digest = index.get(track.path) or audio_digest(track.path)
-        except OSError:
-            continue
-        if digest in wanted:
-            songs.setdefault(digest, pool.Song(track.track_id, track.path, track.label(card.label)))
-    return [song for song in songs.values() if song.label in card.classes]
+            if digest in wanted and track.label(card.label) in card.classes:
+                tracks.setdefault(digest, track)
+    corpus, tested = Corpus("test songs", tuple(tracks.values())), [Recordings(frozenset(tracks))]
+    for config in {each.config for each in learned}:
+        entries = featurize(corpus, config, workers=workers).entries
+        tested.append(recordings.of_entries(entries.values(), config))
+    known = recordings.copies(tested, learned)
+    songs = ((digest, pool.Song(t.track_id, t.path, t.label(card.label))) for digest, t in tracks.items())
+    return [song for digest, song in songs if digest not in known]
 
 
 def rivalry(

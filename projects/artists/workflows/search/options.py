@@ -4,36 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import typing
+from typing import Annotated, Literal
 
 from ...errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)
 class SearchOptions:
-    """What is searched for, how long, and where the study is kept.
+    """Search: what is searched for, how long, and where the study is kept."""
 
-    n_trials: trials of the study, all workers together, the published configuration included; timeout: seconds after
-    which this worker starts no trial; at least one of the two. objective: validation metrics, see `objectives`; pruner:
-    what ends hopeless trials; space: YAML file over the system's own space; points: YAML file of configurations to try
-    first; warm_start: earlier studies of the storage whose best are tried first; study_name: a study to start or join;
-    storage: sqlite:/// or postgresql:// URL; max_retry: how often a trial is begun again after its worker was lost;
-    heartbeat: seconds between signs of life, a worker without any for three times that is lost; seeds: of the trainings
-    at the end.
-    """
-
-    n_trials: int | None = 30
-    timeout: float | None = None
-    objective: str = "val/song_f1"
-    pruner: typing.Literal["median", "hyperband", "none"] = "median"
-    space: str | None = None
-    points: str | None = None
-    warm_start: str | None = None
-    study_name: str | None = None
-    storage: str | None = None
-    max_retry: int = 1
-    heartbeat: int = 20
-    seeds: str = "0,21,42"
+    n_trials: Annotated[int | None, "trials of the study, all workers together; none: by timeout alone"] = 30
+    timeout: Annotated[float | None, "seconds after which this worker starts no trial"] = None
+    objective: Annotated[str, "validation metric; several with commas between: the Pareto front"] = "val/song_f1"
+    pruner: Annotated[Literal["median", "hyperband", "none"], "what ends hopeless trials"] = "median"
+    space: Annotated[str | None, "YAML file of what is tried, over the system's own space"] = None
+    points: Annotated[str | None, "YAML file of configurations that are tried first"] = None
+    warm_start: Annotated[str | None, "earlier studies of the storage whose best are tried first"] = None
+    study_name: Annotated[str | None, "a study to start, join or go on with"] = None
+    storage: Annotated[str | None, "sqlite:///FILE or postgresql://USER@HOST/DATABASE; none: in the cache"] = None
+    max_retry: Annotated[int, "how often a trial is begun again after its worker was lost"] = 1
+    heartbeat: Annotated[int, "seconds between signs of life; a worker without any for three times that is lost"] = 20
+    seeds: Annotated[str, "of the trainings at the end, of the best and the published configuration"] = "0,21,42"
 
     def __post_init__(self) -> None:
         if self.n_trials is None and self.timeout is None:

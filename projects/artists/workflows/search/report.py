@@ -15,16 +15,11 @@ from optuna import visualization
 from optuna.trial import FrozenTrial, TrialState
 from plotly.graph_objects import Figure
 
-from ...reports.page import PLOTLY_CONFIG, PLOTLY_POLICY, escape, page
-from ..plan import NO_IDENTITY, used
+from ...reports.pages import graph, render
+from ..plan import NOT_OF_IDENTITY, used
 from .final import SHOWN, best_trial
 from .study import ENDED
 
-STYLE = """\
-body { margin: 1rem auto; max-width: 75rem; padding: 0 1rem; color: #1f2328;
-  font: 15px/1.5 system-ui, -apple-system, "Segoe UI", "Noto Sans", sans-serif; }
-h2 { margin: 2rem 0 0; } p { color: #59636e; } td, th { padding: .1rem .8rem .1rem 0; text-align: left; }
-"""
 # A contour of each pair: four make twelve panels that can still be read.
 CONTOUR_PARAMETERS = 4
 
@@ -90,7 +85,7 @@ def numbers(study: optuna.Study) -> dict[str, float]:
 def config_file(study: optuna.Study, best: FrozenTrial, names: Sequence[str], given: Mapping[str, Any]) -> str:
     """YAML that train takes as config=."""
     given = used({**given, **best.user_attrs["values"]})
-    values = {name: value for name, value in given.items() if name not in NO_IDENTITY}
+    values = {name: value for name, value in given.items() if name not in NOT_OF_IDENTITY}
     reached = ", ".join(f"{name} {value:.4g}" for name, value in zip(names, best.values, strict=True))
     heading = f"# Trial {best.number} of {' '.join(study.study_name.split())}: {reached}\n"
     return heading + yaml.safe_dump(values, sort_keys=True, allow_unicode=True)
@@ -98,18 +93,17 @@ def config_file(study: optuna.Study, best: FrozenTrial, names: Sequence[str], gi
 
 def study_page(study: optuna.Study, names: Sequence[str]) -> str:
     """One HTML file with all plots; plotly.js is in it once."""
-    parts, scripted = [f"<h1>Search {escape(study.study_name)}</h1>"], False
+    plots: list[dict[str, str]] = []
     for title, draw in _plots(study, names):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 figure = draw()
-            graph = figure.to_html(config=PLOTLY_CONFIG, include_plotlyjs=not scripted, full_html=False)
-            scripted = True
+            first = not any("graph" in plot for plot in plots)
+            plots.append({"title": title, "graph": graph(figure, library=first)})
         except (ValueError, RuntimeError, ZeroDivisionError) as error:
-            graph = f"<p>No plot: {escape(str(error).splitlines()[0])}</p>"
-        parts.append(f"<h2>{escape(title)}</h2>\n{graph}")
-    return page(f"Search {study.study_name}", "\n".join(parts), style=STYLE, policy=PLOTLY_POLICY)
+            plots.append({"title": title, "reason": str(error).splitlines()[0]})
+    return render("search.html", title=f"Search {study.study_name}", plots=plots)
 
 
 def _plots(study: optuna.Study, names: Sequence[str]) -> list[tuple[str, Callable[[], Figure]]]:

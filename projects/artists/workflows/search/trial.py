@@ -19,7 +19,6 @@ import optuna
 from ...data import prepare
 from ...data.prepare import Prepared
 from ...errors import InputError
-from ...systems import find
 from ...systems.protocol import System
 from ...tracking import runs
 from ...tracking.runs import Run
@@ -27,7 +26,7 @@ from ...training import device
 from .. import evaluate as evaluation
 from .. import train
 from ..evaluate import SubsetScores
-from ..plan import Settings, train_settings, used
+from ..plan import TrainingPlan, training_plan, used
 from . import objectives
 from .space import SearchSpace
 from .study import TrialFailed
@@ -48,7 +47,7 @@ class Search:
 
     name: str
     given: Mapping[str, Any]
-    settings: Settings
+    plan: TrainingPlan
     prepared: Prepared
     space: SearchSpace
     objectives: list[str]
@@ -59,7 +58,7 @@ class Search:
         """The values of a trial: suggested, but for what the file fixes and what a given point has outside."""
         pinned = trial.user_attrs.get("pinned", {})
         spec = {name: what for name, what in self.space.open.items() if name not in pinned}
-        return {**self.space.fixed, **find(self.settings["model"]).suggest(trial, spec), **pinned}
+        return {**self.space.fixed, **self.plan.system.suggest(trial, spec), **pinned}
 
 
 class Watch:
@@ -69,8 +68,8 @@ class Watch:
     stopping would keep now; seconds: of the epochs, training and validation alone.
     """
 
-    def __init__(self, search: Search, trial: optuna.Trial, settings: Settings) -> None:
-        self._search, self._trial, self._settings = search, trial, settings
+    def __init__(self, search: Search, trial: optuna.Trial, plan: TrainingPlan) -> None:
+        self._search, self._trial, self._plan = search, trial, plan
         self.proba = np.empty(0)
         self.seconds, self.best_loss, self.value = 0.0, float("inf"), float("nan")
 
@@ -80,7 +79,7 @@ class Watch:
         name = self._search.objectives[0]
         if name in LOGGED_ANYWAY or not objectives.prunable(self._search.objectives):
             return {}
-        return {name: objectives.epoch_value(name, self._clips, proba, self._settings["pooling"])}
+        return {name: objectives.epoch_value(name, self._clips, proba, self._plan.evaluation.pooling)}
 
     def epoch(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Tells Optuna where the training stands; raises TrialPruned for a hopeless one."""
@@ -98,7 +97,7 @@ class Watch:
 
     def scores(self) -> SubsetScores:
         """The validation subset after the last epoch, without embeddings."""
-        return SubsetScores.of_proba(self._clips, self.proba, self._settings["pooling"])
+        return SubsetScores.of_proba(self._clips, self.proba, self._plan.evaluation.pooling)
 
     @property
     def _clips(self) -> Any:
@@ -122,12 +121,12 @@ def run_trial(search: Search, trial: optuna.Trial) -> float | list[float]:
         trial.set_user_attr("run_id", run.run_id)
         values = search.values(trial)
         trial.set_user_attr("values", values)
-        settings = train_settings(used({**search.given, **values}))
-        run.params(settings.values)
-        watch = Watch(search, trial, settings)
-        prepared = prepare.with_overlap(search.prepared, settings["overlap"])
+        plan = training_plan(used({**search.given, **values}))
+        run.params(plan.values)
+        watch = Watch(search, trial, plan)
+        prepared = prepare.with_overlap(search.prepared, plan.data.overlap)
         try:
-            system, state = train.fit(settings, prepared, run, watch.epoch, watch.validated)
+            system, state = train.fit(plan, prepared, run, watch.epoch, watch.validated)
         except optuna.TrialPruned as error:
             pruned, result = error, None
             _end(trial, run, watch, lambda folder: evaluation.write_validation(folder, prepared, watch.scores()))
@@ -137,7 +136,7 @@ def run_trial(search: Search, trial: optuna.Trial) -> float | list[float]:
 
             def evaluate(folder: Path) -> None:
                 nonlocal result
-                result = _evaluate(search, run, settings, prepared, system, state.best_loss, folder)
+                result = _evaluate(search, run, plan, prepared, system, state.best_loss, folder)
 
             _end(trial, run, watch, evaluate)
             run.tags({"trial_state": "COMPLETE"})
@@ -149,16 +148,16 @@ def run_trial(search: Search, trial: optuna.Trial) -> float | list[float]:
 
 
 def _evaluate(
-    search: Search, run: Run, settings: Settings, prepared: Prepared, system: System, val_loss: float, folder: Path
+    search: Search, run: Run, plan: TrainingPlan, prepared: Prepared, system: System, val_loss: float, folder: Path
 ) -> list[float]:
     """Scores the best weights on the validation subset, logs what they are worth; the objectives."""
-    scores = SubsetScores.of(system, prepared.clips["val"], settings["pooling"])
-    metrics = scores.metrics("val", seed=settings["seed"]) | {"val/loss": val_loss}
+    scores = SubsetScores.of(system, prepared.clips["val"], plan.evaluation.pooling)
+    metrics = scores.metrics("val", seed=plan.seed) | {"val/loss": val_loss}
     metrics["parameters"] = system.count_params()
     if "seconds_per_clip" in search.objectives:
         metrics["seconds_per_clip"] = seconds_per_clip(system, prepared)
     run.metrics({name: value for name, value in metrics.items() if name != "parameters"})
-    evaluation.write_validation(folder, prepared, scores, seed=settings["seed"])
+    evaluation.write_validation(folder, prepared, scores, seed=plan.seed)
     return [float(metrics[name]) for name in search.objectives]
 
 

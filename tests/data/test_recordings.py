@@ -15,17 +15,16 @@ import soxr
 from projects.artists.audio.decode import read_audio
 from projects.artists.audio.features import FeatureConfig, log_mel
 from projects.artists.data import corpora, prepare
-from projects.artists.data.duplicates import (
+from projects.artists.data.featurize import featurize
+from projects.artists.data.fingerprints import (
     FingerprintStore,
     agreement,
-    duplicate_groups,
     fingerprint,
     matching_pairs,
     same_recording,
-    same_recordings,
 )
-from projects.artists.data.featurize import featurize
 from projects.artists.data.options import DataOptions
+from projects.artists.data.recordings import Recordings, copies, duplicate_groups, of_digests
 from projects.artists.data.splits import make_split
 from projects.artists.data.tracks import Corpus, Track
 
@@ -160,11 +159,15 @@ def test_the_index_finds_what_comparing_all_pairs_finds(songs, marks):
     found = matching_pairs(everything)
     assert set(found) <= brute
     names = {f"{i:02}": f"{i:02}" for i in range(32)}
-    groups = duplicate_groups(names, dict(zip(names, everything, strict=True)))
+    groups = groups_by(names, dict(zip(names, everything, strict=True)))
     assert groups == {name: f"{i if i < 8 else (i - 8) // 3:02}" for i, name in enumerate(names)}
 
 
 # Groups
+
+
+def groups_by(digests: dict[str, str], marks: dict[str, np.ndarray]) -> dict[str, str]:
+    return duplicate_groups(digests, Recordings(frozenset(digests.values()), marks))
 
 
 def test_groups_join_bytes_and_copies_and_are_named_by_the_smallest_digest(songs, marks):
@@ -172,19 +175,24 @@ def test_groups_join_bytes_and_copies_and_are_named_by_the_smallest_digest(songs
     digests = {"x/1": "dd", "x/2": "bb", "y/3": "cc", "y/4": "cc", "z/5": "ee", "z/6": "aa"}
     prints = {"dd": marks[0], "bb": copy, "ee": marks[2]}
     expected = {"x/1": "bb", "x/2": "bb", "y/3": "cc", "y/4": "cc"}
-    assert duplicate_groups(digests, prints) == expected
-    assert duplicate_groups(dict(reversed(digests.items())), dict(reversed(prints.items()))) == expected
-    assert duplicate_groups({}, {}) == {} == duplicate_groups({"a": "1", "b": "2"}, {})
+    assert groups_by(digests, prints) == expected
+    assert groups_by(dict(reversed(digests.items())), dict(reversed(prints.items()))) == expected
+    assert groups_by({}, {}) == {} == groups_by({"a": "1", "b": "2"}, {})
 
 
-def test_songs_of_another_corpus_are_recognised_by_bytes_or_by_fingerprint(tmp_path, songs, marks):
-    store = FingerprintStore(CONFIG, tmp_path)
+def test_songs_of_another_corpus_are_recognised_by_bytes_or_by_fingerprint(tmp_path, monkeypatch, songs, marks):
+    monkeypatch.setenv("ARTISTS_CACHE", str(tmp_path))
+    store = FingerprintStore(CONFIG)
     store.write("11", marks[0])
     store.write("22", marks_of(COPIES["5 s off both ends"](songs[0])))
     store.write("33", marks[1])
-    assert same_recordings(["22", "33", "44", "55"], ["11", "44"], store) == {"22", "44"}
-    assert same_recordings(["11"], ["11", "22"], store) == {"11"}
-    assert same_recordings(["33"], [], store) == set()
+
+    def heard(these: list[str], those: list[str]) -> set[str]:
+        return copies([of_digests(these, CONFIG)], [of_digests(those, CONFIG)])
+
+    assert heard(["22", "33", "44", "55"], ["11", "44"]) == {"22", "44"}
+    assert heard(["11"], ["11", "22"]) == {"11"}
+    assert heard(["33"], []) == set()
 
 
 def test_a_stored_fingerprint_that_is_not_whole_is_made_again(tmp_path, songs, marks):
@@ -381,7 +389,7 @@ def test_songs_of_the_demo_corpus_are_told_apart(capsys):
 def test_fingerprints_do_not_depend_on_chroma_or_on_the_compression_being_decibels(tone, tmp_path):
     """The bands in dB are what is compared, whatever is stored beside them or instead of them."""
     from projects.artists.audio.features import FeatureConfig, log_mel
-    from projects.artists.data.duplicates import FingerprintStore, fingerprint
+    from projects.artists.data.fingerprints import FingerprintStore, fingerprint
 
     y = np.concatenate([tone(seconds=4, pitch=pitch, seed=int(pitch))[:, 0] for pitch in (150.0, 330.0, 210.0)])
     expected = fingerprint(log_mel(y, FeatureConfig()))
