@@ -10,7 +10,7 @@ from mlflow.entities import Metric, RunStatus, RunTag
 from mlflow.tracking import MlflowClient
 from mlflow.utils.time import get_current_time_millis
 
-from ..reports.summary import inline
+from ..reports.markdown import inline
 from . import server
 from .delivery import Uploader, missing
 from .outbox import Outbox
