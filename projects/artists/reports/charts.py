@@ -87,7 +87,7 @@ def paired_chart(
     y_label: str,
     bounds: tuple[float, float],
 ) -> Chart:
-    """A line a pair, from its left value to its right one. pairs: (left, right, colour); names: of colours."""
+    """A line a pair, from end to end. pairs: (left, right, colour); names: of the colours."""
     figure, axes = _axes(ends, bounds)
     for left, right, colour in pairs:
         axes.plot([left, right], color=_colour(colour), linewidth=1.1, marker="o", markersize=5, alpha=0.75)

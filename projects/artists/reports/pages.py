@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 from markupsafe import Markup
 
-from .names import clean, clock
+from .markdown import code, inline
+from .names import clean, clock, decimal
 from .palette import DARK, LIGHT, colours
 
 if TYPE_CHECKING:
@@ -109,7 +110,8 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"clean": clean, "clock": clock, "base64": _base64}
+    environment.filters |= {"clean": clean, "clock": clock, "decimal": decimal, "base64": _base64}
+    environment.filters |= {"markdown": lambda text: Markup(inline(text)), "code": code}
     environment.globals |= {"light": colours(24, LIGHT), "dark": colours(24, DARK)}
     return environment
 

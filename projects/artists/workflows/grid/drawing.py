@@ -10,6 +10,7 @@ import pandas as pd
 
 from ...reports import charts
 from ...reports.charts import Series
+from ...reports.names import decimal
 from ...reports.pages import Chart, Link, Row, Table
 from . import tables
 from .published import beside
@@ -67,13 +68,6 @@ def paper_table(results: Results, metric: str, axis: str | None, published: pd.D
     note = f"The first {MOST_ROWS} of {len(groups)} configurations." if len(groups) > MOST_ROWS else ""
     heads = [f"{column} s" if axis == "clip" else column for column in columns]
     return Table(metric_title(metric), [*others, ""], heads, rows, note)
-
-
-def decimal(value: float | None) -> str:
-    """Three decimals, as the papers have it; "–" for none."""
-    if value is None or not math.isfinite(value):
-        return "–"
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.0f}"
 
 
 def _run_links(
