@@ -14,12 +14,11 @@ from ..audio.options import FeatureConfig
 from ..errors import InputError
 from . import corpora
 from .audit import AuditStore
-from .balance import balanced
 from .clipset import ClipSet, make_clips
 from .featurize import Features, featurize, surviving
 from .options import CorpusOptions, DataOptions
 from .recordings import groups_of
-from .selection import first_values
+from .selection import balanced, first_values
 from .splits import SUBSETS, Split, check_subsets, make_split
 from .tags import holds_tags
 from .tracks import Corpus, Progress, Track

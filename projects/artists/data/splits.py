@@ -14,6 +14,7 @@ changed.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -71,8 +72,8 @@ def make_split(
     """
     groups = groups or {}
     if split == "song":
-        assign = _twentieths if balanced else _tenths
-        subsets = _assigned(corpus, lambda t: t.label(label), lambda t: t.track_id, seed, assign, groups)
+        shares = functools.partial(_shares, balanced=balanced)
+        subsets = _assigned(corpus, lambda t: t.label(label), lambda t: t.track_id, seed, shares, groups)
     elif split == "album":
         subsets = _assigned(corpus, lambda t: t.artist, _album, seed, _one_each, groups)
     elif split == "kfold":
@@ -146,17 +147,11 @@ def _joined(units: Mapping[Unit, list[Track]], groups: Mapping[str, str]) -> dic
     return joined([*([unit] for unit in units), *members.values()])
 
 
-def _tenths(n: int) -> list[str]:
-    """A tenth to test, a tenth of the rest to validation, at least one each while training keeps one."""
+def _shares(n: int, balanced: bool) -> list[str]:
+    """A tenth to test and a tenth of the rest to validation, or two and three of twenty; one each where there are two
+    or three."""
     test = max(1, round(0.1 * n)) if n > 1 else 0
-    val = max(1, round(0.1 * (n - test))) if n > 2 else 0
-    return ["test"] * test + ["val"] * val + ["train"] * (n - test - val)
-
-
-def _twentieths(n: int) -> list[str]:
-    """Two of twenty to test, three to validation, at least one each while training keeps one."""
-    test = max(1, round(0.1 * n)) if n > 1 else 0
-    val = max(1, round(0.15 * n)) if n > 2 else 0
+    val = max(1, round(0.15 * n if balanced else 0.1 * (n - test))) if n > 2 else 0
     return ["test"] * test + ["val"] * val + ["train"] * (n - test - val)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
@@ -14,10 +13,9 @@ from registry import gates
 from registry.gates import Policy
 
 from ...data import corpora, recordings
-from ...data.cache import DigestIndex, audio_digest
 from ...data.featurize import featurize
 from ...data.recordings import Recordings
-from ...data.tracks import Corpus, Track
+from ...data.tracks import Corpus
 from ...errors import InputError
 from ...evaluation import intervals, metrics
 from ...package import card as saved
@@ -114,13 +112,9 @@ def common_songs(card: Card, learned: Sequence[Recordings], data: str, workers: 
         learned: Of each model. The songs are compared by the features of each.
         workers: Processes that compute features which the cache has not.
     """
-    index, wanted = DigestIndex(), set(card.songs["test"])
-    tracks: dict[str, Track] = {}
-    for track in corpora.load(data).labelled(card.label).tracks:
-        with contextlib.suppress(OSError):
-            digest = index.get(track.path) or audio_digest(track.path)
-            if digest in wanted and track.label(card.label) in card.classes:
-                tracks.setdefault(digest, track)
+    labelled, wanted = corpora.load(data).labelled(card.label).tracks, set(card.songs["test"])
+    files = recordings.by_digest(track for track in labelled if track.label(card.label) in card.classes)
+    tracks = {digest: track for digest, track in files.items() if digest in wanted}
     corpus, tested = Corpus("test songs", tuple(tracks.values())), [Recordings(frozenset(tracks))]
     for config in {each.config for each in learned}:
         entries = featurize(corpus, config, workers=workers).entries
