@@ -174,7 +174,8 @@ def _images(name: str, run_id: str) -> list[Chart]:
     for file in reading.artifact_names(run_id):
         if file.endswith(".png") and any(word in file.lower() for word in ("confusion", "tsne", "t-sne")):
             data = reading.artifact(run_id, file, MOST_IMAGE_BYTES)
-            images += [charts.image_chart(f"{name}: {file}", data)] if data and data.startswith(b"\x89PNG") else []
+            if data and data.startswith(b"\x89PNG"):
+                images.append(Chart(f"{name}: {file}", render("image.html", title=f"{name}: {file}", png=data)))
     return images[:2]
 
 
