@@ -22,8 +22,9 @@ from mlflow.tracking import MlflowClient
 
 from projects.artists.errors import InputError
 from projects.artists.workflows.grid import grid as grids
-from projects.artists.workflows.grid.grid import Grid, GridOptions, cell_key, read_grid
+from projects.artists.workflows.grid.grid import Grid, cell_key, read_grid
 from projects.artists.workflows.grid.published import read_published
+from projects.artists.workflows.options import GridOptions
 
 PROJECT = Path(__file__).parents[2]
 
