@@ -4,36 +4,22 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-# Spawned workers import this module again: the library is imported where it is used.
+# Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
+from .artists.workflows.options import BenchmarkOptions
+from .artists.workflows.plan import values
 
-USAGE = """mlflow run . -e benchmark [-P only=features] [-P name=value ...]
-only       all, or one of
-  features   decoding and log-mel spectrogram against librosa, one core
-  workers    two processes against one
-  epoch      a training epoch against Keras' fit on arrays in memory
-  mlflow     MLflow's share of a training
-  memory     private memory of featurize, train and evaluate with ten times the songs
-  scoring    songs a minute of the packaged model against librosa.load and Keras' predict
-data       corpus whose songs it is measured on (default demo)
-minutes    length of the files that are made of them (4)
-repeats    of each pair; the median counts (5)
-tracks     songs of the smaller corpus of `memory` (12)
-epochs     of the training of `mlflow` (5)
-Run it on a machine that does nothing else."""
+if TYPE_CHECKING:
+    from .artists.workflows.benchmark.figure import Figure
 
 
-def run(flags: Mapping[str, str], run) -> None:
+def run(options: BenchmarkOptions, run: cli.Run) -> None:
     from .artists.workflows.benchmark import figure
-    from .artists.workflows.benchmark.options import BenchmarkOptions
-    from .artists.workflows.plan import resolve
 
-    settings = resolve((BenchmarkOptions,), flags)
-    run.params(settings.values)
-    options = settings.make(BenchmarkOptions)
+    run.params(values(options))
     with tempfile.TemporaryDirectory() as folder:
         figures = _measured(options, run, Path(folder))
     run.metrics({each.name: each.value for each in figures})
@@ -43,12 +29,12 @@ def run(flags: Mapping[str, str], run) -> None:
     print(text)
 
 
-def _measured(options, run, folder: Path) -> list:
+def _measured(options: BenchmarkOptions, run: cli.Run, folder: Path) -> list[Figure]:
     from .artists.data import corpora
     from .artists.workflows.benchmark import memory, sound, speed
 
     bar = cli.progress_bar("features")
-    figures = []
+    figures: list[Figure] = []
     if any(options.measures(part) for part in ("features", "workers", "scoring")):
         y = sound.concatenated(corpora.load(options.data, bar), options.minutes)
     if options.measures("features"):
@@ -71,5 +57,12 @@ def _measured(options, run, folder: Path) -> list:
     return figures
 
 
+COMMAND = cli.Command(
+    "benchmark",
+    run,
+    usage="mlflow run . -e benchmark [-P only=features] [-P name=value ...]",
+    groups=(BenchmarkOptions,),
+)
+
 if __name__ == "__main__":
-    sys.exit(cli.main(run, USAGE))
+    sys.exit(cli.main(COMMAND))

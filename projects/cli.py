@@ -1,72 +1,100 @@
-"""What every verb does around its work: parameters, a run, and errors that a user can act on."""
+"""What every entry point does around its work: flags, `--help`, a run, and errors that a user can act on."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import signal
 import sys
-import textwrap
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from tqdm import tqdm
 
 from .artists.errors import InputError
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from .artists.data.tracks import Progress
-    from .artists.tracking.runs import Run
+    from .artists.tracking.runs import Run as Run
 
-# Stands in a usage for the options of each model, which only its module knows.
-OPTIONS = "  <option of the model>"
-# What train, main, search and study take, for their --help.
-TRAINING = f"""\
-data label workers                             the corpus, the column that is learned, processes for features
-split folds fold                               song, album (default), manifest, or kfold with its folds and fold
-split_seed                                     of the split alone, where it is not to change with seed
-clip overlap                                   seconds; share of a training clip that is in the next one too
-artists songs_per_artist leave_out             so many labels, so many songs of each, so many labels kept for enrol
-crop sr n_fft hop_length n_mels mel_scale      features: seconds of each track, rate, log-mel spectrogram
-compression chroma                             db or log10; twelve pitch classes beside the bands (mfcc_gaussian)
-model recipe config                            what is trained; recipe and config (YAML) set other parameters
-epochs patience batch_size learning_rate seed  how it is trained
-schedule weight_decay label_smoothing augment  the same, beyond the published recipes: none of it unless given
-pooling log_audio tsne_split                   from clips to a song; clips to listen to; subset of the t-SNE map
-and the options of the model:
-{OPTIONS}
-A flag beats the config file, which beats the recipe, which beats the model's default. See README.md."""
-Work = Callable[[Mapping[str, str], "Run"], Any]
+README = Path(__file__).with_name("README.md")
+BEGIN, END = "<!-- parameters, written by `python -m projects.cli` -->", "<!-- end of the parameters -->"
+Plan = Callable[[Mapping[str, str]], Any]
+Work = Callable[[Any, Any], Any]
 
 
-def main(work: Work, usage: str, argv: Sequence[str] | None = None, *, tracked: bool = True) -> int:
-    """Runs a verb inside an MLflow run.
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """An entry point: its flags become a plan, and the plan is carried out in a run.
 
-    Args:
-        work: Called with the flags, as text, and the run.
-        usage: What `--help` prints.
-        tracked: False for a verb that needs no run; it is called with None.
+    work: called with the plan and the run, None where there is none. usage, notes: of `--help`, before and after the
+    table of parameters. groups: dataclasses whose fields are parameters, but for those of `without`; trains: takes
+    those of a training too. plan: flags, as text, to what `work` is called with; raises InputError, and imports nothing
+    that is slow to load; by default what `groups` make of the flags. tracked: whether it needs a run.
+    """
+
+    name: str
+    work: Work
+    usage: str = ""
+    notes: str = ""
+    groups: tuple[type, ...] = ()
+    without: tuple[str, ...] = ()
+    trains: bool = False
+    plan: Plan | None = None
+    tracked: Callable[[], bool] = lambda: True
+
+    def read(self, flags: Mapping[str, str]) -> Any:
+        """The plan that flags make."""
+        from .artists.workflows.plan import resolve
+
+        if self.plan:
+            return self.plan(flags)
+        options = resolve(self.groups, flags)
+        return options[0] if len(options) == 1 else options
+
+
+def main(command: Command, argv: Sequence[str] | None = None) -> int:
+    """Runs an entry point inside an MLflow run.
+
+    What is wrong with its flags is said before anything that is slow to load is imported; only a run that `mlflow run`
+    has made is then marked as failed.
 
     Returns:
         Exit status: 0, 1 for an error, 130 for Ctrl-C, 143 for SIGTERM.
     """
+    from .artists.workflows.plan import parse_flags
+
     argv = list(sys.argv[1:] if argv is None else argv)
-    if argv[:1] in (["--help"], ["-h"]):
-        print(usage.replace(OPTIONS, _options()) if OPTIONS in usage else usage)
-        return 0
+    plan, refusal = None, None
+    try:
+        if {"--help", "-h"} & set(argv):
+            print(help_text(command, parse_flags([word for word in argv if word not in ("--help", "-h")])))
+            return 0
+        plan = command.read(parse_flags(argv))
+    except InputError as error:
+        if os.environ.get("ARTISTS_TRACEBACK"):
+            raise
+        refusal = error
+        _say(error)
+        if "MLFLOW_RUN_ID" not in os.environ:
+            return 1
     _environment()
+    tracked = command.tracked()
     with Interruption() as interruption:
         from .artists.tracking import runs
-        from .artists.workflows.plan import parse_flags
 
         try:
             with runs.start() if tracked else contextlib.nullcontext() as run:
                 interruption.allow()
                 try:
-                    work(parse_flags(argv), run)
+                    if refusal:
+                        raise refusal
+                    command.work(plan, run)
                 except InputError as error:
                     if run:
                         run.failed(str(error))
@@ -74,14 +102,82 @@ def main(work: Work, usage: str, argv: Sequence[str] | None = None, *, tracked: 
         except InputError as error:
             if os.environ.get("ARTISTS_TRACEBACK"):
                 raise
-            from .artists.reports.names import printable_lines
-
-            print(f"\nerror: {printable_lines(error)}", file=sys.stderr)
+            if error is not refusal:
+                _say(error)
             return 1
         except KeyboardInterrupt:
             print("\nInterrupted" + ("; the run is marked KILLED." if tracked else "."), file=sys.stderr)
             return 128 + (interruption.signal or signal.SIGINT)
     return 0
+
+
+def _say(error: InputError) -> None:
+    from .artists.reports.names import printable_lines
+
+    print(f"\nerror: {printable_lines(error)}", file=sys.stderr)
+
+
+def help_text(command: Command, flags: Mapping[str, str]) -> str:
+    """What `--help` prints; with `--model NAME` it shows the options and defaults of that system."""
+    from .artists.reports import parameters
+
+    tables = [
+        (title, parameters.parameters(group, defaults, command.without))
+        for title, group, defaults in _groups(command, flags)
+    ]
+    parts = [command.usage, parameters.help_tables(tables), command.notes]
+    if command.trains:
+        parts.append("A flag beats the config file, which beats the recipe, which beats the system's default.")
+    return "\n\n".join(part for part in parts if part)
+
+
+def _groups(command: Command, flags: Mapping[str, str]) -> list[tuple[str, type, Mapping[str, Any]]]:
+    """Title, options and their defaults."""
+    from .artists import systems
+    from .artists.reports.parameters import title
+    from .artists.workflows import plan
+
+    groups: list[tuple[str, type, Mapping[str, Any]]] = [(title(group), group, {}) for group in command.groups]
+    if command.trains:
+        name = flags.get("model", plan.Sources.model)
+        system = systems.find(name)
+        defaults = {**system.features, **system.data, **system.training, "model": name}
+        groups += [(title(group), group, defaults) for group in plan.GROUPS]
+        groups.append((f"Options of {name}: {title(system.Config)}", system.Config, {}))
+    return groups
+
+
+def write_readme(path: Path = README) -> None:
+    """Writes the tables of parameters into projects/README.md, between its marks."""
+    before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+    after = rest.partition(END)[2]
+    path.write_text(f"{before}{BEGIN}\n{readme_tables()}\n{END}{after}", encoding="utf-8")
+
+
+def readme_tables() -> str:
+    """A table of what each entry point takes, and one for each group of parameters."""
+    import importlib
+
+    from .artists import systems
+    from .artists.reports import parameters
+    from .artists.workflows import plan
+
+    names = sorted(path.stem for path in README.parent.glob("*.py") if path.stem not in ("__init__", "cli"))
+    commands = [importlib.import_module(f"{__package__}.{name}").COMMAND for name in names]
+    groups = dict.fromkeys([*plan.GROUPS, *(group for command in commands for group in command.groups)])
+    rows = []
+    for command in commands:
+        taken = [*command.groups, *(plan.GROUPS if command.trains else ())]
+        titles = [parameters.title(group).partition(":")[0] for group in taken]
+        titles += ["options of the system"] if command.trains else []
+        without = f"; not {', '.join(f'`{name}`' for name in command.without)}" if command.without else ""
+        rows.append((f"`{command.name}`", f"{', '.join(titles) or 'nothing'}{without}"))
+    parts = [parameters.markdown_table(("entry point", "takes"), rows)]
+    for group in groups:
+        parts.append(f"**{parameters.title(group)}**\n\n{parameters.parameter_table(parameters.parameters(group))}")
+    configs = {name: systems.find(name).Config for name in systems.names()}
+    parts.append(f"**Options of the systems**\n\n{parameters.options_table(configs)}")
+    return "\n\n".join(parts)
 
 
 class Interruption:
@@ -93,7 +189,8 @@ class Interruption:
 
     def __init__(self) -> None:
         self.signal: int | None = None
-        self._allowed, self._at, self._old = False, 0.0, {}
+        self._allowed, self._at = False, 0.0
+        self._old: dict[int, Any] = {}
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
@@ -122,6 +219,8 @@ class Interruption:
 
 def progress_bar(name: str) -> Progress:
     """A bar for (done, total) calls, and one of its own for each other `what`; it ends when all is done."""
+    from tqdm import tqdm
+
     bars: dict[str, tqdm] = {}
 
     def show(done: int, total: int, what: str = name, /) -> None:
@@ -132,23 +231,6 @@ def progress_bar(name: str) -> Progress:
             bars[what].close()
 
     return show
-
-
-def _options() -> str:
-    """A row of names of models and what their Config holds; models that take the same share one."""
-    _environment()
-    from .artists import systems
-    from .artists.data.options import field_names
-
-    rows: dict[str, list[str]] = {}
-    for name in systems.names():
-        rows.setdefault(" ".join(field_names(systems.find(name).Config)), []).append(name)
-    lines = []
-    for options, names in rows.items():
-        first = f"  {' '.join(names)}".ljust(31)
-        first += " " * 2 if not first.endswith("  ") else ""
-        lines += textwrap.wrap(options, 118, initial_indent=first, subsequent_indent=" " * 31)
-    return "\n".join(lines)
 
 
 def _environment() -> None:
@@ -163,3 +245,7 @@ def _environment() -> None:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("projects").setLevel(logging.INFO)
+
+
+if __name__ == "__main__":
+    write_readme()

@@ -5,30 +5,27 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
-# Spawned workers import this module again: the library is imported where it is used.
+# Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
-
-USAGE = """mlflow run . -e featurize [-P data=demo] [-P crop=60] [-P workers=2]
-Computes what the cache (ARTISTS_CACHE, default ~/.cache/artists) does not hold yet.
-data label artists workers       the corpus: its tracks with this label, of so many labels alone; processes
-songs_per_artist                 beside artists: of the labels with as many songs alone
-crop sr n_fft hop_length n_mels  features: seconds of each track, rate, log-mel spectrogram
-mel_scale compression chroma     the same"""
+from .artists.audio.options import FeatureConfig
+from .artists.data.options import CorpusOptions, refuse
+from .artists.workflows.plan import resolve, values
 
 
-def run(flags: Mapping[str, str], run) -> None:
-    from .artists.audio.features import FeatureConfig
-    from .artists.data.featurize import surviving
-    from .artists.data.options import CorpusOptions, refuse
-    from .artists.errors import command
-    from .artists.workflows import quarantine
-    from .artists.workflows.plan import resolve
-
-    settings = resolve((CorpusOptions, FeatureConfig), flags)
-    options, config = settings.make(CorpusOptions), settings.make(FeatureConfig)
+def plan(flags: Mapping[str, str]) -> tuple[CorpusOptions, FeatureConfig]:
+    options, config = resolve((CorpusOptions, FeatureConfig), flags)
     if options.artists is None:
         refuse(options, ("songs_per_artist",), "to featurize without artists: all features are computed")
-    run.params(settings.values)
+    return options, config
+
+
+def run(plan: tuple[CorpusOptions, FeatureConfig], run: cli.Run) -> None:
+    from .artists.data.featurize import surviving
+    from .artists.errors import command
+    from .artists.workflows import quarantine
+
+    options, config = plan
+    run.params(values(*plan))
     corpus, features = quarantine.read_features(run, options, config, progress=cli.progress_bar("features"))
     seconds = sum(entry.n_frames for entry in features.entries.values()) * config.hop_length / config.sr
     run.metrics(
@@ -46,5 +43,14 @@ def run(flags: Mapping[str, str], run) -> None:
     )
 
 
+COMMAND = cli.Command(
+    "featurize",
+    run,
+    usage="mlflow run . -e featurize [-P data=demo] [-P crop=60] [-P workers=2]",
+    notes="Computes what the cache (ARTISTS_CACHE, default ~/.cache/artists) does not hold yet.",
+    groups=(CorpusOptions, FeatureConfig),
+    plan=plan,
+)
+
 if __name__ == "__main__":
-    sys.exit(cli.main(run, USAGE))
+    sys.exit(cli.main(COMMAND))

@@ -4,47 +4,44 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
-# Spawned workers import this module again: the library is imported where it is used.
+# Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
-
-if TYPE_CHECKING:
-    from .artists.tracking.runs import Run
-
-USAGE = f"""mlflow run . -e grid -P grid=<name or YAML file> [-P name=value ...]
-grid         one that is shipped (an unknown name lists them), or a file: see projects/grids/
-full         true: every cell logs all that train logs, model included; false (default): what figures are drawn from
-then_<name>  a parameter of the entry point that follows each training, in grids that have one
-storage      sqlite:///FILE (default: in the cache) or postgresql://USER@HOST/DATABASE, where workers share the cells
-max_retry heartbeat            what becomes of the cell of a worker that died
-Started again, it goes on: finished cells are left alone, failed and interrupted ones retried. Started twice at once,
-the two share the cells. Ends with a report on the parent run.
-And the parameters of train, for all cells; several values separated by commas: -P seed=0,21 -P epochs=10
-{cli.TRAINING}"""
+from .artists.data.options import field_names
+from .artists.errors import InputError, command
+from .artists.workflows.grid.grid import Grid, read_grid
+from .artists.workflows.options import GridOptions
+from .artists.workflows.plan import resolve
 
 
-def run(flags: Mapping[str, str], run: Run) -> None:
-    import json
+class Request(NamedTuple):
+    options: GridOptions
+    grid: Grid
+    flags: Mapping[str, str]
 
-    from .artists.data.options import field_names
-    from .artists.errors import InputError, command
-    from .artists.tracking import others
-    from .artists.workflows.grid import report, worker
-    from .artists.workflows.grid.cells import Trainer
-    from .artists.workflows.grid.grid import GridOptions, read_grid
-    from .artists.workflows.plan import resolve
 
+def plan(flags: Mapping[str, str]) -> Request:
     if "study" in flags:
         raise InputError(f"A study is called a grid now: {command('grid', grid=flags['study'])}")
     own = {name: value for name, value in flags.items() if name in field_names(GridOptions)}
-    options = resolve((GridOptions,), own).make(GridOptions)
-    grid = read_grid(options.grid, {name: value for name, value in flags.items() if name not in own})
-    run.params(flags)
+    (options,) = resolve((GridOptions,), own)
+    return Request(options, read_grid(options.grid, {n: v for n, v in flags.items() if n not in own}), flags)
+
+
+def run(request: Request, run: cli.Run) -> None:
+    import json
+
+    from .artists.tracking import others
+    from .artists.workflows.grid import report, worker
+    from .artists.workflows.grid.cells import Trainer
+
+    options, grid = request.options, request.grid
+    run.params(request.flags)
     parent = worker.join(run, grid, options)
     tags = {"title": grid.title, "paper": grid.paper, "columns": grid.columns, "metrics": ",".join(grid.metrics)}
     others.tags(parent.run_id, {f"grid_{name}": value for name, value in tags.items()})
-    cells = {cell.key: dict(cell.settings.values) for cell in grid.cells}
+    cells = {cell.key: dict(cell.values) for cell in grid.cells}
     others.text(parent.run_id, json.dumps(cells, indent=1), "cells.json")
     print(f"{grid.title}: {len(grid.cells)} cells, parent run {parent.run_id}")
     # What follows a training takes its model.
@@ -53,9 +50,9 @@ def run(flags: Mapping[str, str], run: Run) -> None:
     outcome = worker.work(grid.cells, run, parent, trainer, options)
     print(f"{outcome.finished} finished, {len(outcome.failed)} failed")
     if outcome.finished:
-        results = report.report(report.ReportOptions(run_id=parent.run_id))
-        report.log(results, parent.run_id)
-        print("\n".join(finding.sentence for finding in results.said))
+        page = report.report(report.ReportOptions(run_id=parent.run_id))
+        report.log(page, parent.run_id)
+        print("\n".join(finding.sentence for finding in page.findings))
         print(f"\nreport.html, runs.csv and summary.csv are artifacts of run {parent.run_id}.")
     if outcome.failed:
         name, reason = next(iter(outcome.failed.items()))
@@ -64,5 +61,19 @@ def run(flags: Mapping[str, str], run: Run) -> None:
         )
 
 
+COMMAND = cli.Command(
+    "grid",
+    run,
+    usage="mlflow run . -e grid -P grid=<name or YAML file> [-P name=value ...]",
+    notes="then_<name> is a parameter of the entry point that follows each training, in grids that have one.\n"
+    "The parameters of train hold for all cells; several values are separated by commas: -P seed=0,21 -P epochs=10\n"
+    "Started again, it goes on: finished cells are left alone, failed and interrupted ones retried. Started twice at\n"
+    "once, the two share the cells. Ends with a report on the parent run.",
+    groups=(GridOptions,),
+    without=("resume",),
+    trains=True,
+    plan=plan,
+)
+
 if __name__ == "__main__":
-    sys.exit(cli.main(run, USAGE))
+    sys.exit(cli.main(COMMAND))

@@ -4,31 +4,25 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-# Spawned workers import this module again: the library is imported where it is used.
+# Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
+from .artists.workflows.options import ScoreOptions
+from .artists.workflows.plan import values
+
+if TYPE_CHECKING:
+    from .artists.workflows.score.table import Source
 
 # Larger tables stay where they are.
 SMALL = 20e6
-USAGE = """mlflow run . -e score -P audio=<folder, manifest or s3://bucket/prefix> -P output=<file>.parquet
-audio output                         what is scored; the table, .parquet or .csv
-model                                who answers (models:/artist-classifier@champion)
-pooling top_k threshold embedding    what is asked
-reference                            run id of enrol, or its file: artists enrolled answer, by cosine
-label                                truth: of a manifest artist, of a corpus in folders if given
-engine workers                       local or spark; processes
-A scoring that was interrupted goes on where it was when the same command is given again."""
 
 
-def run(flags: Mapping[str, str], run) -> None:
-    from .artists.workflows.plan import resolve
+def run(options: ScoreOptions, run: cli.Run) -> None:
     from .artists.workflows.score import table
 
-    settings = resolve((table.ScoreOptions,), flags)
-    run.params(settings.values)
-    options = settings.make(table.ScoreOptions)
+    run.params(values(options))
     with tempfile.TemporaryDirectory() as folder:
         source = table.Source.of(options.model, Path(folder), options.reference)
         run.tags({"model_uri": source.name, "train_run_id": source.run_id})
@@ -36,7 +30,7 @@ def run(flags: Mapping[str, str], run) -> None:
         run.metrics(done)
         report = Path(folder, "report")
         report.mkdir()
-        _judge(options, source, run, report)
+        _log_scores(options, source, run, report)
         if options.file.stat().st_size < SMALL:
             (report / options.file.name).write_bytes(options.file.read_bytes())
         run.folder(report)
@@ -46,7 +40,7 @@ def run(flags: Mapping[str, str], run) -> None:
     )
 
 
-def _judge(options, source, run, report: Path) -> None:
+def _log_scores(options: ScoreOptions, source: Source, run: cli.Run, report: Path) -> None:
     """Metrics and confusion matrix, where the table carries labels."""
     from .artists.reports import figures
     from .artists.workflows.score import table
@@ -54,17 +48,25 @@ def _judge(options, source, run, report: Path) -> None:
     evaluated = table.evaluated(options.file, source.classes)
     if evaluated is None:
         return
-    said = evaluated.metrics()
-    run.metrics(said)
+    metrics = evaluated.metrics()
+    run.metrics(metrics)
     matrix = evaluated.confusion(source.classes)
     matrix.to_csv(report / "confusion_song.csv")
     figure = figures.confusion_figure(matrix.to_numpy(), source.classes, f"{Path(options.audio).name}, song level")
     (report / "confusion_song.png").write_bytes(figures.figure_bytes(figure))
     print(
-        f"\nSong F1 {said['score_song_f1']:.3f}, accuracy {said['score_song_accuracy']:.3f} over "
-        f"{said['score_songs']:.0f} labelled songs."
+        f"\nSong F1 {metrics['score_song_f1']:.3f}, accuracy {metrics['score_song_accuracy']:.3f} over "
+        f"{metrics['score_songs']:.0f} labelled songs."
     )
 
 
+COMMAND = cli.Command(
+    "score",
+    run,
+    usage="mlflow run . -e score -P audio=<folder, manifest or s3://bucket/prefix> -P output=<file>.parquet",
+    notes="A scoring that was interrupted goes on where it was when the same command is given again.",
+    groups=(ScoreOptions,),
+)
+
 if __name__ == "__main__":
-    sys.exit(cli.main(run, USAGE))
+    sys.exit(cli.main(COMMAND))

@@ -5,41 +5,45 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
-# Spawned workers import this module again: the library is imported where it is used.
+# Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
-
-USAGE = f"""mlflow run . -e search -P clip=5 -P n_trials=30 [-P name=value ...]
-n_trials timeout               trials of the study, seconds of this worker
-objective pruner               validation metrics (several: Pareto front); median, hyperband or none
-space points warm_start        YAML of what is tried, YAML of what is tried first, earlier studies whose best are
-study_name storage             a study to start, join or go on with; sqlite:///FILE or postgresql://USER@HOST/DATABASE
-max_retry heartbeat            what becomes of the trial of a worker that died
-seeds                          of the best and the published configuration at the end, which alone are tested
-The same command started again works on the same study.
-And the parameters of train; those given as flags stay as they are in all trials:
-{cli.TRAINING}"""
+from .artists.workflows.plan import loose_plan_and
+from .artists.workflows.search.options import SearchOptions
 
 
-def run(flags: Mapping[str, str], run) -> None:
+def plan(flags: Mapping[str, str]) -> Mapping[str, str]:
+    """The flags; what is searched is resolved with the space, in the run."""
+    if not flags.get("resume"):
+        loose_plan_and(flags, SearchOptions)[0].check_input()
+    return flags
+
+
+def run(flags: Mapping[str, str], run: cli.Run) -> None:
     """Prepares features and split once, then trains trial after trial in this process."""
-    from .artists.audio.features import FeatureConfig
     from .artists.data import prepare
-    from .artists.data.options import DataOptions
-    from .artists.systems import find
     from .artists.workflows import quarantine, results
     from .artists.workflows.search import search
 
-    asked = search.request(flags)
-    run.params(asked.params)
-    settings = asked.settings
-    options, features = settings.make(DataOptions), settings.make(FeatureConfig)
-    kind = find(settings["model"])
-    kind.check_input(options.clip, features, settings.make(kind.Config))
-    corpus, stored = quarantine.read_features(run, options, features, progress=cli.progress_bar("features"))
-    prepared = prepare.prepare(corpus, stored, options, seed=settings["seed"])
+    request = search.request(flags)
+    run.params(request.params)
+    plan = request.plan
+    corpus, features = quarantine.read_features(run, plan.data, plan.features, progress=cli.progress_bar("features"))
+    prepared = prepare.prepare(corpus, features, plan.data, seed=plan.seed)
     results.log_data(run, prepared)
-    print("\n" + search.search(asked, prepared, run))
+    print("\n" + search.search(request, prepared, run))
 
+
+COMMAND = cli.Command(
+    "search",
+    run,
+    usage="mlflow run . -e search -P clip=5 -P n_trials=30 [-P name=value ...]",
+    notes="The same command started again works on the same study. Those parameters of train that are given as flags\n"
+    "stay as they are in all trials.",
+    groups=(SearchOptions,),
+    without=("resume",),
+    trains=True,
+    plan=plan,
+)
 
 if __name__ == "__main__":
-    sys.exit(cli.main(run, USAGE))
+    sys.exit(cli.main(COMMAND))

@@ -4,69 +4,68 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-# Spawned workers import this module again: the library is imported where it is used.
+# Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
+from .artists.workflows.options import TransferOptions
+from .artists.workflows.plan import values
 
-USAGE = """mlflow run . -e transfer -P model=<run id, model URI or .h5 file> -P data=... [-P name=value ...]
-model vectors                  evaluated networks, or Parquet files with track_id and vector; several with commas
-data label split folds fold    on what; val chooses the softmax's C, test is scored; folds and fold of split=kfold
-crop                           seconds around the centre of each track; default: as the model was trained
-k seed workers                 neighbours (20); of the split and the map; processes for features"""
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from .artists.data.tracks import Corpus
+    from .artists.workflows.transfer import Embedded, Transferred
 
 
-def run(flags: Mapping[str, str], run) -> None:
+def run(options: TransferOptions, run: cli.Run) -> None:
     from .artists.data import corpora
     from .artists.workflows import transfer
-    from .artists.workflows.plan import resolve
 
-    settings = resolve((transfer.TransferOptions,), flags)
-    run.params(settings.values)
-    options = settings.make(transfer.TransferOptions)
+    run.params(values(options))
     corpus = corpora.load(options.data).labelled(options.label)
     with tempfile.TemporaryDirectory() as folder:
         embedded = _embedded(corpus, options, run, Path(folder))
-        done = []
+        progress = cli.progress_bar("features for duplicates")
+        groups = transfer.duplicate_groups(corpus, embedded, options.workers, progress)
+        results: list[Transferred] = []
         for each in embedded:
             with _place(run, each.name, alone=len(embedded) == 1) as place:
-                done.append(transfer.evaluate(corpus, each, options))
-                _log(place, done[-1], each, options, Path(folder) / "report" / each.name)
-    run.table(transfer.tables(corpus.name, options.label, done), "transfer.csv")
-    said = transfer.markdown(corpus.name, options.label, done)
-    run.text(said, "transfer.md")
-    run.description(said)
-    print("\n" + said)
+                results.append(transfer.evaluate(corpus, each, options, groups))
+                _log(place, results[-1], each, options, Path(folder) / "report" / each.name)
+    run.table(transfer.tables(corpus.name, options.label, results), "transfer.csv")
+    text = transfer.markdown(corpus.name, options.label, results)
+    run.text(text, "transfer.md")
+    run.description(text)
+    print("\n" + text)
 
 
-def _embedded(corpus, options, run, work: Path):
+def _embedded(corpus: Corpus, options: TransferOptions, run: cli.Run, work: Path) -> list[Embedded]:
     """The embeddings of the corpus, with names of their own."""
     import dataclasses
 
     from .artists.workflows import transfer
 
     sources = options.names("model") + options.names("vectors")
-    found = [
+    embedded = [
         _by_network(corpus, source, options, run, work / str(i)) for i, source in enumerate(options.names("model"))
     ]
-    found += [transfer.read_vectors(source, corpus) for source in options.names("vectors")]
-    names = transfer.distinct([each.name for each in found], sources)
-    return [dataclasses.replace(each, name=name) for each, name in zip(found, names, strict=True)]
+    embedded += [transfer.read_vectors(source, corpus) for source in options.names("vectors")]
+    names = transfer.distinct([each.name for each in embedded], sources)
+    return [dataclasses.replace(each, name=name) for each, name in zip(embedded, names, strict=True)]
 
 
-def _by_network(corpus, source: str, options, run, work: Path):
+def _by_network(corpus: Corpus, source: str, options: TransferOptions, run: cli.Run, work: Path) -> Embedded:
     from .artists.workflows import embed, quarantine, transfer
 
     embedder = embed.open_embedder(source, work).cropped(options.crop)
     progress = cli.progress_bar(f"features for {embedder.name}")
     songs = quarantine.embed(run, embedder, corpus, options.label, workers=options.workers, progress=progress)
-    digests = zip(songs.tracks, songs.audio_sha256, strict=True)
-    seen = frozenset(track.track_id for track, digest in digests if digest in embedder.trained_on)
-    return transfer.Embedded(embedder.name, songs.tracks, songs.vectors, seen)
+    return transfer.embedded(embedder, songs)
 
 
-def _place(run, name: str, *, alone: bool):
+def _place(run: cli.Run, name: str, *, alone: bool) -> AbstractContextManager[cli.Run]:
     """The run itself, or one below it for each of several embeddings."""
     import contextlib
 
@@ -75,15 +74,22 @@ def _place(run, name: str, *, alone: bool):
     return contextlib.nullcontext(run) if alone else runs.child(run, name)
 
 
-def _log(place, done, embedded, options, folder: Path) -> None:
+def _log(place: cli.Run, result: Transferred, embedded: Embedded, options: TransferOptions, folder: Path) -> None:
     from .artists.workflows import transfer
 
-    place.metrics(done.metrics)
-    place.tags({"embedding": done.name, "linear_c_chosen_on": done.softmax.chosen_on})
+    place.metrics(result.metrics)
+    place.tags({"embedding": result.name, "linear_c_chosen_on": result.softmax.chosen_on})
     transfer.map_files(folder, embedded, options.label, options.seed)
-    done.songs.to_csv(folder / "songs.csv", index=False)
+    result.songs.to_csv(folder / "songs.csv", index=False)
     place.folder(folder)
 
 
+COMMAND = cli.Command(
+    "transfer",
+    run,
+    usage="mlflow run . -e transfer -P model=<run id, model URI or .h5 file> -P data=... [-P name=value ...]",
+    groups=(TransferOptions,),
+)
+
 if __name__ == "__main__":
-    sys.exit(cli.main(run, USAGE))
+    sys.exit(cli.main(COMMAND))

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from projects import cli, evaluate, featurize, main, train
-from projects.artists.reports.summary import plain
+from projects.artists.reports.markdown import plain
 from projects.artists.tracking import outbox
 
 
@@ -34,7 +34,7 @@ def corpus(tmp_path):
 
 def said(capsys, verb, *argv) -> str:
     """The error of a verb; checks that the run failed and that no traceback was shown."""
-    assert cli.main(verb.run, verb.USAGE, [str(word) for word in argv]) == 1
+    assert cli.main(verb.COMMAND, [str(word) for word in argv]) == 1
     shown = capsys.readouterr().err
     assert "Traceback" not in shown
     error = shown[shown.index("error: ") :].strip()
@@ -162,12 +162,12 @@ def test_evaluate_without_a_model_and_with_a_wrong_one(capsys, corpus):
 def test_a_traceback_is_shown_to_who_asks_for_it(monkeypatch, tmp_path):
     monkeypatch.setenv("ARTISTS_TRACEBACK", "1")
     with pytest.raises(ValueError, match="does not exist"):
-        cli.main(featurize.run, featurize.USAGE, ["--data", str(tmp_path / "nowhere")])
+        cli.main(featurize.COMMAND, ["--data", str(tmp_path / "nowhere")])
 
 
 def test_ctrl_c_ends_the_run_as_killed(capsys):
     def interrupted(flags, run):
         raise KeyboardInterrupt
 
-    assert cli.main(interrupted, "", []) == 130
+    assert cli.main(cli.Command("test", interrupted), []) == 130
     assert mlflow.get_run(mlflow.last_active_run().info.run_id).info.status == "KILLED"

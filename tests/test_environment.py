@@ -7,6 +7,7 @@ import importlib.metadata
 import platform
 import re
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ DECLARED = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"
 CONDA_TEXT = (PROJECT / "conda.yaml").read_text(encoding="utf-8")
 CONDA = yaml.safe_load(CONDA_TEXT)
 PYTHONS = ("3.11", "3.12", "3.13")
+READMES = [PROJECT / "README.md", *PROJECT.glob("[!.]*/**/README.md")]
 PLATFORMS = (
     {"sys_platform": "linux", "platform_system": "Linux"},
     {"sys_platform": "darwin", "platform_system": "Darwin"},
@@ -37,12 +39,12 @@ LOCK, GPU_LOCK = read_lock("requirements.txt"), read_lock("requirements-gpu.txt"
 
 def pins(lock: list[Requirement]) -> dict[str, set[str]]:
     """Name -> versions; a lock for all platforms may hold two of a name."""
-    found: dict[str, set[str]] = {}
+    versions: dict[str, set[str]] = {}
     for requirement in lock:
         (specifier,) = requirement.specifier
         assert specifier.operator == "==" and "*" not in specifier.version, f"{requirement} is not pinned"
-        found.setdefault(canonicalize_name(requirement.name), set()).add(specifier.version)
-    return found
+        versions.setdefault(canonicalize_name(requirement.name), set()).add(specifier.version)
+    return versions
 
 
 def applicable(lock: list[Requirement], environment: dict[str, str] | None = None) -> list[Requirement]:
@@ -127,3 +129,53 @@ def test_the_running_environment_is_that_of_the_lock():
 
 def test_mlproject_builds_from_conda_yaml():
     assert yaml.safe_load((PROJECT / "MLproject").read_text(encoding="utf-8"))["conda_env"] == "conda.yaml"
+
+
+def installs_of_mlflow(text: str) -> list[list[str]]:
+    """Words of every `pip install` of a text that names mlflow."""
+    commands = re.findall(r"pip install\b[^\n`&|;]*", text)
+    return [words for words in map(str.split, commands) if any(re.match(r"['\"]?mlflow\b", word) for word in words)]
+
+
+def constrained(words: list[str]) -> bool:
+    return any(pair in (("-c", "requirements.txt"), ("--constraint", "requirements.txt")) for pair in pairwise(words))
+
+
+def test_an_install_without_the_lock_is_recognised():
+    for text, held in (("`pip install mlflow uv`", False), ("pip install -c requirements.txt mlflow uv && x", True)):
+        assert [constrained(words) for words in installs_of_mlflow(text)] == [held]
+
+
+def test_mlflow_is_always_installed_at_the_locked_version():
+    """A newer MLflow migrates the store, which the locked one of the environment then refuses to open."""
+    texts = {path: path.read_text(encoding="utf-8") for path in (*READMES, PROJECT / ".ci" / "run")}
+    commands = {path: installs_of_mlflow(text) for path, text in texts.items()}
+    assert commands[PROJECT / "README.md"] and commands[PROJECT / ".ci" / "run"]
+    assert {str(path): words for path in commands for words in commands[path] if not constrained(words)} == {}
+
+
+def test_ci_checks_style_and_types_in_the_locked_environment_before_the_tests():
+    run = (PROJECT / ".ci" / "run").read_text(encoding="utf-8")
+    assert re.findall(r"^mlflow run .*$", run, re.MULTILINE) == [
+        "mlflow run . -e lint --env-manager=uv",
+        "mlflow run . -e test --env-manager=uv",
+    ]
+    entry_points = yaml.safe_load((PROJECT / "MLproject").read_text(encoding="utf-8"))["entry_points"]
+    steps = entry_points["lint"]["command"].split(" && ")
+    assert steps == ["python -m ruff check .", "python -m ruff format --check .", "python -m mypy"]
+    assert tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["mypy"]["files"] == [
+        "projects",
+        "registry",
+    ]
+
+
+@pytest.mark.parametrize("readme", READMES, ids=[path.relative_to(PROJECT).as_posix() for path in READMES])
+def test_entry_points_grids_and_files_that_a_readme_names_exist(readme):
+    text = readme.read_text(encoding="utf-8")
+    known = yaml.safe_load((PROJECT / "MLproject").read_text(encoding="utf-8"))["entry_points"]
+    assert set(re.findall(r"(?:mlflow run \.|artists|train) -e (\w+)", text)) <= set(known)
+    assert [
+        n for n in re.findall(r"-P grid=(\w+)", text) if not (PROJECT / "projects/grids" / f"{n}.yaml").is_file()
+    ] == []
+    paths = re.findall(r"(?<![\w./])(?:projects|tests|docker|registry)/[\w/]+\.(?:py|yaml|conf|md)\b", text)
+    assert [path for path in paths if not (PROJECT / path).exists() and path != "projects/x.py"] == []

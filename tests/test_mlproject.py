@@ -161,7 +161,7 @@ def test_evaluate_on_all_songs_says_how_many_it_has_learned_from(place, trained,
     monkeypatch.setenv("ARTISTS_CACHE", place[2]["ARTISTS_CACHE"])
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "tests")
     given = ["--model", trained.run.info.run_id, "--split", "all", "--log_audio", "false"]
-    assert cli.main(evaluate.run, evaluate.USAGE, given) == 0
+    assert cli.main(evaluate.COMMAND, given) == 0
     run = runs(place)[0]
     assert run.data.metrics["test/songs_seen_in_training"] == 12
     assert "trained or validated on 12 of 18 test songs" in capsys.readouterr().out

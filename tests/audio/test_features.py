@@ -100,6 +100,23 @@ def test_every_configuration_equals_librosa(tone, config):
     assert np.abs(result - expected).max() < TOLERANCE
 
 
+@pytest.mark.parametrize("n_fft", [400, 401, 1024, 1023])
+@pytest.mark.parametrize("length", [3199, 3200, 3201])
+def test_frames_at_the_end_are_those_of_librosa_for_even_and_odd_n_fft(tone, n_fft, length):
+    """A length that is a multiple of the hop has one frame less where n_fft is odd."""
+    config = FeatureConfig(n_fft=n_fft, hop_length=160, n_mels=20)
+    y = tone(seconds=1)[:length, 0]
+    expected = librosa.power_to_db(librosa_mel(y, config)).T
+    result = log_mel(y, config)
+    assert result.shape == expected.shape
+    assert np.abs(result - expected).max() < TOLERANCE
+
+
+def test_features_of_odd_n_fft_have_a_version_of_their_own_and_the_others_keep_their_digest():
+    assert FeatureConfig().digest == "124efa3ea43b78e5"
+    assert FeatureConfig(n_fft=1023).version == FeatureConfig(n_fft=1024).version + 1 == features.VERSION + 1
+
+
 def test_equals_the_definition_in_double_precision(tone):
     y = tone(seconds=2)[:, 0]
     for mel_scale in ("slaney", "htk"):

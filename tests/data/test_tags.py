@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
 from projects.artists import systems
+from projects.artists.audio.features import FeatureConfig
+from projects.artists.data import corpora, prepare
 from projects.artists.data.clipset import make_clips
-from projects.artists.data.featurize import Entry
+from projects.artists.data.featurize import Entry, featurize
+from projects.artists.data.options import DataOptions
 from projects.artists.data.tags import tag_matrix, tags_of
+from projects.artists.data.tracks import Corpus
 from projects.artists.evaluation import tags
 from projects.artists.training.loop import Hooks
 from projects.artists.training.training import Training
+from projects.artists.workflows import evaluate
 
 CLASSES = ["fast;major", "fast;minor", "major;slow"]
 
@@ -46,6 +53,31 @@ def test_tags_that_all_rows_have_or_none_count_for_nothing():
     assert tags.scores(np.array([0, 0]), proba, CLASSES) == {}
 
 
+def test_a_semicolon_in_an_artist_s_name_is_no_list_of_tags(tmp_path, write_corpus, in_process):
+    """Neither in the metrics, nor in the tables, nor in what the tag network learns."""
+    root = write_corpus(tmp_path / "corpus", seconds=5)
+    for i, name in enumerate(["Ada; Bob; Dan", "Bob", "Cyd;"]):
+        (root / f"artist{i}").rename(root / name)
+    corpus = corpora.load(str(root))
+    tagged = [dataclasses.replace(t, labels={"tags": t.artist, "mood_tags": t.artist}) for t in corpus.tracks]
+    corpus, features = Corpus(corpus.name, tuple(tagged)), featurize(corpus, FeatureConfig())
+
+    def measured(label: str) -> set[str]:
+        prepared = prepare.prepare(corpus, features, DataOptions(clip=4.1, label=label), seed=0)
+        clips = prepared.clips["test"]
+        proba = np.random.default_rng(0).dirichlet(np.ones(3), len(clips))
+        metrics = evaluate.SubsetScores.of_proba(clips, proba).metrics("test", seed=0)
+        system = systems.find("tag_dcnn")()
+        system.fit(clips, clips, 3, Training(epochs=1, batch_size=6), Hooks(on_epoch=lambda e, logs: None))
+        assert system.model.get_layer("tags").units == (3 if label == "artist" else 4)
+        return {name for name in metrics if "_tag_" in name}
+
+    assert measured("artist") == set()
+    assert measured("tags") == measured("mood_tags") == {
+        f"test/{level}_tag_{name}" for level in ("clip", "song") for name in ("map", "auc")
+    }  # fmt: skip
+
+
 def test_probabilities_of_sets_are_those_of_independent_tags_given_that_a_set_exists(tmp_path):
     """With sigmoid outputs p: the product of p over a set's tags and of 1 - p over the others, over all sets."""
     rng, entries, y = np.random.default_rng(0), [], [0, 1, 2, 0, 1, 2]
@@ -53,7 +85,7 @@ def test_probabilities_of_sets_are_those_of_independent_tags_given_that_a_set_ex
         path = tmp_path / f"{i}.npy"
         np.save(path, rng.gamma(1, 0.2 + 0.1 * y[i], (130, 128)).astype(np.float32))
         entries.append(Entry(path.stem, 130, path))
-    train = make_clips(entries, y, 129, classes=CLASSES)[0]
+    train = make_clips(entries, y, 129, tag_sets=CLASSES)[0]
     system, seen = systems.find("tag_dcnn")(), []
     system.fit(train, train, 3, Training(epochs=1, batch_size=6), Hooks(on_epoch=lambda e, logs: seen.append(logs)))
     proba, embedding = system.scores([train.read(slice(None))])

@@ -76,7 +76,7 @@ def test_spectrograms_that_are_broken_are_refused(vector, bad: np.ndarray) -> No
         vector(bad)
 
 
-def test_trivial_scores_are_all_metrics_of_three_classifiers() -> None:
+def test_baseline_scores_are_all_metrics_of_three_classifiers() -> None:
     got = baseline_scores(*clusters(60, 0), *clusters(30, 1), 3, seed=0)
     assert set(got) == {"majority", "loudness", "mfcc"}
     assert all(list(values) == list(METRICS) for values in got.values())
@@ -97,7 +97,7 @@ def test_a_tied_majority_is_the_lower_class() -> None:
     assert got["majority"]["accuracy"] == 1
 
 
-def test_trivial_scores_do_not_depend_on_units_of_the_vectors() -> None:
+def test_baseline_scores_do_not_depend_on_units_of_the_vectors() -> None:
     (train, y_train), (test, y_test) = clusters(60, 0), clusters(30, 1)
     scaled = [{name: 1000 * x + 5 for name, x in vectors.items()} for vectors in (train, test)]
     got = baseline_scores(scaled[0], y_train, scaled[1], y_test, 3)

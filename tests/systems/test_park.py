@@ -14,7 +14,7 @@ from projects.artists import systems
 from projects.artists.data.clipset import make_clips
 from projects.artists.data.featurize import Entry
 from projects.artists.errors import InputError
-from projects.artists.systems.siamese_dcnn import Hinge, compared
+from projects.artists.systems.siamese_dcnn import compared, hinge
 from projects.artists.training.loop import Hooks
 from projects.artists.training.rates import plateau, reductions
 from projects.artists.training.training import Training
@@ -176,8 +176,8 @@ def test_freezing_needs_weights():
 def test_the_hinge_is_summed_over_batch_and_negatives_by_hand():
     cosines = np.array([[0.9, 0.1, 0.6], [0.2, 0.3, -0.5]], np.float32)
     # Row 1: max(0, 0.4 - 0.9 + 0.1) + max(0, 0.4 - 0.9 + 0.6) = 0 + 0.1; row 2: 0.5 + 0 (0.4 - 0.2 - 0.5 < 0).
-    assert float(Hinge(0.4)(np.zeros((2, 1)), cosines)) == pytest.approx(0.6, abs=1e-6)
-    assert float(Hinge(0.1)(np.zeros((2, 1)), cosines)) == pytest.approx(0.2, abs=1e-6)
+    assert float(hinge(0.4)(np.zeros((2, 1)), cosines)) == pytest.approx(0.6, abs=1e-6)
+    assert float(hinge(0.1)(np.zeros((2, 1)), cosines)) == pytest.approx(0.2, abs=1e-6)
 
 
 def test_relevance_is_the_cosine_with_the_anchor():

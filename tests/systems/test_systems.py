@@ -18,8 +18,8 @@ from projects.artists.data.options import field_names
 from projects.artists.errors import InputError
 from projects.artists.systems.keras_system import settle_within_an_epoch
 from projects.artists.training.loop import Hooks
-from projects.artists.training.training import Training
-from projects.artists.workflows.plan import train_settings
+from projects.artists.training.training import RECIPES, Training
+from projects.artists.workflows.plan import training_plan
 
 CLASSES = 3
 NAMES = ["fast;major", "fast;minor", "slow"]
@@ -44,7 +44,7 @@ def subset(folder, songs_a_class, length, *, seed):
         np.save(path, (rng.normal(-30, 15, (2 * length + 1, 128)) - bands).astype(np.float32))
         entries.append(Entry(path.stem, 2 * length + 1, path))
         y.append(i % CLASSES)
-    return make_clips(entries, y, length, classes=NAMES)[0]
+    return make_clips(entries, y, length, tag_sets=NAMES)[0]
 
 
 @dataclasses.dataclass
@@ -160,7 +160,7 @@ def test_a_saved_system_predicts_the_same_when_loaded(fitted, tmp_path):
 @pytest.mark.parametrize("name", systems.names())
 def test_an_option_that_a_system_does_not_have_is_refused(name):
     with pytest.raises(InputError, match="Unknown parameter gru_unit"):
-        train_settings({"model": name, "gru_unit": "3"})
+        training_plan({"model": name, "gru_unit": "3"})
 
 
 @pytest.mark.parametrize("name", systems.names())
@@ -174,11 +174,12 @@ def test_a_clip_too_short_for_the_system_is_refused_with_what_it_needs(name):
 
 @pytest.mark.parametrize("name", systems.names())
 def test_the_defaults_of_a_system_suit_it(name):
-    cls, settings = systems.find(name), train_settings({"model": name})
+    cls, plan = systems.find(name), training_plan({"model": name})
     for group, values in ((FeatureConfig, cls.features), (Training, cls.training)):
         assert values.keys() <= set(field_names(group))
-    cls.check_input(settings["clip"], settings.make(FeatureConfig))
-    cls(**{option: settings[option] for option in cls.option_names()})
+    plan.check_input()
+    assert plan.system is cls
+    cls(**plan.system_options)
 
 
 @pytest.mark.parametrize("name", systems.names())
@@ -193,8 +194,8 @@ def test_chroma_is_refused_where_it_means_nothing(name):
 
 def test_epochs_of_a_system_without_any_are_refused():
     with pytest.raises(InputError, match="epochs=3 means nothing to mfcc_svm"):
-        train_settings({"model": "mfcc_svm", "epochs": "3"})
-    train_settings({name: str(value) for name, value in train_settings({"model": "mfcc_svm"}).values.items()})
+        training_plan({"model": "mfcc_svm", "epochs": "3"})
+    training_plan({name: str(value) for name, value in training_plan({"model": "mfcc_svm"}).values.items()})
 
 
 def test_an_unknown_model_names_the_known():
@@ -321,3 +322,19 @@ def test_moving_statistics_follow_within_an_epoch_of_a_small_corpus(steps, momen
     inputs = keras.Input((3,))
     settle_within_an_epoch(keras.Model(inputs, layer(inputs)), steps)
     assert layer.momentum == pytest.approx(momentum)
+
+
+@pytest.mark.parametrize("recipe", [None, *RECIPES])
+def test_only_the_recipe_for_small_corpora_lowers_the_momentum_of_batch_normalisation(recipe):
+    plan = training_plan({"recipe": recipe} if recipe else {})
+    system = systems.find("rnn")()
+    system.model = system.build(8, 4, 2)
+    system.settle(range(16), plan.training)
+    (momentum,) = {layer.momentum for layer in system.model.layers if hasattr(layer, "momentum")}
+    assert momentum == (0.5 if recipe == "small" else 0.99)
+    assert plan.values["adapt_batchnorm"] is (recipe == "small"), "which a run logs"
+
+
+@pytest.mark.parametrize("name", systems.names())
+def test_no_system_lowers_the_momentum_by_default(name):
+    assert training_plan({"model": name}).training.adapt_batchnorm is False

@@ -18,7 +18,7 @@ from projects.artists.evaluation.pooling import POOLINGS, song_probabilities
 from projects.artists.training.batches import Batches
 from projects.artists.training.loop import Hooks, decay_kernels, fit
 from projects.artists.training.training import Training, learning_rate
-from projects.artists.workflows.plan import train_settings
+from projects.artists.workflows.plan import training_plan
 
 FRAMES, MELS = 8, 6
 
@@ -180,4 +180,4 @@ def test_votes_are_shares_of_clips():
 )  # fmt: skip
 def test_values_that_make_no_sense_are_refused(flags):
     with pytest.raises(InputError, match=next(iter(flags))):
-        train_settings(flags)
+        training_plan(flags)

@@ -20,7 +20,7 @@ from projects.artists.data.cache import audio_digest, cache_root
 from projects.artists.errors import InputError
 from projects.artists.workflows.benchmark import memory, sound, speed
 from projects.artists.workflows.benchmark.figure import Figure, table
-from projects.artists.workflows.benchmark.options import BenchmarkOptions
+from projects.artists.workflows.options import BenchmarkOptions
 from projects.artists.workflows.plan import resolve
 
 PROJECT = Path(__file__).parents[2]

@@ -21,7 +21,7 @@ from projects.artists.data.options import DataOptions
 from projects.artists.reports.corpus import corpus_figure, corpus_text
 from projects.artists.reports.figures import figure_bytes
 from projects.artists.workflows import check as checkup
-from tests.data.test_duplicates import SR, melody, mp3
+from tests.data.test_recordings import SR, melody, mp3
 
 PROJECT = Path(__file__).parents[2]
 SECONDS = 8
@@ -151,7 +151,7 @@ def test_a_second_check_decodes_nothing_and_says_the_same(place, checked, monkey
         featurize, "_computed", lambda tracks, *more: computed.extend(tracks) or original(tracks, *more)
     )
     argv = ["--data", str(place[1]), "--clip", "2", "--split", "album", "--workers", "1"]
-    assert cli.main(check.run, check.USAGE, argv) == 0
+    assert cli.main(check.COMMAND, argv) == 0
     assert [track.title for track in computed] == ["bad"], "only what could not be read is tried again"
     said = capsys.readouterr().out.strip()
     assert said in checked.stdout.replace("workers=2", "workers=1")
@@ -169,7 +169,7 @@ def test_check_fails_after_its_report_where_a_training_would(place, checked, mon
     argv = [
         word for name, value in ({"data": place[1], "workers": 1} | options).items() for word in (f"--{name}", value)
     ]
-    assert cli.main(check.run, check.USAGE, list(map(str, argv))) == 1
+    assert cli.main(check.COMMAND, list(map(str, argv))) == 1
     shown = capsys.readouterr()
     assert said in shown.err and "Traceback" not in shown.err
     assert "34 tracks" in shown.out and "A training is possible" not in shown.out
@@ -236,7 +236,7 @@ def test_check_counts_and_names_tracks_without_the_label(tmp_path, common_corpus
     table = pd.DataFrame({"path": [str(path) for path in files], "artist": "A", "mood": moods})
     table.to_csv(tmp_path / "m.csv", index=False)
     argv = ["--data", tmp_path / "m.csv", "--label", "mood", "--split", "song", "--clip", "1"]
-    cli.main(check.run, check.USAGE, list(map(str, argv)))
+    cli.main(check.COMMAND, list(map(str, argv)))
     assert "warning: 1 track(s) have no mood and are left out: " in capsys.readouterr().out
     data = mlflow.get_run(mlflow.last_active_run().info.run_id).data
     assert data.metrics["tracks_unlabelled"] == 1 and "1 track(s) have no mood" in data.tags["mlflow.note.content"]

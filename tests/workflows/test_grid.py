@@ -22,8 +22,9 @@ from mlflow.tracking import MlflowClient
 
 from projects.artists.errors import InputError
 from projects.artists.workflows.grid import grid as grids
-from projects.artists.workflows.grid.grid import Grid, GridOptions, cell_key, read_grid
+from projects.artists.workflows.grid.grid import Grid, cell_key, read_grid
 from projects.artists.workflows.grid.published import read_published
+from projects.artists.workflows.options import GridOptions
 
 PROJECT = Path(__file__).parents[2]
 
@@ -37,25 +38,25 @@ def write_grid(folder: Path, **content) -> str:
 def test_every_combination_is_a_cell_and_the_last_axis_changes_fastest(tmp_path):
     file = write_grid(tmp_path, fixed={"epochs": 2}, grid={"seed": [0, 21], "clip": [1, 3, 5], "split": "song"})
     made = read_grid(file, {})
-    assert [(c.settings["seed"], c.settings["clip"]) for c in made.cells] == [
+    assert [(c.values["seed"], c.values["clip"]) for c in made.cells] == [
         (0, 1.0), (0, 3.0), (0, 5.0), (21, 1.0), (21, 3.0), (21, 5.0)
     ]  # fmt: skip
-    assert {(c.settings["epochs"], c.settings["split"]) for c in made.cells} == {(2, "song")}
+    assert {(c.values["epochs"], c.values["split"]) for c in made.cells} == {(2, "song")}
     assert made.cells[0].name == "model=crnn seed=0 clip=1" and made.name == "mine"
 
 
 def test_several_grids_are_joined_and_a_cell_in_two_of_them_is_one(tmp_path):
     file = write_grid(tmp_path, grid=[{"clip": [1, 3]}, {"clip": [3, 5], "gru_units": 32}])
-    assert [c.settings["clip"] for c in read_grid(file, {}).cells] == [1.0, 3.0, 5.0]
+    assert [c.values["clip"] for c in read_grid(file, {}).cells] == [1.0, 3.0, 5.0]
 
 
 def test_a_flag_replaces_an_axis_and_commas_make_one(tmp_path):
     file = write_grid(tmp_path, fixed={"epochs": 2}, grid={"clip": [1, 3], "seed": [0, 21, 42]})
     made = read_grid(file, {"seed": "7", "epochs": "3,4", "data": "a,b.csv"})
-    assert [(c.settings["clip"], c.settings["seed"], c.settings["epochs"]) for c in made.cells] == [
+    assert [(c.values["clip"], c.values["seed"], c.values["epochs"]) for c in made.cells] == [
         (1.0, 7, 3), (3.0, 7, 3), (1.0, 7, 4), (3.0, 7, 4)
     ]  # fmt: skip
-    assert {c.settings["data"] for c in made.cells} == {"a,b.csv"}
+    assert {c.values["data"] for c in made.cells} == {"a,b.csv"}
 
 
 def test_a_key_holds_all_that_a_result_depends_on_and_nothing_else():
@@ -87,10 +88,10 @@ def test_an_unknown_grid_lists_those_that_are_shipped():
 def test_tables_4_and_5_are_shipped_whole():
     for name in ("nasrullah_zhao_tables_4_5", "demo_tables_4_5"):
         cells = read_grid(name, {}).cells
-        assert Counter((c.settings["clip"], c.settings["split"]) for c in cells) == {
+        assert Counter((c.values["clip"], c.values["split"]) for c in cells) == {
             (clip, split): 3 for clip in (1, 3, 5, 10, 20, 30) for split in ("song", "album")
         }
-        assert {c.settings["seed"] for c in cells} == {0, 21, 42}
+        assert {c.values["seed"] for c in cells} == {0, 21, 42}
 
 
 @pytest.mark.parametrize("path", sorted(grids.SHIPPED.glob("*.yaml")), ids=lambda path: path.stem)
@@ -106,13 +107,13 @@ def test_a_shipped_grid_names_known_models_and_figures(path):
 WORKER = """
 import json, logging, os, signal, sys
 from pathlib import Path
-from projects.artists.workflows.plan import Settings
 from projects.artists.workflows.grid import worker
-from projects.artists.workflows.grid.grid import Cell, Grid, GridOptions
+from projects.artists.workflows.grid.grid import Cell, Grid
+from projects.artists.workflows.options import GridOptions
 from projects.artists.tracking import runs
 starts, killed_in, stops_in, storage = Path(sys.argv[1]), *sys.argv[2:]
-cells = (*(Cell(f"c{i}", Settings({"i": i}), f"key{i}") for i in range(5)),
-         Cell("c5", Settings({"i": 5}), "key5", "evaluate", "key4"))
+cells = (*(Cell(f"c{i}", {"i": i}, f"key{i}") for i in range(5)),
+         Cell("c5", {"i": 5}, "key5", "evaluate", "key4"))
 logging.basicConfig(format="%(message)s")
 
 def execute(cell, run, trained):
@@ -123,14 +124,14 @@ def execute(cell, run, trained):
         sys.stdin.read()
     if cell.name == "c4" and not (starts.parent / "mended").exists():
         raise RuntimeError("no such luck")
-    run.params({"i": cell.settings["i"], "trained": trained})
+    run.params({"i": cell.values["i"], "trained": trained})
     run.metrics({"epoch/loss": 1.0})
     if cell.name == killed_in:
         os.kill(os.getpid(), signal.SIGKILL)
-    run.metrics({"test/song_f1": cell.settings["i"] / 10})
+    run.metrics({"test/song_f1": cell.values["i"] / 10})
     if trained:
         run.end("FINISHED")  # as the process does that follows
-    return {"test/song_f1": cell.settings["i"] / 10}
+    return {"test/song_f1": cell.values["i"] / 10}
 
 with runs.start() as run:
     options = GridOptions(heartbeat=1, storage=storage or None)
@@ -354,7 +355,7 @@ def test_a_cell_may_be_followed_by_another_entry_point_on_its_model(tmp_path):
     trained, evaluated = ([c for c in made.cells if (c.entry == "train") is train] for train in (True, False))
     assert len(trained) == 2 and len(evaluated) == 4 and len({c.key for c in made.cells}) == 6
     assert [c.needs for c in evaluated] == [trained[0].key] * 2 + [trained[1].key] * 2
-    assert [dict(c.settings.values) for c in evaluated[:2]] == [
+    assert [dict(c.values) for c in evaluated[:2]] == [
         {"seed": "8", "split": "all"}, {"seed": "8", "split": "song"}
     ]  # fmt: skip
     wrong = {"then": {"entry": "train", "grid": {"a": 1}}}
@@ -376,7 +377,7 @@ def test_what_follows_a_training_is_reported_under_the_system_that_was_trained(
         then={"entry": "evaluate", "fixed": {"log_audio": False}, "grid": {"split": "all"}},
     )  # fmt: skip
     with runs.start() as run:
-        verb.run({"grid": file, "data": str(common_corpus)}, run)
+        verb.run(verb.COMMAND.read({"grid": file, "data": str(common_corpus)}), run)
     children = [r for r in MlflowClient().search_runs(["0"]) if "cell" in r.data.tags]
     assert sorted((r.data.tags["entry"], r.info.status) for r in children) == [
         (entry, "FINISHED") for entry in ("evaluate", "evaluate", "train", "train")

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import typing
 
 import pytest
-from projects.artists.data.options import DataOptions, field_names
-from projects.artists.evaluation.options import EvaluationOptions
 
 from projects.artists.audio.features import FeatureConfig
+from projects.artists.data.options import DataOptions, field_names
 from projects.artists.errors import InputError
+from projects.artists.evaluation.options import EvaluationOptions
+from projects.artists.systems import find
 from projects.artists.training.training import RECIPES, Training
 from projects.artists.workflows.plan import (
-    Settings,
-    evaluate_settings,
+    Sources,
+    TrainingPlan,
+    changed,
+    evaluation_plan,
     parse_flags,
     read_config,
     resolve,
-    train_settings,
+    training_plan,
 )
 
 
@@ -34,8 +38,12 @@ def config(tmp_path):
     return write
 
 
-def settings(*argv: str) -> Settings:
-    return train_settings(parse_flags(argv))
+def plan(*argv: str) -> TrainingPlan:
+    return training_plan(parse_flags(argv))
+
+
+def settings(*argv: str) -> dict:
+    return plan(*argv).values
 
 
 # Flags
@@ -123,8 +131,8 @@ def test_a_system_has_defaults_of_its_own_below_every_recipe(monkeypatch):
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_recipe_sets_parameters_of_training(recipe):
     assert RECIPES[recipe].keys() <= set(field_names(Training))
-    s = settings("--recipe", recipe)
-    assert s.make(Training) == Training(**RECIPES[recipe])
+    assert set(typing.get_args(typing.get_type_hints(Sources)["recipe"])) == set(RECIPES)
+    assert plan("--recipe", recipe).training == Training(**RECIPES[recipe])
 
 
 def test_what_a_flag_unsets_is_unset(config):
@@ -137,8 +145,8 @@ def test_what_a_flag_unsets_is_unset(config):
 def test_what_a_run_logged_as_text_gives_the_same_settings(config):
     """As a resumed run does, where None is the text None."""
     for argv in ([], ["--crop", "60", "--log_audio", "no", "--workers", "2", "--split", "song", "--seed", "21"]):
-        used = settings(*argv)
-        assert train_settings({name: str(value) for name, value in used.values.items()}) == used
+        used = plan(*argv)
+        assert training_plan({name: str(value) for name, value in used.values.items()}) == used
 
 
 # Types
@@ -160,23 +168,28 @@ def test_values_have_the_types_of_their_fields(config):
             assert s[name] == value and type(s[name]) is type(value), name
 
 
-def test_settings_make_their_dataclasses():
-    s = settings("--crop", "60", "--n_mels", "130", "--clip", "3", "--seed", "21", "--tsne_split", "all")
-    assert s.make(FeatureConfig) == FeatureConfig(crop=60.0, n_mels=130)
-    assert s.make(DataOptions) == DataOptions(clip=3.0)
-    assert s.make(Training) == Training(seed=21)
-    assert s.make(EvaluationOptions) == EvaluationOptions(tsne_split="all")
-    assert s.given(["crop", "workers", "clip"]) == {"crop": 60.0, "clip": 3.0}
+def test_a_plan_holds_the_options_of_each_part():
+    s = plan("--crop", "60", "--n_mels", "130", "--clip", "3", "--seed", "21", "--tsne_split", "all")
+    assert s.features == FeatureConfig(crop=60.0, n_mels=130)
+    assert s.data == DataOptions(clip=3.0)
+    assert s.training == Training(seed=21)
+    assert s.evaluation == EvaluationOptions(tsne_split="all")
+    assert (s.system.__module__.rsplit(".", 1)[1], s.options, s.model, s.seed) == (
+        "crnn",
+        s.system.Config(),
+        "crnn",
+        21,
+    )
+    assert changed(s.features, s.data) == {"crop": 60.0, "n_mels": 130, "clip": 3.0}
 
 
 def test_no_two_groups_of_parameters_share_a_name():
-    from projects.artists.systems import find, names
-    from projects.artists.workflows.plan import Sources
+    from projects.artists.systems import names
 
     for name in names():
         fields = field_names(Sources, DataOptions, FeatureConfig, Training, EvaluationOptions, find(name).Config)
         assert len(fields) == len(set(fields))
-        assert set(train_settings({"model": name}).values) == set(fields)
+        assert set(training_plan({"model": name}).values) == set(fields)
 
 
 @pytest.mark.parametrize(
@@ -270,7 +283,7 @@ def test_an_unknown_name_lists_the_known_and_proposes_a_close_one():
     said = str(error.value)
     assert said.startswith("Unknown parameter clips. Did you mean clip? Known: ")
     known = said.split("Known: ")[1].rstrip(".").split(", ")
-    assert known == sorted(settings().values)
+    assert known == sorted(settings())
     assert {"data", "label", "split", "fold", "seed", "clip", "crop", "model", "epochs", "patience", "batch_size",
             "learning_rate", "config", "recipe", "resume", "log_audio"} <= set(known)  # fmt: skip
 
@@ -301,8 +314,8 @@ def test_resolve_takes_any_group_of_dataclasses():
         count: int = 3
         name: str | None = None
 
-    assert resolve([Options], {"count": "4"}).values == {"count": 4, "name": None}
-    assert resolve([Options], {"name": "x"}, {"count": 5, "other": 6}).values == {"count": 5, "name": "x"}
+    assert resolve([Options], {"count": "4"}) == (Options(count=4),)
+    assert resolve([Options], {"name": "x"}, {"count": 5, "other": 6}) == (Options(5, "x"),)
 
 
 # Files
@@ -349,20 +362,20 @@ TRAINED = {"data": "music", "label": "genre", "split": "song", "folds": 5, "fold
 
 
 def test_an_evaluation_uses_what_the_model_was_trained_with():
-    s = evaluate_settings({"model": "runs:/1"}, TRAINED)
+    s = evaluation_plan({"model": "runs:/1"}, TRAINED).values
     assert (s["model"], s["seed"], s["clip"], s["label"], s["split"]) == ("runs:/1", 21, 3.0, "genre", "song")
-    assert "epochs" not in s.values
+    assert "epochs" not in s
 
 
 def test_an_evaluation_may_take_another_corpus_split_and_seed():
-    s = evaluate_settings({"model": "m", "data": "other", "split": "all", "seed": "3", "log_audio": "no"}, TRAINED)
+    s = evaluation_plan({"model": "m", "data": "other", "split": "all", "seed": "3", "log_audio": "no"}, TRAINED).values
     assert (s["data"], s["split"], s["seed"], s["log_audio"]) == ("other", "all", 3, False)
 
 
 @pytest.mark.parametrize("name", ["clip", "label", "epochs", "sr", "nonsense", "config"])
 def test_an_evaluation_does_not_change_what_the_model_fixes(name):
     with pytest.raises(InputError, match=rf"evaluate does not take {name}: it takes data, fold,"):
-        evaluate_settings({"model": "m", name: "1"}, TRAINED)
+        evaluation_plan({"model": "m", name: "1"}, TRAINED)
 
 
 @pytest.mark.parametrize(
@@ -370,7 +383,7 @@ def test_an_evaluation_does_not_change_what_the_model_fixes(name):
 )
 def test_bad_values_of_an_evaluation(name, value):
     with pytest.raises(InputError, match=f"{name}={value}"):
-        evaluate_settings({"model": "m", name: value}, TRAINED)
+        evaluation_plan({"model": "m", name: value}, TRAINED)
 
 
 # Dataclasses used without flags

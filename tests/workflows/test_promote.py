@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import itertools
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -20,14 +23,20 @@ import yaml
 from mlflow.tracking import MlflowClient
 
 from projects import promote
+from projects.artists.audio.features import FeatureConfig
+from projects.artists.data import corpora, prepare, recordings
 from projects.artists.data.cache import audio_digest
+from projects.artists.data.featurize import featurize
+from projects.artists.data.options import DataOptions
 from projects.artists.errors import InputError
+from projects.artists.package import card as saved
 from projects.artists.tracking import candidates
 from projects.artists.tracking.registry import Registry
 from projects.artists.tracking.runs import Run
 from projects.artists.workflows.promote import decide, evidence
 from projects.artists.workflows.promote.decide import PromoteOptions
 from registry import gates, history
+from tests.data.test_recordings import melody, mp3
 
 PROJECT = Path(__file__).parents[2]
 SCORES = {"test/song_f1": 0.9, "test/clip_f1": 0.8, "test/song_ece_calibrated": 0.1, "val/song_f1": 0.8}
@@ -161,7 +170,7 @@ def test_the_best_run_is_that_of_the_finished_ones_with_a_model():
     first, low = run(0.5), run(0.4, loss=0.2)
     assert candidates.best_run("chosen", "val/song_f1") == first
     assert candidates.best_run("chosen", "val/song_log_loss") == low
-    with pytest.raises(InputError, match="experiment_name=nothing is unknown; this store has .*chosen"):
+    with pytest.raises(InputError, match=r"experiment_name=nothing is unknown; this store has .*chosen"):
         candidates.best_run("nothing", "val/song_f1")
 
 
@@ -177,14 +186,96 @@ def songs(common_corpus) -> dict[str, list[Path]]:
     return {folder.name: sorted(folder.rglob("*.flac")) for folder in sorted(common_corpus.iterdir())}
 
 
-def test_songs_in_common_are_those_that_neither_model_has_learned_from(common_corpus, songs):
+def test_songs_in_common_are_those_that_neither_model_has_learned_from(common_corpus, songs, in_process):
     card, digests = card_and_digests(songs, common_corpus)
     mine, other, twin, free = (digests[path] for path in songs["artist0"][:4])
     own = {"train": [mine], "val": [], "test": sorted(digests.values())}
     card = models.card_of(classes=sorted(songs), songs=own, groups={twin: "g", "elsewhere": "g"})
     rival = models.card_of(classes=sorted(songs), songs={"train": ["elsewhere"], "val": [other], "test": []})
-    found = {audio_digest(song.path) for song in evidence.common_songs(card, rival, str(common_corpus))}
+    learned = [recordings.learned(Path("nowhere"), c.songs, c.groups, c.feature_config) for c in (card, rival)]
+    found = {audio_digest(song.path) for song in evidence.common_songs(card, learned, str(common_corpus), 1)}
     assert found == set(digests.values()) - {mine, other, twin} and free in found
+
+
+def model_of(folder: Path, data: Path, classes: list[str] | None = None, **changes) -> evidence.Candidate:
+    """A card as train leaves it, of a corpus whose features this computes, in a folder of a packaged model."""
+    options = DataOptions(data=str(data), clip=1.0, split="song")
+    prepared = prepare.prepare(*prepare.read_features(options, FeatureConfig()), options, seed=0)
+    digests = {
+        subset: [prepared.features.entries[track.track_id].audio_digest for track in prepared.used(subset)]
+        for subset in prepared.tracks
+    }
+    card = models.card_of(**{"classes": prepared.classes, "songs": digests, "settings": {"data": str(data)}, **changes})
+    system = folder / "artifacts" / "system"
+    system.mkdir(parents=True)
+    (system / saved.CARD).write_text(json.dumps(dataclasses.asdict(card)), encoding="utf-8")
+    return evidence.Candidate("r", "m", {}, folder)
+
+
+@pytest.fixture
+def two_corpora(tmp_path, write_audio, in_process) -> tuple[Path, Path]:
+    """Two artists of ten songs as mp3, and the same music as FLAC, where each artist has ten more."""
+    for a, s in itertools.product(range(2), range(20)):
+        y = melody(100 * a + s, 10)
+        write_audio(tmp_path / "flac" / f"artist{a}" / "album" / f"song{s:02}.flac", y * 0.8)
+        if s < 10:
+            copy = tmp_path / "mp3" / f"artist{a}" / "album" / f"song{s:02}.mp3"
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(mp3(y, 64).getvalue())
+    return tmp_path / "mp3", tmp_path / "flac"
+
+
+def digests_of(folder: Path) -> list[str]:
+    return sorted(audio_digest(path) for path in folder.rglob("*.*") if path.is_file())
+
+
+def compared(candidate: evidence.Candidate, champion: evidence.Candidate, data: Path) -> float:
+    """Songs that promote would compare on: more are asked for than there are, so that nothing is scored."""
+    policy = gates.Policy((), (), "f1", 10**6, 2, "")
+    comparison = evidence.compare(candidate, champion.folder, policy, str(data), 1)
+    assert "test songs are new to both" in comparison.why_not
+    return comparison.numbers["common_songs"]
+
+
+def test_copies_in_another_encoding_of_what_the_champion_has_learned_are_not_compared_on(tmp_path, two_corpora):
+    older, newer = two_corpora
+    tested = {"train": [], "val": [], "test": digests_of(newer)}
+    learned = {"train": digests_of(older), "val": [], "test": []}
+    champion = model_of(tmp_path / "champion", older, songs=learned)
+    assert compared(model_of(tmp_path / "candidate", newer, songs=tested), champion, newer) == 20
+    # And the other way round: the candidate is tested on what it has learned in another encoding itself.
+    both = model_of(tmp_path / "both", newer, songs={**tested, "train": learned["train"]})
+    stranger = model_of(tmp_path / "stranger", older, songs={"train": [], "val": [], "test": []})
+    assert compared(both, stranger, newer) == 20
+
+
+def test_the_fingerprints_of_a_model_travel_with_it_whatever_its_features(tmp_path, two_corpora, monkeypatch, caplog):
+    """On a machine that has never heard what the champion has learned."""
+    older, newer = two_corpora
+    candidate = model_of(tmp_path / "candidate", newer, songs={"train": [], "val": [], "test": digests_of(newer)})
+    champion = model_of(
+        tmp_path / "champion", older, songs={"train": digests_of(older), "val": [], "test": []},
+        features=dataclasses.asdict(FeatureConfig(sr=22050, hop_length=706)),
+    )  # fmt: skip
+    config = champion.card.feature_config
+    entries = featurize(corpora.load(str(older)), config).entries.values()
+    recordings.write(champion.folder / evidence.SYSTEM, recordings.of_entries(entries, config))
+    monkeypatch.setenv("ARTISTS_CACHE", str(tmp_path / "elsewhere"))
+    shutil.rmtree(older)
+    assert compared(candidate, champion, newer) == 20 and not caplog.messages
+    # A model of an earlier version has no such file: its bytes alone are compared, which is said.
+    (champion.folder / evidence.SYSTEM / recordings.FILE).unlink()
+    assert compared(candidate, champion, newer) == 40
+    assert "20 of the 20 songs that the model has learned from have no fingerprint" in caplog.text
+
+
+def test_copies_that_two_models_know_through_different_songs_are_one_recording(tmp_path, two_corpora):
+    older, newer = two_corpora
+    first, *others = digests_of(newer)
+    tested = {"train": [], "val": [], "test": [first, *others]}
+    mine = model_of(tmp_path / "mine", newer, songs=tested, groups={first: "aa", "bridge": "aa"})
+    rival = {"songs": {"train": ["cc"], "val": [], "test": []}, "groups": {"bridge": "cc", "cc": "cc"}}
+    assert compared(mine, model_of(tmp_path / "rival", older, **rival), newer) == len(others)
 
 
 def test_numbers_of_two_models_on_the_same_songs_worked_by_hand():
@@ -233,7 +324,7 @@ def test_a_promotion_killed_between_its_decision_and_the_alias_is_completed_by_t
     registry.set_alias("champion", other)
     for flags, champion in ({"dry_run": "true"}, other), ({}, "1"):
         with mlflow.start_run() as active, pytest.raises(InputError, match="champion already"):
-            promote.run({"run_id": run_id, **flags}, Run(active.info.run_id))
+            promote.run(promote.COMMAND.read({"run_id": run_id, **flags}), Run(active.info.run_id))
         assert registry.aliases() == {"champion": champion}
 
 
@@ -251,7 +342,7 @@ def test_a_model_becomes_champion_a_better_one_follows_and_a_rollback_brings_it_
     def promoted(**flags: str) -> tuple[str, object]:
         with mlflow.start_run() as active:
             run = Run(active.info.run_id)
-            promote.run(flags if "action" in flags else said | flags, run)
+            promote.run(promote.COMMAND.read(flags if "action" in flags else said | flags), run)
             assert run.flush()
         return capsys.readouterr().out, MlflowClient().get_run(active.info.run_id)
 

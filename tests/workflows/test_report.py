@@ -7,6 +7,7 @@ import io
 import itertools
 import re
 import shutil
+from xml.etree import ElementTree
 
 import mlflow
 import numpy as np
@@ -164,7 +165,7 @@ def test_a_cell_counts_once_and_only_when_finished(made, here):
 
 
 def test_differences_are_paired_and_their_uncertainty_is_over_seeds(made):
-    by = {(f.what, f.where, f.metric): f.change for f in made.said}
+    by = {(f.what, f.where, f.metric): f.change for f in made.findings}
     producer = by["album split minus song split", "", "test/song_f1"]
     assert producer.mean == pytest.approx(-0.3) and producer.pairs == 9
     assert producer.by_seed == pytest.approx((-0.3,) * 3) and producer.deviation == pytest.approx(0, abs=1e-12)
@@ -199,7 +200,7 @@ def test_the_page_needs_no_network_and_takes_no_script_from_a_name(made):
     assert {"script", "iframe", "link", "img", "object"}.isdisjoint(tag for tag, _ in tags)
     assert not [attrs for tag, attrs in tags if any(name.startswith("on") or name == "src" for name in attrs)]
     assert "url(" not in made.page and "@import" not in made.page
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in made.page and "prefers-color-scheme:dark" in made.page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in made.page and "prefers-color-scheme: dark" in made.page
 
 
 def test_confusions_of_the_seeds_are_added_and_a_class_called_na_is_a_class(made):
@@ -232,7 +233,7 @@ def test_a_model_that_was_evaluated_and_promoted_is_one_row(common_corpus, commo
 
     def ran(verb, **flags: str) -> str:
         with runs.start() as run:
-            verb.run(flags, run)
+            verb.run(verb.COMMAND.read(flags), run)
         return run.run_id
 
     model = ran(train, data=str(common_corpus), split="song", clip="1", epochs="1", gru_units="4")
@@ -241,6 +242,26 @@ def test_a_model_that_was_evaluated_and_promoted_is_one_row(common_corpus, commo
     assert list(made.runs["run_id"]) == [model] and set(made.summary["runs"]) == {1}
     assert "1 finished runs" in made.page and "2 that trained nothing left out" in made.page
     assert list(tables.results([reading.read(evaluation)]).runs) == [evaluation], "what stands alone is reported"
+
+
+def test_runs_of_earlier_versions_are_reported_under_the_names_of_today(tmp_path, tracking_template, monkeypatch):
+    shutil.copy(tracking_template, tmp_path / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    client = MlflowClient()
+    old = client.create_experiment("old", artifact_location=(tmp_path / "artifacts").as_uri())
+    parent = client.create_run(old, tags={"study": "x", "study_metrics": "test_song_f1"}).info.run_id
+    for split, value in (("song", 0.8), ("album", 0.5)):
+        run_id = client.create_run(old, tags={"mlflow.parentRunId": parent}).info.run_id
+        client.log_param(run_id, "split", split)
+        for name in ("test_song_f1", "test_clip_f1", "epoch_loss", "train_seconds"):
+            client.log_metric(run_id, name, value)
+        client.log_text(run_id, "track_id,side,label\nt,test,a\n", "split.csv")
+        client.log_text(run_id, "x,y,side,label\n0,1,test,a\n1,0,test,b\n", "tsne.csv")
+        client.set_terminated(run_id)
+    result = report.report(ReportOptions(run_id=parent))
+    assert list(result.summary["metric"]) == ["test/song_f1"] * 2 and list(result.summary["mean"]) == [0.8, 0.5]
+    assert "album split minus song split" in result.page and "-0.300" in result.page
+    assert result.page.count('class="chart map"') == 2
 
 
 def test_what_a_report_cannot_be_made_of_is_said(here):
@@ -258,7 +279,7 @@ def test_the_entry_point_logs_page_and_tables_on_the_parent(here, monkeypatch, c
     from projects.artists.tracking import runs
 
     with runs.start() as run:
-        verb.run({"run_id": here, "metrics": "test/song_f1"}, run)
+        verb.run(verb.COMMAND.read({"run_id": here, "metrics": "test/song_f1"}), run)
     assert {"report.html", "runs.csv", "summary.csv"} <= set(reading.artifact_names(here))
     summary = pd.read_csv(io.BytesIO(reading.artifact(here, "summary.csv", 10**6)))
     assert set(summary["metric"]) == {"test/song_f1"} and len(summary) == 6
@@ -279,10 +300,11 @@ def test_seeds_and_what_follows_from_others_do_not_tell_configurations_apart():
 
 def test_a_chart_puts_a_value_where_it_belongs():
     series = Series("s", [0, 1], [0.0, 1.0], [0.1, float("nan")])
-    drawn = line_chart("t", ["a", "b"], [series], x_label="x", y_label="y", bounds=(0, 1))
-    circles = [float(y) for y in re.findall(r'<circle cx="[\d.]+" cy="([\d.]+)" r="3.5"', drawn)]
-    grid = [float(y) for y in re.findall(r'class="grid" d="M38 ([\d.]+)H', drawn)]
+    chart = line_chart("t", ["a", "b"], [series], x_label="x", y_label="y", bounds=(0, 1))
+    root = ElementTree.fromstring(chart.body)
+    circles = [float(mark.get("y")) for mark in root.iter("use") if "fill: var(--c0)" in mark.get("style")]
+    grid = [float(path.get("d").split()[2]) for path in root.iter("path") if "--line" in path.get("style")]
     assert circles == [grid[0], grid[-1]] and grid == sorted(grid, reverse=True)
-    bars = re.findall(r'd="M[\d.]+ ([\d.]+)V([\d.]+)M', drawn)
+    bars = re.findall(r'd="M ([\d.]+) ([\d.]+)\s+L \1 ([\d.]+)\s*" style="fill: none; stroke: var\(--c0\)', chart.body)
     # Only one value has a deviation; its bar reaches a tenth of the axis up, and is cut at the bottom.
-    assert len(bars) == 1 and float(bars[0][1]) == pytest.approx(grid[0] + (grid[-1] - grid[0]) / 10, abs=0.2)
+    assert len(bars) == 1 and float(bars[0][2]) == pytest.approx(grid[0] + (grid[-1] - grid[0]) / 10, abs=0.2)

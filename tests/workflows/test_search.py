@@ -22,7 +22,7 @@ from optuna.trial import TrialState
 from projects import cli, search, train
 from projects.artists.workflows import train as experiment
 from projects.artists.workflows.engine import is_failure, storage_url
-from projects.artists.workflows.plan import train_settings
+from projects.artists.workflows.plan import training_plan
 
 PROJECT = Path(__file__).parents[2]
 FIT = experiment.fit
@@ -77,7 +77,7 @@ class Place:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in self.environment.items():
                 patch.setenv(name, value)
-            return cli.main(verb.run, verb.USAGE, list(words))
+            return cli.main(verb.COMMAND, list(words))
 
     def command(self, corpus, points, space, **parameters):
         files = {"points": self.folder / "points.yaml", "space": self.folder / "space.yaml"}
@@ -89,11 +89,11 @@ class Place:
         return self.run(search, *words)
 
 
-def short_of_memory(settings, *others):
+def short_of_memory(plan, *others):
     """One point finds no memory; all others are trained."""
-    if settings["svm_c"] == 5000.0:
+    if plan.options.svm_c == 5000.0:
         raise MemoryError("Unable to allocate 2.00 TiB")
-    return FIT(settings, *others)
+    return FIT(plan, *others)
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +142,7 @@ def test_trials_and_child_runs_agree(place):
 
 
 def test_the_first_trial_is_the_published_configuration(place):
-    run, settings = place.children()["trial 0"], train_settings({"model": "mfcc_svm"})
+    run, settings = place.children()["trial 0"], training_plan({"model": "mfcc_svm"}).values
     for name in place.study().trials[0].user_attrs["values"]:
         assert run.data.params[name] == str(settings[name]), name
     assert run.data.tags["source"] == "published"
@@ -198,7 +198,7 @@ def test_the_plots_are_in_one_file_with_plotly_once(place):
 def test_train_takes_the_best_configuration_and_gets_what_the_trial_got(place):
     path = place.artifacts(place.parent()) / "best.yaml"
     best = place.study().best_trial
-    assert {name: train_settings({"config": str(path)})[name] for name in best.user_attrs["values"]} == (
+    assert {name: training_plan({"config": str(path)}).values[name] for name in best.user_attrs["values"]} == (
         best.user_attrs["values"]
     )
     assert place.run(train, "--config", str(path)) == 0
@@ -276,15 +276,15 @@ from projects.artists.workflows import train as experiment
 
 real = experiment.fit
 
-def fit(settings, prepared, run, *hooks):
+def fit(plan, prepared, run, *hooks):
     flag = Path(sys.argv[1])
-    if hooks and settings["svm_c"] == 4.0 and not flag.exists():
+    if hooks and plan.options.svm_c == 4.0 and not flag.exists():
         flag.touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    return real(settings, prepared, run, *hooks)
+    return real(plan, prepared, run, *hooks)
 
 experiment.fit = fit
-sys.exit(cli.main(search.run, "", sys.argv[2:]))
+sys.exit(cli.main(search.COMMAND, sys.argv[2:]))
 """
 
 

@@ -10,7 +10,7 @@ from projects.artists import systems
 from projects.artists.errors import InputError
 from projects.artists.evaluation.metrics import METRICS
 from projects.artists.systems.space import contains
-from projects.artists.workflows.plan import loose_settings, train_settings, used
+from projects.artists.workflows.plan import loose_plan, training_plan, used
 from projects.artists.workflows.search import objectives
 from projects.artists.workflows.search.search import request
 from projects.artists.workflows.search.space import read_points, tunable
@@ -31,7 +31,7 @@ def asked(tmp_path, space=None, **flags):
 @pytest.mark.parametrize("model", SEARCHABLE)
 def test_every_space_holds_options_of_train_and_the_published_value_of_each(model):
     got = request({"model": model})
-    settings = train_settings({"model": model})
+    settings = training_plan({"model": model}).values
     assert set(got.space.open) <= set(tunable(systems.find(model)))
     outside = {name: settings[name] for name, spec in got.space.open.items() if not contains(spec, settings[name])}
     assert outside == {}
@@ -43,8 +43,8 @@ def test_whatever_a_system_suggests_train_accepts(model):
     got = request({"model": model})
     for _ in range(30):
         values = systems.find(model).suggest(study.ask(), got.space.open)
-        settings = loose_settings({"model": model, **values})
-        train_settings(used({"model": model, **values}))
+        settings = loose_plan({"model": model, **values}).values
+        training_plan(used({"model": model, **values}))
         assert {name: settings[name] for name in values} == values
 
 
@@ -72,8 +72,8 @@ def test_a_file_narrows_widens_fixes_adds_and_leaves_out(tmp_path):
 def test_a_flag_fixes_its_parameter_and_a_configuration_file_only_sets_where_the_search_starts(tmp_path):
     config = write(tmp_path / "config.yaml", {"learning_rate": 0.002, "augment": 0.5})
     got = asked(tmp_path, config=config, dropout="0.2")
-    assert "dropout" not in got.space.names and got.settings["dropout"] == 0.2
-    assert "learning_rate" in got.space.open and got.settings["learning_rate"] == 0.002
+    assert "dropout" not in got.space.names and got.plan.values["dropout"] == 0.2
+    assert "learning_rate" in got.space.open and got.plan.values["learning_rate"] == 0.002
     assert got.given["augment"] == 0.5 and got.params["n_trials"] == 30
 
 
@@ -102,7 +102,7 @@ def test_a_file_that_makes_no_sense_is_refused_with_the_reason(tmp_path, space, 
 
 def test_points_are_split_into_what_can_be_suggested_and_what_is_outside(tmp_path):
     space = asked(tmp_path, {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}, "dropout": 0.1}).space
-    point = {**{name: train_settings({})[name] for name in space.names}, "learning_rate": 0.5}
+    point = {**{name: training_plan({}).values[name] for name in space.names}, "learning_rate": 0.5}
     inside, pinned = space.split(point)
     assert pinned == {"learning_rate": 0.5, "dropout": 0.3} and set(inside) == set(space.open) - {"learning_rate"}
 
@@ -111,7 +111,7 @@ def test_points_are_read_and_checked(tmp_path):
     space = asked(tmp_path).space
 
     def cast(name, value):
-        return train_settings({name: value})[name]
+        return training_plan({name: value}).values[name]
 
     good = write(tmp_path / "points.yaml", [{"learning_rate": "3e-4"}, {"batch_size": 8, "schedule": "cosine"}])
     assert read_points(good, space, cast) == [{"learning_rate": 3e-4}, {"batch_size": 8, "schedule": "cosine"}]

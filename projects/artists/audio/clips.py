@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ..errors import InputError
-from .features import FeatureConfig
+from .options import FeatureConfig
 
 # Lengths whose published frame count is not ceil(seconds * sr / hop_length): Nasrullah and Zhao's "20 s" and "30 s"
 # (29.12 s in truth), Park et al.'s "3 s"; by (sr, hop_length, seconds).

@@ -1,21 +1,15 @@
-"""Log-mel spectrograms equal to librosa's `power_to_db(melspectrogram(y), ref=1.0)`, chroma, MFCC; configuration."""
+"""Log-mel spectrograms equal to librosa's `power_to_db(melspectrogram(y), ref=1.0)`, chroma, MFCC."""
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import hashlib
-import json
 import math
-from typing import Literal
 
 import numpy as np
 import scipy.fft
 
-from ..errors import InputError
+from .options import FeatureConfig
 
-# Raise it when decode.py or this file changes the numbers: cached features are then computed anew.
-VERSION = 2
 AMIN = 1e-10
 TOP_DB = 80.0
 # Frames transformed at once: few enough that they stay in the cache of a core.
@@ -23,45 +17,6 @@ BLOCK_FRAMES = 128
 # Neighbouring bands weighted at once: filters are narrow, and most of a full matrix of them is zeros.
 BAND_GROUP = 16
 CHROMA = 12
-
-
-@dataclasses.dataclass(frozen=True)
-class FeatureConfig:
-    """What turns samples into a log-mel spectrogram (Nasrullah and Zhao, table II).
-
-    sr in Hz, n_fft and hop_length in samples, n_mels bands on the `slaney` (librosa's default, which the published
-    tables come from) or `htk` scale (the paper's equation 2). crop: seconds kept around the centre of the track.
-    compression: `db` of the power, or Park et al.'s `log10`, log10(1 + 10 * mel) of the magnitude. chroma: twelve more
-    columns after the bands, the pitch classes.
-    """
-
-    sr: int = 16000
-    n_fft: int = 2048
-    hop_length: int = 512
-    n_mels: int = 128
-    mel_scale: Literal["slaney", "htk"] = "slaney"
-    crop: float | None = None
-    compression: Literal["db", "log10"] = "db"
-    chroma: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("sr", "n_fft", "hop_length", "n_mels"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}={getattr(self, name)} must be a positive whole number.")
-        if self.crop is not None and not 0 < self.crop < math.inf:
-            raise InputError(f"crop={self.crop} must be a positive number of seconds; leave it out for whole tracks.")
-
-    @property
-    def digest(self) -> str:
-        """Sixteen hex digits that change with any field."""
-        # 60 and 60.0 are one configuration.
-        crop = None if self.crop is None else float(self.crop)
-        fields = {**dataclasses.asdict(self), "crop": crop, "version": VERSION}
-        for name, usual in (("compression", "db"), ("chroma", False)):
-            # Younger than the caches of many: the usual values leave the digest as it was.
-            if fields[name] == usual:
-                del fields[name]
-        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @functools.lru_cache(maxsize=8)
@@ -128,7 +83,11 @@ def log_mel(y: np.ndarray, config: FeatureConfig) -> np.ndarray:
         y: Mono samples at `config.sr`, shape (n,).
 
     Returns:
-        float32, shape (1 + n // hop_length, n_mels), or n_mels + 12 with chroma; time first.
+        float32, shape (n_frames, n_mels), or n_mels + 12 with chroma; time first.
+
+    Examples:
+        >>> log_mel(np.zeros(16000, np.float32), FeatureConfig()).shape
+        (32, 128)
     """
     mel = mel_power(y, config)
     bands, chroma = mel[:, : config.n_mels], mel[:, config.n_mels :]
@@ -145,15 +104,16 @@ def log_mel(y: np.ndarray, config: FeatureConfig) -> np.ndarray:
 
 
 def mel_power(y: np.ndarray, config: FeatureConfig) -> np.ndarray:
-    """Mel-weighted power (magnitude for `log10`) of centred, zero-padded Hann frames, (1 + n // hop_length, n_mels).
+    """Mel-weighted power (magnitude for `log10`) of centred, zero-padded Hann frames, (n_frames, n_mels), float32.
 
-    With chroma, the power of the pitch classes in twelve more columns. float32.
+    With chroma, the power of the pitch classes in twelve more columns. As librosa pads n_fft // 2 on both sides,
+    n_frames is 1 + n // hop_length, n one sample less where n_fft is odd.
     """
     y = y.astype(np.float32, copy=False)
     window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(config.n_fft) / config.n_fft)).astype(np.float32)
     pitches = chroma_filters(config).T if config.chroma else None
     columns = config.n_mels + (CHROMA if config.chroma else 0)
-    mel = np.empty((1 + len(y) // config.hop_length, columns), np.float32)
+    mel = np.empty((1 + (len(y) - config.n_fft % 2) // config.hop_length, columns), np.float32)
     for start in range(0, len(mel), BLOCK_FRAMES):
         out = mel[start : start + BLOCK_FRAMES]
         spectrum = scipy.fft.rfft(_frames(y, config, start, len(out)) * window, axis=1)

@@ -21,7 +21,7 @@ class ClipSet:
     """Clips in the order of tracks and time.
 
     songs: (n_clips,) index into `entries`; starts: (n_clips,) first frame; y: (n_clips,) class; length: frames a clip;
-    classes: label values in the order of classes.
+    tag_sets: of a label column that is declared as tags, its values in the order of classes.
     """
 
     entries: Sequence[Entry]
@@ -29,7 +29,7 @@ class ClipSet:
     starts: np.ndarray
     y: np.ndarray
     length: int
-    classes: Sequence[str] = ()
+    tag_sets: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.y)
@@ -87,7 +87,7 @@ def make_clips(
     length: int,
     *,
     overlap: float = 0.0,
-    classes: Sequence[str] = (),
+    tag_sets: Sequence[str] = (),
 ) -> tuple[ClipSet, list[int]]:
     """Clips over whole tracks, disjoint where `overlap` is 0.
 
@@ -96,7 +96,7 @@ def make_clips(
         y: Class of each track.
         length: Frames a clip.
         overlap: Share of a clip that is in the next one too.
-        classes: Label values in the order of classes.
+        tag_sets: Label values in the order of classes, where they are sets of tags.
 
     Returns:
         The clips, and the positions of tracks shorter than one clip, which have none.
@@ -110,6 +110,6 @@ def make_clips(
         np.concatenate(starts) if starts else np.empty(0, int),
         np.asarray(y, int)[songs],
         length,
-        classes,
+        tag_sets,
     )
     return clips, np.flatnonzero(counts == 0).tolist()

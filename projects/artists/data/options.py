@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-import typing
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from ..errors import InputError
 from .machine import processes
-from .splits import check_fold
+
+# Stands at a field that says how a run is made or shown and changes none of its scores: no part of its identity.
+NO_IDENTITY = "no identity"
 
 
 @dataclasses.dataclass(frozen=True)
 class CorpusOptions:
-    """What is read: corpus, label, so many values of the label alone; processes that compute features.
+    """Corpus: what is read."""
 
-    songs_per_artist: keep so many songs of each value of the label, and no value with fewer (Park et al.: 20).
-    """
-
-    data: str = "demo"
-    label: str = "artist"
+    data: Annotated[str, "demo, demo30, a folder, a manifest (.csv, .parquet) or s3://bucket/prefix"] = "demo"
+    label: Annotated[str, "the column that is learned"] = "artist"
     # Park et al.: 500 to 10,000.
-    artists: int | None = None
-    songs_per_artist: int | None = None
-    workers: int | None = None
+    artists: Annotated[int | None, "so many values of the label, the first by the digest of their names; none: all"] = (
+        None
+    )
+    songs_per_artist: Annotated[int | None, "so many songs of each value, and no value with fewer; none: all"] = None
+    workers: Annotated[int | None, "processes that compute features; none: one a core", NO_IDENTITY] = None
 
     def __post_init__(self) -> None:
         processes(self.workers)
@@ -34,20 +34,19 @@ class CorpusOptions:
 
 @dataclasses.dataclass(frozen=True)
 class DataOptions(CorpusOptions):
-    """What is learned from: a corpus, its split, length of a clip in seconds.
+    """Data: what is read, how it is split, how it is cut into clips."""
 
-    folds, fold: of split=kfold alone; split_seed: seed of the split, where that is not to change with `seed`; overlap:
-    share of a training clip that is in the next one too (validation and test clips are disjoint).
-    leave_out: so many values of the label, drawn by the seed, are no part of the training: to be enrolled later.
-    """
-
-    split: typing.Literal["song", "album", "manifest", "kfold", "all"] = "album"
-    folds: int = 5
-    fold: int = 0
-    clip: float = 5.0
-    leave_out: int = 0
-    split_seed: int | None = None
-    overlap: float = 0.0
+    split: Annotated[
+        Literal["song", "album", "manifest", "kfold", "all"],
+        "who is tested: songs 90/10 by label, twice; an album of each artist; the manifest's fold column; a fold of "
+        "albums; all tracks (evaluate alone)",
+    ] = "album"
+    folds: Annotated[int, "number of folds, of split=kfold alone"] = 5
+    fold: Annotated[int, "the fold that is tested, of split=kfold alone"] = 0
+    clip: Annotated[float, "seconds of a clip; 1, 3, 5, 6, 10, 20, 30 have the published frame counts"] = 5.0
+    leave_out: Annotated[int, "so many values of the label that are not learned, to be enrolled later"] = 0
+    split_seed: Annotated[int | None, "seed of the split, where it is not to change with seed"] = None
+    overlap: Annotated[float, "share of a training clip that is in the next one too"] = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -72,7 +71,13 @@ def check_seed(seed: int, name: str = "seed") -> None:
         raise InputError(f"{name}={seed} must be from 0 to 4294967295.")
 
 
-def refuse(options: object, names: Sequence[str], where: str) -> None:
+def check_fold(folds: int, fold: int) -> None:
+    """Raises InputError for folds that cannot be assigned, or a fold that is none of them."""
+    if not (folds >= 3 and 0 <= fold < folds):
+        raise InputError(f"folds={folds}, fold={fold}: folds must be at least 3 and fold from 0 to folds - 1.")
+
+
+def refuse(options: Any, names: Sequence[str], where: str) -> None:
     """Raises InputError where one of the fields `names` is set; its default is no such word.
 
     Args:
@@ -84,7 +89,7 @@ def refuse(options: object, names: Sequence[str], where: str) -> None:
             raise InputError(f"{field.name}={as_given(value)} means nothing {where}. Leave it out.")
 
 
-def check_folds(options: object) -> None:
+def check_folds(options: Any) -> None:
     """Raises InputError for folds that cannot be, or that are chosen for a split that has none."""
     if options.split == "kfold":
         check_fold(options.folds, options.fold)

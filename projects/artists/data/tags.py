@@ -1,4 +1,4 @@
-"""Label values that are several tags between semicolons."""
+"""Label columns whose values are several tags between semicolons: those named `tags` or `<something>_tags`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 SEPARATOR = ";"
+
+
+def holds_tags(column: str) -> bool:
+    """Whether a label column is declared as tags, by its name; a semicolon in any other is a part of the name."""
+    return column == "tags" or column.endswith("_tags")
 
 
 def tags_of(label: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Artists that no network was trained on: known by a few songs, told apart from those that nobody enrolled."""
+"""Enrolment: artists that no network was trained on, known by a few songs, and the detection of unknown artists."""
 
 from __future__ import annotations
 
@@ -15,28 +15,33 @@ from .retrieval import unit
 
 COUNTS = (1, 3, 5, 10)
 DRAWS = 20
-# Fewer songs than this say nothing about how near a song of a known artist is.
+# Fewer songs than this do not show how similar a song of a known artist is.
 LEAST_SONGS = 5
 
 
 @dataclasses.dataclass(frozen=True)
 class OpenSet:
-    """Logistic curve from the greatest similarity to the chance that the song is by none of the artists."""
+    """Logistic curve from the greatest similarity to the probability that the song is by none of the artists."""
 
     slope: float
     intercept: float
 
     def none_of_these(self, similarity: np.ndarray | float) -> np.ndarray | float:
-        """0 to 1; above 0.5 a stranger is likelier than an enrolled artist, when both come equally often."""
+        """0 to 1; above 0.5 an unknown artist is likelier than an enrolled one, if both are equally frequent."""
         return expit(-(self.slope * similarity + self.intercept))
 
 
 def centroids(vectors: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Names (k,), sorted, and the mean direction (k, d) of the songs of each; songs count alike whatever their length.
+    """Names (k,), sorted, and the mean direction (k, d) of the songs of each; vectors of any length weigh the same.
 
     Args:
         vectors: Song vectors (n, d).
         labels: Artist of each, (n,).
+
+    Examples:
+        >>> names, centres = centroids(np.array([[2.0, 0.0], [0.0, 1.0], [0.0, 3.0]]), np.array(["b", "a", "a"]))
+        >>> names.tolist(), centres.tolist()
+        (['a', 'b'], [[0.0, 1.0], [1.0, 0.0]])
     """
     names, codes = np.unique(labels, return_inverse=True)
     sums = np.zeros((len(names), np.shape(vectors)[1]))
@@ -45,19 +50,30 @@ def centroids(vectors: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def similarities(vectors: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """Cosines (n, k) of song vectors (n, d) and centroids (k, d)."""
+    """Cosines (n, k) of song vectors (n, d) and centroids (k, d).
+
+    Examples:
+        >>> similarities(np.array([[3.0, 4.0]]), np.array([[1.0, 0.0], [0.0, 1.0]]))
+        array([[0.6, 0.8]])
+    """
     return unit(vectors) @ centres.T
 
 
 def calibrate(vectors: np.ndarray, labels: np.ndarray) -> OpenSet | None:
-    """The open-set score of a reference, learned from its own songs.
+    """The open-set score of a reference, fitted to its own songs.
 
     Each song is compared to the artists once without itself, as a new song of a known artist would be, and once
-    without its whole artist, as a stranger's song would be.
+    without its whole artist, as a song of an unknown artist would be.
 
     Returns:
-        None where that cannot be learned: fewer than two artists, fewer than five songs whose artist has another, or
-        strangers as similar as the artists themselves.
+        None where it cannot be fitted: fewer than two artists, fewer than five songs whose artist has another, or
+        unknown artists as similar as the known ones.
+
+    Examples:
+        >>> vectors = np.array([[1.0, 0.0], [1.0, 0.1], [1.0, 0.2], [0.0, 1.0], [0.1, 1.0], [0.2, 1.0]])
+        >>> curve = calibrate(vectors, np.repeat(["a", "b"], 3))
+        >>> bool(curve.none_of_these(0.2) > 0.5 > curve.none_of_these(1.0))
+        True
     """
     labels = np.asarray(labels)
     names, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
@@ -89,17 +105,22 @@ def enrolment_curve(
     """Accuracy against songs enrolled.
 
     For each number of songs, artists that have more take part. A draw enrols that many songs of each at random and
-    asks for the artist of every other song: the nearest centroid. A second question of the draw enrols half of the
-    artists alone: does the greatest similarity tell their songs from strangers'?
+    predicts the artist of every other song: the nearest centroid. It then enrols half of the artists alone, and
+    measures how well the greatest similarity separates their songs from those of the others (unknown_auroc).
 
     Args:
         vectors: Song vectors (n, d) of artists that the embedding was not trained on.
         labels: Artist of each.
-        draws: Random choices of the enrolled songs; a song's hit rate is its mean over the draws that asked for it.
+        draws: Random choices of the enrolled songs; a song's hit rate is its mean over the draws that query it.
 
     Returns:
-        A row a number of songs that at least two artists have more of: enrolled, artists, songs (asked for),
+        A row a number of songs that at least two artists have more of: enrolled, artists, songs (queried),
         accuracy, its 95 % bootstrap bounds over songs (low, high), chance, unknown_auroc.
+
+    Examples:
+        >>> vectors = np.array([[1.0, 0.0], [1.0, 0.1], [1.0, 0.2], [0.0, 1.0], [0.1, 1.0], [0.2, 1.0]])
+        >>> [(row["enrolled"], row["accuracy"]) for row in enrolment_curve(vectors, np.repeat(["a", "b"], 3), draws=2)]
+        [(1, 1.0)]
     """
     x, labels = unit(vectors), np.asarray(labels)
     names, sizes = np.unique(labels, return_counts=True)
@@ -116,7 +137,7 @@ def enrolment_curve(
 def _trials(
     x: np.ndarray, members: list[np.ndarray], enrolled: int, draws: int, rng: np.random.Generator, seed: int
 ) -> dict[str, float]:
-    hits, asked, areas = np.zeros(len(x)), np.zeros(len(x)), []
+    hits, queries, areas = np.zeros(len(x)), np.zeros(len(x)), []
     for _ in range(draws):
         shuffled = [rng.permutation(each) for each in members]
         centres = unit(np.stack([x[each[:enrolled]].mean(0) for each in shuffled]))
@@ -124,13 +145,13 @@ def _trials(
         truth = np.repeat(np.arange(len(members)), [len(each) - enrolled for each in shuffled])
         cosines = x[tested] @ centres.T
         np.add.at(hits, tested, cosines.argmax(1) == truth)
-        np.add.at(asked, tested, 1)
+        np.add.at(queries, tested, 1)
         inside = rng.permutation(len(members))[: (len(members) + 1) // 2]
         areas.append(roc_auc_score(np.isin(truth, inside), cosines[:, inside].max(1)))
-    rates = hits[asked > 0] / asked[asked > 0]
+    rates = hits[queries > 0] / queries[queries > 0]
     low, high = mean_interval(rates, seed=seed)
     return {
-        "songs": int((asked > 0).sum()),
+        "songs": int((queries > 0).sum()),
         "accuracy": float(rates.mean()),
         "low": low,
         "high": high,

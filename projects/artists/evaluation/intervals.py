@@ -1,7 +1,7 @@
-"""How sure a score is, given the songs it was measured on: percentile bootstrap (Efron and Tibshirani, 1993).
+"""Confidence intervals of scores: percentile bootstrap over songs (Efron and Tibshirani, 1993).
 
-Songs are resampled, not clips: clips of one song are no independent evidence. The interval covers the choice
-of test songs; it does not cover the variation from one training to the next.
+Songs are resampled, not clips: clips of one song are not independent. The interval covers the choice of test songs, not
+the variation from one training to the next.
 """
 
 from __future__ import annotations
@@ -33,6 +33,11 @@ def song_intervals(
     Raises:
         InputError: There are no songs, or probabilities are NaN, infinite or no distribution over classes.
         ValueError: Shapes, types or class indices do not fit, or `resamples` or `level` is out of range.
+
+    Examples:
+        >>> y_true, proba = np.array([0, 0, 1, 1]), np.array([[0.9, 0.1], [0.4, 0.6], [0.3, 0.7], [0.2, 0.8]])
+        >>> song_intervals(y_true, proba)["accuracy"]
+        (0.25, 1.0)
     """
     y_true, proba = check_scored(y_true, proba)
     if not 0 < level < 1:
@@ -59,6 +64,11 @@ def paired_improvement(
     Raises:
         InputError: There are no songs.
         ValueError: The statistic is unknown, or shapes, types or class indices do not fit.
+
+    Examples:
+        >>> y_true = np.array([0, 0, 1, 1])
+        >>> paired_improvement(y_true, y_true, y_true), paired_improvement(y_true, 1 - y_true, y_true)
+        (0.5, 1.0)
     """
     if statistic not in LABEL_STATISTICS:
         raise ValueError(f"statistic={statistic} is unknown; choose one of {', '.join(LABEL_STATISTICS)}.")
@@ -81,6 +91,10 @@ def mean_interval(
 
     Raises:
         InputError: There are no songs.
+
+    Examples:
+        >>> mean_interval(np.array([0.0, 1.0, 1.0, 1.0]))
+        (0.25, 1.0)
     """
     values = np.asarray(values, float)
     if not len(values):
@@ -95,8 +109,8 @@ def _samples(y_true: np.ndarray, proba: np.ndarray, resamples: int, seed: int) -
     """(resamples,) values of every metric."""
     indicators = _indicators(y_true, proba.argmax(1), proba.shape[1])
     rows = {name: statistic(y_true, proba) for name, statistic in ROW_STATISTICS.items()}
-    blocks = {name: [] for name in METRICS}
-    for drawn in _drawn(*proba.shape, resamples, seed):
+    blocks: dict[str, list[np.ndarray]] = {name: [] for name in METRICS}
+    for drawn in _drawn(len(y_true), proba.shape[1], resamples, seed):
         weights = _weights(drawn)
         counts = _counts(weights, indicators)
         for name, metric in METRICS.items():

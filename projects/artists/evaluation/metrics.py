@@ -8,7 +8,6 @@ most probable one, the lower index among equals.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -16,6 +15,8 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
+from .names import lower_is_better as lower_is_better
+from .names import metric_name as metric_name
 
 LOG_LOSS_FLOOR = 1e-7
 ECE_BINS = 15
@@ -35,45 +36,85 @@ class Counts(NamedTuple):
 
 
 def f1(counts: Counts) -> np.ndarray:
-    """F1 weighted by support, as Nasrullah and Zhao report it."""
+    """F1 weighted by support, as Nasrullah and Zhao report it.
+
+    Examples:
+        >>> float(f1(Counts(np.array([1, 1]), np.array([1, 2]), np.array([2, 1]))).round(3))
+        0.667
+    """
     return _weighted(class_f1(counts), counts)
 
 
 def f1_macro(counts: Counts) -> np.ndarray:
-    """Mean F1 of the classes that have support (of all of them in Tandon and Shah, where all have some)."""
+    """Mean F1 of the classes that have support (of all of them in Tandon and Shah, where all have some).
+
+    Examples:
+        >>> float(f1_macro(Counts(np.array([1, 1, 0]), np.array([1, 2, 0]), np.array([2, 1, 0]))).round(3))
+        0.667
+    """
     present = counts.support > 0
     return (class_f1(counts) * present).sum(-1) / present.sum(-1)
 
 
 def accuracy(counts: Counts) -> np.ndarray:
-    """Share of rows that are right."""
+    """Share of rows that are right.
+
+    Examples:
+        >>> float(accuracy(Counts(np.array([1, 1]), np.array([1, 2]), np.array([2, 1]))).round(3))
+        0.667
+    """
     return counts.right.sum(-1) / counts.support.sum(-1)
 
 
 def precision(counts: Counts) -> np.ndarray:
-    """Precision weighted by support; that of a class that is never predicted counts as 0."""
+    """Precision weighted by support; that of a class that is never predicted counts as 0.
+
+    Examples:
+        >>> float(precision(Counts(np.array([1, 1]), np.array([1, 2]), np.array([2, 1]))).round(3))
+        0.833
+    """
     return _weighted(_ratio(counts.right, counts.predicted), counts)
 
 
 def recall(counts: Counts) -> np.ndarray:
-    """Recall weighted by support: the same number as accuracy when every row has one class."""
+    """Recall weighted by support: the same number as accuracy when every row has one class.
+
+    Examples:
+        >>> float(recall(Counts(np.array([1, 1]), np.array([1, 2]), np.array([2, 1]))).round(3))
+        0.667
+    """
     return _weighted(_ratio(counts.right, counts.support), counts)
 
 
 def class_f1(counts: Counts) -> np.ndarray:
-    """F1 of each class, (..., k); 0 for a class that is neither predicted nor true."""
+    """F1 of each class, (..., k); 0 for a class that is neither predicted nor true.
+
+    Examples:
+        >>> class_f1(Counts(np.array([1, 1]), np.array([1, 2]), np.array([2, 1]))).round(3)
+        array([0.667, 0.667])
+    """
     return _ratio(2 * counts.right, counts.predicted + counts.support)
 
 
 def top3_hits(y_true: np.ndarray, proba: np.ndarray) -> np.ndarray:
-    """1 where the true class is among the three most probable, lower indices first among equals; (n,)."""
+    """1 where the true class is among the three most probable, lower indices first among equals; (n,).
+
+    Examples:
+        >>> top3_hits(np.array([0, 3]), np.array([[0.1, 0.2, 0.3, 0.4], [0.1, 0.2, 0.3, 0.4]]))
+        array([0., 1.])
+    """
     own = _own_probability(y_true, proba)[:, None]
     ahead = (proba > own) | ((proba == own) & (np.arange(proba.shape[1]) < y_true[:, None]))
     return (ahead.sum(1) < 3).astype(float)
 
 
 def log_losses(y_true: np.ndarray, proba: np.ndarray) -> np.ndarray:
-    """Minus the natural logarithm of the true class's probability, clipped at 1e-7; (n,), 0 to 16.1."""
+    """Minus the natural logarithm of the true class's probability, clipped at 1e-7; (n,), 0 to 16.1.
+
+    Examples:
+        >>> log_losses(np.array([0, 1]), np.array([[0.5, 0.5], [1.0, 0.0]])).round(3)
+        array([ 0.693, 16.118])
+    """
     return -np.log(np.clip(_own_probability(y_true, proba).astype(float), LOG_LOSS_FLOOR, 1.0))
 
 
@@ -83,6 +124,11 @@ def calibration_gaps(y_true: np.ndarray, proba: np.ndarray) -> np.ndarray:
     The bins of top probability are equally wide and closed on the right: (0, 1/15], ..., (14/15, 1]. Absolute
     column means add up to the expected calibration error (Guo et al., ICML 2017, equation 3); empty bins add
     nothing.
+
+    Examples:
+        >>> gaps = calibration_gaps(np.array([0, 1]), np.array([[0.9, 0.1], [0.9, 0.1]]))
+        >>> gaps.shape, gaps.sum(1).round(3)
+        ((2, 15), array([ 0.1, -0.9]))
     """
     top = proba.max(1).astype(float)
     inner_edges = np.arange(1, ECE_BINS) / ECE_BINS
@@ -107,13 +153,23 @@ ROW_STATISTICS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 
 
 def row_score(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The metric of what a row statistic returned, under weights (..., n) of the rows: (...,)."""
+    """The metric of what a row statistic returned, under weights (..., n) of the rows: (...,).
+
+    Examples:
+        >>> float(row_score(np.array([1.0, 0.0, 0.0]), np.array([2.0, 1.0, 1.0])))
+        0.5
+    """
     means = weights @ values / weights.sum(-1).reshape(weights.shape[:-1] + (1,) * (values.ndim - 1))
     return means if values.ndim == 1 else np.abs(means).sum(-1)
 
 
 def class_counts(y_true: np.ndarray, y_pred: np.ndarray, n_classes: int) -> Counts:
-    """Counts, each (n_classes,), of true and predicted class indices (n,)."""
+    """Counts, each (n_classes,), of true and predicted class indices (n,).
+
+    Examples:
+        >>> class_counts(np.array([0, 0, 1]), np.array([0, 1, 1]), 2)
+        Counts(right=array([1, 1]), predicted=array([1, 2]), support=array([2, 1]))
+    """
     right = np.bincount(y_true[y_true == y_pred], minlength=n_classes)
     return Counts(right, np.bincount(y_pred, minlength=n_classes), np.bincount(y_true, minlength=n_classes))
 
@@ -143,26 +199,6 @@ def _proba_metric(name: str) -> Metric:
 
 LABEL_METRICS: dict[str, Metric] = {name: _label_metric(name) for name in LABEL_STATISTICS}
 METRICS: dict[str, Metric] = {name: _proba_metric(name) for name in (*LABEL_STATISTICS, *ROW_STATISTICS)}
-# Metrics of a run are `<subset>/<level>_<name>`, curves `epoch/<name>`: MLflow's UI makes a section of each prefix.
-_OLD_NAME = re.compile(r"(train|val|test)_((?:song|clip)(?:s|_).*|loss)|(epoch)_(.*)")
-# Words in the name of a metric that is an error.
-ERRORS = {"loss", "ece"}
-
-
-def metric_name(name: str) -> str:
-    """The name that a metric has today; runs, policies and commands of earlier versions have `test_song_f1`.
-
-    Examples:
-        >>> metric_name("test_song_f1"), metric_name("epoch_val_loss"), metric_name("train_seconds")
-        ('test/song_f1', 'epoch/val_loss', 'train_seconds')
-    """
-    old = _OLD_NAME.fullmatch(name)
-    return "/".join(part for part in old.groups() if part) if old else name
-
-
-def lower_is_better(name: str) -> bool:
-    """Whether the metric of a run with this name, such as `test/song_ece_calibrated`, is an error."""
-    return bool(ERRORS & set(re.split("[_/]", name)))
 
 
 def scores(y_true: np.ndarray, proba: np.ndarray) -> dict[str, float]:
@@ -171,6 +207,11 @@ def scores(y_true: np.ndarray, proba: np.ndarray) -> dict[str, float]:
     Raises:
         InputError: There are no rows, or probabilities are NaN, infinite or no distribution over classes.
         ValueError: Shapes, types or class indices do not fit.
+
+    Examples:
+        >>> result = scores(np.array([0, 1]), np.array([[0.8, 0.2], [0.4, 0.6]]))
+        >>> list(result), round(result["log_loss"], 3)
+        (['f1', 'f1_macro', 'accuracy', 'precision', 'recall', 'top3', 'log_loss', 'ece'], 0.367)
     """
     return {name: metric(y_true, proba) for name, metric in METRICS.items()}
 
@@ -181,6 +222,10 @@ def label_scores(y_true: np.ndarray, y_pred: np.ndarray) -> dict[str, float]:
     Raises:
         InputError: There are no rows.
         ValueError: Shapes, types or class indices do not fit.
+
+    Examples:
+        >>> label_scores(np.array([0, 1]), np.array([0, 0]))["accuracy"]
+        0.5
     """
     return {name: metric(y_true, y_pred) for name, metric in LABEL_METRICS.items()}
 
@@ -192,6 +237,11 @@ def per_class(y_true: np.ndarray, proba: np.ndarray, labels: Sequence[str]) -> p
     probability that the class's own rows give to it; confused_with, the class its wrong rows went to most
     often (the lower index among equals, empty if none is wrong), and confused_count, how often. Recall, f1
     and probability_true are NaN without support.
+
+    Examples:
+        >>> table = per_class(np.array([0, 1]), np.array([[0.8, 0.2], [0.6, 0.4]]), ["A", "B"])
+        >>> table[["label", "recall", "confused_with"]].values.tolist()
+        [['A', 1.0, ''], ['B', 0.0, 'A']]
     """
     y_true, proba = check_scored(y_true, proba)
     if len(labels) != proba.shape[1]:
@@ -216,7 +266,13 @@ def per_class(y_true: np.ndarray, proba: np.ndarray, labels: Sequence[str]) -> p
 
 
 def confusion(y_true: np.ndarray, y_pred: np.ndarray, n_classes: int) -> np.ndarray:
-    """Counts (n_classes, n_classes) of predicted class (column) by true class (row)."""
+    """Counts (n_classes, n_classes) of predicted class (column) by true class (row).
+
+    Examples:
+        >>> confusion(np.array([0, 0, 1]), np.array([0, 1, 1]), 2)
+        array([[1, 1],
+               [0, 1]])
+    """
     y_true, y_pred = check_labels(y_true, y_pred, n_classes)
     flat = np.bincount(y_true * n_classes + y_pred, minlength=n_classes * n_classes)
     return flat.reshape(n_classes, n_classes)

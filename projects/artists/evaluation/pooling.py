@@ -12,7 +12,7 @@ import numpy as np
 
 from .metrics import check_probabilities
 
-# Sums equal to this many decimals are tied, so that rounding, and with it the order of clips, has no say.
+# Sums equal to this many decimals are tied, so that rounding, and with it the order of clips, decides nothing.
 TIE_DECIMALS = 10
 CONFIDENT = 0.5
 TIE_BREAK = 1e-6
@@ -33,6 +33,11 @@ def mean_probability(proba: np.ndarray, songs: np.ndarray) -> Pooled:
     Raises:
         InputError: Probabilities are NaN, infinite or no distribution over classes.
         ValueError: Shapes or types do not fit.
+
+    Examples:
+        >>> mean_probability(np.array([[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]]), np.array([7, 7, 3]))
+        (array([3, 7]), array([[0.2, 0.8],
+               [0.7, 0.3]]))
     """
     proba, song_ids, position = _grouped(proba, songs)
     sums = _sums(proba, position, len(song_ids))
@@ -51,6 +56,11 @@ def vote(proba: np.ndarray, songs: np.ndarray, threshold: float | None = None) -
 
     Returns:
         Song numbers (n_songs,), ascending and unique, and predicted class indices (n_songs,).
+
+    Examples:
+        >>> proba = np.array([[0.9, 0.1, 0.0], [0.0, 0.6, 0.4], [0.3, 0.4, 0.3]])
+        >>> vote(proba, np.zeros(3, int))[1], vote(proba, np.zeros(3, int), threshold=0.5)[1]
+        (array([1]), array([0]))
     """
     proba, song_ids, position = _grouped(proba, songs)
     voting = _voting(proba, position, threshold)
@@ -64,11 +74,15 @@ def vote(proba: np.ndarray, songs: np.ndarray, threshold: float | None = None) -
 def vote_shares(proba: np.ndarray, threshold: float | None = None) -> np.ndarray:
     """Share of one song's voting clips for each class, (k,), of probabilities (n_clips, k).
 
-    Tied classes have equal shares: which of them wins the vote is for `vote` to say.
+    Tied classes have equal shares: `vote` decides which of them wins.
 
     Raises:
         InputError: Probabilities are NaN, infinite or no distribution over classes.
         ValueError: There is no clip.
+
+    Examples:
+        >>> vote_shares(np.array([[0.9, 0.1], [0.4, 0.6], [0.3, 0.7], [0.2, 0.8]]))
+        array([0.25, 0.75])
     """
     if not len(proba):
         raise ValueError("Got no clips of the song; expected one at least.")
@@ -87,6 +101,10 @@ def song_probabilities(proba: np.ndarray, songs: np.ndarray, method: str = "mean
 
     Returns:
         Song numbers (n_songs,), ascending and unique, and probabilities (n_songs, k), float64.
+
+    Examples:
+        >>> song_probabilities(np.array([[0.9, 0.1], [0.4, 0.6], [0.3, 0.7]]), np.zeros(3, int), "vote")[1].round(3)
+        array([[0.333, 0.667]])
     """
     if method == "mean":
         return mean_probability(proba, songs)

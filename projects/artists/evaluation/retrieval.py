@@ -1,4 +1,4 @@
-"""What song vectors know of a label: retrieval, nearest neighbours, a linear softmax (Park et al. 2018, section 4)."""
+"""Evaluation of song vectors by a label: retrieval, nearest neighbours, linear softmax (Park et al. 2018, 4)."""
 
 from __future__ import annotations
 
@@ -26,6 +26,11 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     Raises:
         InputError: NaN or infinity.
         ValueError: Not two-dimensional.
+
+    Examples:
+        >>> unit(np.array([[3.0, 4.0], [0.0, 0.0]]))
+        array([[0.6, 0.8],
+               [0. , 0. ]])
     """
     x = np.asarray(vectors, float)
     if x.ndim != 2:
@@ -48,6 +53,11 @@ def average_precisions(vectors: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
     Returns:
         Shape (n,), NaN for a song that has no other of its label. Its mean without NaN is the MAP.
+
+    Examples:
+        >>> vectors = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]])
+        >>> average_precisions(vectors, np.array(["a", "a", "b"]))
+        array([ 1.,  1., nan])
     """
     x, labels = unit(vectors), np.asarray(labels)
     values = np.full(len(x), np.nan)
@@ -62,14 +72,26 @@ def average_precisions(vectors: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def nearest(vectors: np.ndarray, query: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Positions and cosines, each (min(k, n),), of the nearest rows of `vectors` (n, d) to `query` (d,), best first."""
+    """Positions and cosines, each (min(k, n),), of the nearest rows of `vectors` (n, d) to `query` (d,), best first.
+
+    Examples:
+        >>> positions, cosines = nearest(np.array([[1.0, 0.0], [0.0, 2.0], [3.0, 3.0]]), np.array([0.0, 1.0]), k=2)
+        >>> positions, cosines.round(3)
+        (array([1, 2]), array([1.   , 0.707]))
+    """
     similarity = unit(vectors) @ unit(query[None])[0]
     order = np.argsort(-similarity, kind="stable")[:k]
     return order, similarity[order]
 
 
 def knn_shares(train: np.ndarray, y_train: np.ndarray, test: np.ndarray, n_classes: int, *, k: int = 20) -> np.ndarray:
-    """Share of each class, (n_test, n_classes), among the `k` training songs nearest by cosine (all, if fewer)."""
+    """Share of each class, (n_test, n_classes), among the `k` training songs nearest by cosine (all, if fewer).
+
+    Examples:
+        >>> train, y_train = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]]), np.array([0, 0, 1])
+        >>> knn_shares(train, y_train, np.array([[1.0, 0.2]]), 2, k=2)
+        array([[1., 0.]])
+    """
     model = KNeighborsClassifier(min(k, len(train)), metric="cosine", algorithm="brute")
     return _spread(model.fit(unit(train), y_train), unit(test), n_classes)
 
@@ -104,6 +126,12 @@ def linear_softmax(
 
     Raises:
         InputError: The training songs are of one class.
+
+    Examples:
+        >>> train, y_train = np.array([[0.0], [0.1], [1.0], [1.1]]), np.array([0, 0, 1, 1])
+        >>> fitted = linear_softmax(train, y_train, np.empty((0, 1)), np.empty(0), np.array([[1.2]]), 2)
+        >>> fitted.proba.argmax(1), fitted.chosen_on
+        (array([1]), '2-fold cross-validation of the training songs')
     """
     train, val, test = (_checked(x) for x in (train, val, test))
     if len(np.unique(y_train)) < 2:

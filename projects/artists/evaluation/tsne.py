@@ -1,4 +1,4 @@
-"""Looking at embeddings: which points to draw, and where t-SNE puts them."""
+"""Maps of embeddings: a stratified sample of the points, and their coordinates by t-SNE."""
 
 from __future__ import annotations
 
@@ -28,6 +28,11 @@ def stratified_sample(labels: np.ndarray, n_max: int, seed: int = 0) -> np.ndarr
 
     Raises:
         ValueError: `n_max` is less than 1, or `labels` is not one-dimensional.
+
+    Examples:
+        >>> positions = stratified_sample(np.array(["a"] * 8 + ["b"] * 4), n_max=6)
+        >>> len(positions), int((positions < 8).sum())
+        (6, 4)
     """
     labels = np.asarray(labels)
     if n_max < 1 or labels.ndim != 1:
@@ -57,6 +62,10 @@ def tsne(embedding: np.ndarray, *, seed: int, perplexity: float = 30.0) -> np.nd
     Raises:
         InputError: The embedding holds NaN or infinity.
         ValueError: It is not two-dimensional.
+
+    Examples:
+        >>> tsne(np.random.default_rng(0).normal(size=(8, 4)), seed=0).shape
+        (8, 2)
     """
     x = _scaled(embedding)
     if not x.any():
@@ -65,7 +74,7 @@ def tsne(embedding: np.ndarray, *, seed: int, perplexity: float = 30.0) -> np.nd
         return _principal(x)
     x = np.pad(x, ((0, 0), (0, x.shape[1] == 1)))
     model = TSNE(perplexity=min(perplexity, (len(x) - 1) / 3), init="pca", random_state=seed)
-    # Sums depend on the number of threads in their last bits, and t-SNE amplifies that to another map.
+    # The number of threads changes sums in their last bits, and t-SNE amplifies that to another map.
     with threadpool_limits(1):
         return model.fit_transform(x)
 

@@ -136,31 +136,25 @@ class Reference:
             )
         return np.asarray(embeddings, float).mean(0)
 
-    def extended(self, other: Reference) -> Reference:
+    def extended(self, other: Reference, identity: Mapping[str, str] | None = None) -> Reference:
         """A new version with the songs of `other` added; songs that are here already, under the same name, stay.
 
         Raises:
             InputError: Another model, or a song that is here under another artist.
         """
         self.check_model(other.model)
-        known = dict(zip(self.audio_sha256, self.labels, strict=True))
-        for digest, label, track in zip(other.audio_sha256, other.labels, other.track_ids, strict=True):
-            if known.get(digest, label) != label:
-                raise InputError(
-                    f"{track} is enrolled as {known[digest]} already; now it stands under {label}. "
-                    "Remove it from one of the two, or begin a reference of its own."
-                )
-        new = [i for i, digest in enumerate(other.audio_sha256) if digest not in known]
-        return _ordered(
+        return _once(
             dataclasses.replace(
                 self,
-                track_ids=self.track_ids + _distinct(self.track_ids, [other.track_ids[i] for i in new]),
-                labels=self.labels + [other.labels[i] for i in new],
-                audio_sha256=self.audio_sha256 + [other.audio_sha256[i] for i in new],
-                vectors=np.concatenate([self.vectors, other.vectors[new]]),
+                track_ids=self.track_ids + _distinct(self.track_ids, other.track_ids),
+                labels=self.labels + other.labels,
+                audio_sha256=self.audio_sha256 + other.audio_sha256,
+                vectors=np.concatenate([self.vectors, other.vectors]),
                 version=self.version + 1,
                 previous=self.digest,
-            )
+            ),
+            identity,
+            len(self),
         )
 
     def table(self) -> pd.DataFrame:
@@ -169,33 +163,24 @@ class Reference:
 
 
 def make(
-    track_ids: Sequence[str], labels: Sequence[str], audio_sha256: Sequence[str], vectors: np.ndarray, **made_by: str
+    track_ids: Sequence[str],
+    labels: Sequence[str],
+    audio_sha256: Sequence[str],
+    vectors: np.ndarray,
+    identity: Mapping[str, str] | None = None,
+    **source: Any,
 ) -> Reference:
-    """A first version; of songs with the same audio and artist one is kept.
+    """A first version; of songs that are one recording by one artist the first is kept.
 
     Args:
-        made_by: model, model_name, model_source, label.
+        identity: Digest -> recording, as `recordings.identities` has it; None compares bytes alone.
+        source: model, model_name, model_source, label.
 
     Raises:
         InputError: The same audio stands under two artists.
     """
-    first: dict[str, int] = {}
-    for i, digest in enumerate(audio_sha256):
-        if labels[first.setdefault(digest, i)] != labels[i]:
-            raise InputError(
-                f"{track_ids[i]} ({labels[i]}) and {track_ids[first[digest]]} ({labels[first[digest]]}) are the same "
-                "audio under two names. Remove one of them."
-            )
-    kept = list(first.values())
-    return _ordered(
-        Reference(
-            [track_ids[i] for i in kept],
-            [labels[i] for i in kept],
-            list(first),
-            np.asarray(vectors, np.float32)[kept],
-            **made_by,
-        )
-    )
+    given = Reference(list(track_ids), list(labels), list(audio_sha256), np.asarray(vectors, np.float32), **source)
+    return _once(given, identity)
 
 
 def write(path: Path, reference: Reference) -> None:
@@ -237,7 +222,7 @@ def identity_of(folder: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _checked(parts: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> Reference:
+def _checked(parts: dict[str, np.ndarray], meta: Mapping[str, Any]) -> Reference:
     vectors = parts.pop("vectors")
     if not isinstance(meta, dict) or meta.pop("format", None) != FORMAT:
         raise ValueError(f"it is not of format {FORMAT}")
@@ -251,10 +236,26 @@ def _checked(parts: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> Refere
     return Reference(**{name: part.tolist() for name, part in parts.items()}, vectors=vectors, **meta)
 
 
-def _ordered(reference: Reference) -> Reference:
-    order = sorted(range(len(reference)), key=lambda i: reference.track_ids[i])
-    columns = {name: [getattr(reference, name)[i] for i in order] for name in ("track_ids", "labels", "audio_sha256")}
-    return dataclasses.replace(reference, **columns, vectors=reference.vectors[order])
+def _once(songs: Reference, identity: Mapping[str, str] | None, stay: int = 0) -> Reference:
+    """The first `stay` songs and the first of each other recording, in the order of ids.
+
+    Raises:
+        InputError: One of the others stands under two artists.
+    """
+    first: dict[str, int] = {}
+    for i, digest in enumerate(songs.audio_sha256):
+        other = first.setdefault((identity or {}).get(digest, digest), i)
+        if i >= stay and songs.labels[other] != songs.labels[i]:
+            raise InputError(
+                f"{songs.track_ids[i]} is enrolled as {songs.labels[other]} already; now it stands under "
+                f"{songs.labels[i]}: with {songs.track_ids[other]} it is the same audio under two names. "
+                "Remove one of them, or begin a reference of its own."
+            )
+    order = sorted({*range(stay), *first.values()}, key=lambda i: songs.track_ids[i])
+    columns: dict[str, Any] = {
+        name: [getattr(songs, name)[i] for i in order] for name in ("track_ids", "labels", "audio_sha256")
+    }
+    return dataclasses.replace(songs, **columns, vectors=songs.vectors[order])
 
 
 def _distinct(known: Sequence[str], new: Sequence[str]) -> list[str]:

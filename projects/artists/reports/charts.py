@@ -1,21 +1,36 @@
-"""Numbers -> charts as inline SVG: they need no script, scale to a phone and take the page's colours, dark or light.
-
-Colours are CSS classes of `report_style`; text is escaped here, so that any name may be given.
-"""
+"""Numbers -> charts of a page: SVG that matplotlib draws, in the page's colours, dark or light, and in its fonts."""
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import math
+import io
+import re
 from collections.abc import Mapping, Sequence
+from xml.etree import ElementTree
 
-from .names import shorten
-from .page import escape
+import matplotlib
+import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
+from matplotlib.ticker import MaxNLocator
 
-WIDTH, HEIGHT = 400, 270
-LEFT, RIGHT, TOP, BOTTOM = 38, 10, 12, 40
-COLOURS = 8
+from .fonts import BASE
+from .names import clean, shorten
+from .pages import Chart, render
+from .palette import INK, LIGHT, colours
+
+WIDTH, HEIGHT = 400, 250  # points; the page scales them
+LEFT, RIGHT, TOP, BOTTOM = 40, 10, 10, 42
+MATRIX_WIDTH = 300
+NAMED_CLASSES = 24
+SOFT, LINE, PANEL = "#57606a", "#d8dee4", "#ffffff"
+DASHES = ((0, (7, 4)), (0, (1, 3)), (0, (7, 3, 1, 3)), (0, (12, 3)))
+COLOURS = colours(24, LIGHT)
+_VARIABLES = {INK: "ink", SOFT: "soft", LINE: "line", PANEL: "panel"} | {c: f"c{i}" for i, c in enumerate(COLOURS)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,181 +60,163 @@ def line_chart(
     y_label: str,
     bounds: tuple[float, float],
     lines: Mapping[str, float] | None = None,
-) -> str:
+) -> Chart:
     """Values over named positions, with error bars; `lines` are horizontal ones.
 
     Args:
         ticks: Names of the positions, evenly spaced.
         bounds: Lowest and highest value of the axis.
     """
-    frame = _Frame(max(len(ticks), 1), bounds)
-    parts = [frame.axes(ticks, x_label)]
-    for i, value in enumerate((lines or {}).values()):
-        y = frame.y(value)
-        parts.append(f'<path class="base b{i % 4}" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>')
-    parts += [_series(frame, one) for one in series]
-    keys = [_key(f"c{s.colour % COLOURS}{' published' if s.published else ''}", s.name) for s in series]
-    keys += [_key(f"base b{i % 4}", f"{name} {value:.2f}") for i, (name, value) in enumerate((lines or {}).items())]
-    return _figure(title, "".join(parts), keys, y_label)
+    figure, axes = _axes(ticks, bounds, x_label)
+    levels = list((lines or {}).items())
+    for i, (_, value) in enumerate(levels):
+        axes.axhline(value, color=SOFT, linewidth=1.3, linestyle=DASHES[i % len(DASHES)])
+    for one in series:
+        _draw(axes, one)
+    keys = [(s.name, s.colour, "published" if s.published else "") for s in series]
+    keys += [(f"{name} {value:.2f}", 0, f"base b{i % len(DASHES)}") for i, (name, value) in enumerate(levels)]
+    return Chart(title, svg(figure, title), y_label, keys)
 
 
 def paired_chart(
     title: str,
-    left: str,
-    right: str,
+    ends: tuple[str, str],
     pairs: Sequence[tuple[float, float, int]],
     names: Sequence[str],
     *,
     y_label: str,
     bounds: tuple[float, float],
-) -> str:
-    """A line a pair from its left to its right value. pairs: (left, right, colour); names: of the colours."""
-    frame = _Frame(2, bounds)
-    parts = [frame.axes([left, right], "")]
-    for a, b, colour in pairs:
-        ends = [(frame.x(0), frame.y(a)), (frame.x(1), frame.y(b))]
-        path = f"M{ends[0][0]:.1f} {ends[0][1]:.1f}L{ends[1][0]:.1f} {ends[1][1]:.1f}"
-        dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in ends)
-        parts.append(f'<g class="c{colour % COLOURS} thin"><path d="{path}"/>{dots}</g>')
+) -> Chart:
+    """A line a pair, from end to end. pairs: (left, right, colour); names: of the colours."""
+    figure, axes = _axes(ends, bounds)
+    for left, right, colour in pairs:
+        axes.plot([left, right], color=_colour(colour), linewidth=1.1, marker="o", markersize=5, alpha=0.75)
     if pairs:
-        a, b = (sum(pair[i] for pair in pairs) / len(pairs) for i in (0, 1))
-        line = f"M{frame.x(0):.1f} {frame.y(a):.1f}L{frame.x(1):.1f} {frame.y(b):.1f}"
-        parts.append(f'<path class="mean" d="{line}"/>')
-    keys = [_key(f"c{i % COLOURS}", name) for i, name in enumerate(names)]
-    return _figure(title, "".join(parts), [*keys, _key("mean", "mean")], y_label)
+        axes.plot(np.mean([pair[:2] for pair in pairs], axis=0), color=INK, linewidth=3)
+    keys = [(name, i, "") for i, name in enumerate(names)]
+    return Chart(title, svg(figure, title), y_label, [*keys, ("mean", 0, "mean")])
 
 
-def matrix_chart(title: str, matrix: Sequence[Sequence[float]], names: Sequence[str]) -> str:
+def matrix_chart(title: str, matrix: Sequence[Sequence[float]], names: Sequence[str]) -> Chart:
     """A confusion matrix, rows true: the darker, the larger the share of its row."""
-    count, margin = len(names), 92
-    cell = (WIDTH - margin - 4) / max(count, 1)
-    height = count * cell + 22
-    parts = []
-    for row, counts in enumerate(matrix):
-        total = sum(counts)
-        for column, value in enumerate(counts):
-            if value:
-                share = value / total
-                text = f"{escape(names[row])} as {escape(names[column])}: {value:g} of {total:g}"
-                parts.append(
-                    f'<rect x="{margin + column * cell:.1f}" y="{row * cell:.1f}" width="{cell:.1f}" '
-                    f'height="{cell:.1f}" fill-opacity="{max(share, 0.04):.2f}"><title>{text}</title></rect>'
-                )
-        if count <= 24:
-            size = min(11.0, 0.8 * cell)
-            parts.append(
-                f'<text x="{margin - 4}" y="{(row + 0.5) * cell + size / 3:.1f}" font-size="{size:.1f}" '
-                f'text-anchor="end">{escape(shorten(names[row], 14))}</text>'
-            )
-    side = count * cell
-    parts.append(f'<path class="frame" d="M{margin} 0h{side:.1f}v{side:.1f}h-{side:.1f}z"/>')
-    place = f'x="{margin + side / 2:.0f}" y="{height - 6:.0f}"'
-    parts.append(f'<text {place} font-size="11" text-anchor="middle">predicted, same order</text>')
-    return _figure(title, "".join(parts), [], "true", height=math.ceil(height), kind="matrix")
-
-
-def map_chart(title: str, xy: Sequence[tuple[float, float]], labels: Sequence[int], names: Sequence[str]) -> str:
-    """Points of an embedding in the colour of their label; `labels` are positions in `names`."""
-    finite = [(x, y, i) for (x, y), i in zip(xy, labels, strict=True) if math.isfinite(x) and math.isfinite(y)]
-    low_x, high_x = _range([x for x, _, _ in finite])
-    low_y, high_y = _range([y for _, y, _ in finite])
-    scale = (WIDTH - 20) / max(high_x - low_x, high_y - low_y)
-    parts = []
-    for number, name in enumerate(names):
-        places = [
-            f"M{10 + (x - low_x) * scale:.1f} {10 + (high_y - y) * scale:.1f}h0" for x, y, i in finite if i == number
-        ]
-        parts.append(f'<path class="dots k{number % 24}" d="{"".join(places)}"><title>{escape(name)}</title></path>')
-    height = 20 + (high_y - low_y) * scale
-    keys = [_key(f"dots k{i % 24}", name) for i, name in enumerate(names)]
-    return _figure(title, "".join(parts), keys, "", height=math.ceil(height), kind="map")
-
-
-def image_chart(title: str, png: bytes) -> str:
-    """A PNG that somebody else has drawn."""
-    data = base64.b64encode(png).decode()
-    image = f'<img src="data:image/png;base64,{data}" alt="{escape(title)}">'
-    return f'<figure class="chart"><figcaption>{escape(title)}</figcaption>{image}</figure>'
-
-
-def side_by_side(charts: Sequence[str]) -> str:
-    """Charts that belong together, below each other only where the screen is narrow."""
-    return f'<div class="pair">{"".join(charts)}</div>'
-
-
-class _Frame:
-    """Where values lie on the paper."""
-
-    def __init__(self, positions: int, bounds: tuple[float, float]) -> None:
-        self.low, self.high = bounds if bounds[1] > bounds[0] else (bounds[0] - 0.5, bounds[0] + 0.5)
-        self._step = (WIDTH - LEFT - RIGHT) / positions
-
-    def x(self, position: float) -> float:
-        return LEFT + (position + 0.5) * self._step
-
-    def y(self, value: float) -> float:
-        share = (min(max(value, self.low), self.high) - self.low) / (self.high - self.low)
-        return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
-
-    def axes(self, ticks: Sequence[str], x_label: str) -> str:
-        parts = []
-        for value in _round_values(self.low, self.high):
-            y = self.y(value)
-            parts.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>')
-            parts.append(f'<text x="{LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>')
-        room = max(3, int(self._step / 6))
-        for i, tick in enumerate(ticks):
-            parts.append(
-                f'<text x="{self.x(i):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">'
-                f"{escape(shorten(tick, room))}</text>"
-            )
-        middle = (LEFT + WIDTH - RIGHT) / 2
-        parts.append(
-            f'<text x="{middle:.0f}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_label) if x_label else ""}</text>'
-        )
-        return "".join(parts)
-
-
-def _series(frame: _Frame, series: Series) -> str:
-    places = [(frame.x(x), frame.y(y)) for x, y in zip(series.x, series.y, strict=True)]
-    line = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places) if places and series.joined else ""
-    parts = [f'<path d="{line}"/>'] if line else []
-    for (x, _), y, spread in zip(places, series.y, series.spread, strict=False):
-        if math.isfinite(spread):
-            low, high = frame.y(y - spread), frame.y(y + spread)
-            parts.append(f'<path d="M{x:.1f} {low:.1f}V{high:.1f}M{x - 4:.1f} {low:.1f}h8M{x - 4:.1f} {high:.1f}h8"/>')
-    parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>' for x, y in places]
-    parts += [f'<circle class="run" cx="{frame.x(x):.1f}" cy="{frame.y(y):.1f}" r="2"/>' for x, y in series.points]
-    published = " published" if series.published else ""
-    return f'<g class="c{series.colour % COLOURS}{published}">{"".join(parts)}</g>'
-
-
-def _round_values(low: float, high: float) -> list[float]:
-    """Four to eight round numbers from low to high."""
-    step = 10 ** math.floor(math.log10((high - low) / 4))
-    step *= next(factor for factor in (1, 2, 5, 10) if (high - low) / (factor * step) <= 7)
-    first = math.ceil(low / step - 1e-9)
-    return [round(i * step, 10) for i in range(first, math.floor(high / step + 1e-9) + 1)]
-
-
-def _range(values: Sequence[float]) -> tuple[float, float]:
-    low, high = (min(values), max(values)) if values else (0.0, 1.0)
-    return (low, high) if high > low else (low - 0.5, low + 0.5)
-
-
-def _key(classes: str, name: str) -> str:
-    drawing = f'<g class="{classes}"><path d="M1 5h16"/><circle cx="9" cy="5" r="3"/></g>'
-    if classes.startswith(("base", "mean", "dots")):
-        drawing = f'<path class="{classes}" d="M{"9 5h0" if "dots" in classes else "1 5h16"}"/>'
-    return f'<li><svg viewBox="0 0 18 10">{drawing}</svg>{escape(name)}</li>'
-
-
-def _figure(
-    title: str, drawing: str, keys: Sequence[str], y_label: str, *, height: int = HEIGHT, kind: str = ""
-) -> str:
-    legend = f'<ul class="keys">{"".join(keys)}</ul>' if keys else ""
-    unit = f'<div class="unit">{escape(y_label)}</div>' if y_label else ""
-    return (
-        f'<figure class="chart {kind}"><figcaption>{escape(title)}</figcaption>{unit}'
-        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}">{drawing}</svg>{legend}</figure>'
+    named = len(names) <= NAMED_CLASSES
+    margin = 88 if named else 4
+    size = (MATRIX_WIDTH - margin - 2) / max(len(names), 1)
+    text_size = min(11.0, 0.95 * size)
+    # A letter is about 0.68 of its size wide.
+    labels = [shorten(clean(name), int((margin - 6) / (0.68 * text_size))) for name in names] if named else []
+    layout = {"width": MATRIX_WIDTH, "margin": margin, "size": size, "text_size": text_size}
+    return Chart(
+        title,
+        render("matrix.svg", title=title, matrix=matrix, names=names, labels=labels, **layout),
+        "true",
+        kind="matrix",
     )
+
+
+def map_chart(title: str, xy: Sequence[tuple[float, float]], labels: Sequence[int], names: Sequence[str]) -> Chart:
+    """Points of an embedding in the colour of their label; `labels` are positions in `names`."""
+    points, owner = np.asarray(xy, dtype=float).reshape(-1, 2), np.asarray(labels)
+    finite = np.isfinite(points).all(axis=1)
+    points, owner = points[finite], owner[finite]
+    low, high = (points.min(axis=0), points.max(axis=0)) if len(points) else (np.zeros(2), np.ones(2))
+    spans = np.where(high > low, high - low, 1.0)
+    width, height = MATRIX_WIDTH, spans[1] / spans.max() * (MATRIX_WIDTH - 12) + 12
+    figure = Figure(figsize=(width / 72, height / 72))
+    axes = figure.add_axes((6 / width, 6 / height, 1 - 12 / width, 1 - 12 / height))
+    axes.set_axis_off()
+    # One scale for both; what is higher than wide stands in the middle.
+    left = low[0] - (spans.max() - spans[0]) / 2
+    axes.set(xlim=(left, left + spans.max()), ylim=(low[1], low[1] + spans[1]))
+    for number, name in enumerate(names):
+        chosen = points[owner == number]
+        # Strokes without length and with round ends: a tenth of the bytes of a marker each.
+        path = Path(np.repeat(chosen, 2, axis=0), [Path.MOVETO, Path.LINETO] * len(chosen))
+        path.should_simplify = False
+        axes.add_patch(
+            PathPatch(path, fill=False, edgecolor=_colour(number), linewidth=3.4, capstyle="round", gid=name)
+        )
+    return Chart(title, svg(figure, title), keys=[(name, i, "dots") for i, name in enumerate(names)], kind="map")
+
+
+def svg(figure: Figure, title: str) -> Markup:
+    """A figure as SVG for the middle of a page. An artist's `gid` is its name: the text that it shows, else its tip.
+
+    The same figure gives the same text. `title` has to differ from that of other charts of a page, as identifiers do.
+    """
+    names = {}
+    for i, artist in enumerate({id(artist): artist for artist in figure.findobj()}.values()):
+        artist.set_clip_on(False)
+        if artist.get_gid() is not None:
+            names[f"name{i}"] = artist.get_gid()
+            artist.set_gid(f"name{i}")
+    file = io.BytesIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": clean(title), "font.sans-serif": [BASE]}):
+        FigureCanvasSVG(figure).print_svg(file, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    root = ElementTree.fromstring(file.getvalue())
+    for element in list(root.iter()):
+        element.tag = element.tag.rpartition("}")[2]
+        element.attrib = {name.rpartition("}")[2]: _in_variables(value) for name, value in element.items()}
+        if element.tag == "g" and (name := names.get(element.attrib.pop("id", ""))):
+            _name(element, name)
+    for other in [child for child in root if child.tag == "metadata" or child.find("style") is not None]:
+        root.remove(other)
+    # Sizes are those of the style sheet; what is named once is not named again.
+    root.attrib = {"viewBox": root.attrib["viewBox"], "role": "img", "aria-label": clean(title)}
+    return Markup(ElementTree.tostring(root, encoding="unicode"))
+
+
+def _in_variables(value: str) -> str:
+    """A style with the page's variables for colours."""
+    return re.sub("(?<=: )#[0-9a-f]{6}", lambda colour: f"var(--{_VARIABLES.get(colour[0], 'ink')})", value)
+
+
+def _name(group: ElementTree.Element, name: str) -> None:
+    text = next((child for child in group.iter() if child.tag.endswith("text")), None)
+    if text is None:
+        text = ElementTree.Element("title")
+        group.insert(0, text)
+    text.text = clean(name)
+
+
+def _colour(number: int) -> str:
+    return COLOURS[number % len(COLOURS)]
+
+
+def _axes(ticks: Sequence[str], bounds: tuple[float, float], x_label: str = "") -> tuple[Figure, Axes]:
+    """Axes over named positions, with lines at round values. Texts are named: the page has fonts that are not here."""
+    low, high = bounds if bounds[1] > bounds[0] else (bounds[0] - 0.5, bounds[0] + 0.5)
+    width, height = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
+    figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72), facecolor="none")
+    axes = figure.add_axes((LEFT / WIDTH, BOTTOM / HEIGHT, width / WIDTH, height / HEIGHT), facecolor="none")
+    axes.set(xlim=(-0.5, max(len(ticks), 1) - 0.5), ylim=(low, high))
+    axes.set_xticks(range(len(ticks)), ["x"] * len(ticks))
+    room = max(3, int(width / max(len(ticks), 1) / 6.5))
+    for label, tick in zip(axes.get_xticklabels(), ticks, strict=True):
+        label.set_gid(shorten(clean(tick), room))
+    if x_label:
+        axes.set_xlabel("x", gid=x_label, fontsize=12, color=INK, labelpad=5)
+    axes.yaxis.set_major_locator(MaxNLocator(6))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.grid(axis="y", color=LINE, linewidth=1)
+    axes.set_axisbelow(True)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, labelsize=12, labelcolor=INK, pad=6)
+    return figure, axes
+
+
+def _draw(axes: Axes, series: Series) -> None:
+    """Line, error bars and single runs, cut at the ends of the axis."""
+    (low, high), colour = axes.get_ylim(), _colour(series.colour)
+    y = np.clip(np.asarray(series.y, dtype=float), low, high)
+    dashes = (0, (2, 3)) if series.published else "-"
+    (line,) = axes.plot(series.x, y, color=colour, linestyle=dashes if series.joined else "", gid=series.name)
+    line.set(linewidth=1.4 if series.published else 1.8, marker="o", markersize=6.5, markeredgewidth=1.6)
+    line.set_markerfacecolor(PANEL if series.published else colour)
+    if len(series.spread):
+        spread = np.asarray(series.spread, dtype=float)
+        ends = [y - np.clip(y - spread, low, high), np.clip(y + spread, low, high) - y]
+        axes.errorbar(series.x, y, ends, fmt="none", ecolor=colour, elinewidth=1.8, capsize=4)
+    if series.points:
+        x, values = zip(*series.points, strict=True)
+        axes.plot(x, np.clip(values, low, high), "o", color=colour, markersize=4, markeredgewidth=0, alpha=0.45)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
-
-import pandas as pd
 
 ELLIPSIS = "…"
 UNNAMED = "(unnamed)"
@@ -21,6 +20,8 @@ def clean(name: object) -> str:
 
     Missing values (None, NaN, pandas.NA) and blank names become "(unnamed)".
     """
+    import pandas as pd
+
     if pd.api.types.is_scalar(name) and pd.isna(name):
         return UNNAMED
     return " ".join(printable(unicodedata.normalize("NFC", str(name))).split()) or UNNAMED
@@ -111,6 +112,13 @@ def _in_reading_order(name: str) -> tuple[list[tuple[int, str]], str]:
     """ "CD 2" before "CD 10", whatever the case of letters."""
     pieces = re.split(r"([0-9]+)", name.casefold())
     return [(int(piece), "") if index % 2 else (-1, piece) for index, piece in enumerate(pieces)], name
+
+
+def decimal(value: float | None) -> str:
+    """Three decimals, as the papers have it; "–" for none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.0f}"
 
 
 def clock(seconds: float) -> str:

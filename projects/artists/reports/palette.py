@@ -9,24 +9,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#333333", "#F0E442")
+# The same hues with a contrast of 3 : 1 and more to a white and to a dark page.
+LIGHT = ("#0072b2", "#b87400", "#00805e", "#b0568a", "#c24e00", "#2b86b8", "#333333", "#8a8000")
+DARK = ("#5ab4f0", "#f0b040", "#35cfa0", "#e8a0cc", "#ff9255", "#9ad6fa", "#d0d4da", "#f0e442")
 # Seven marks and eight colours have no common divisor: 56 labels differ before a pair of both returns.
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 INK = "#1f2328"
 
 
-def colours(count: int) -> list[str]:
-    """`count` hexadecimal colours: the eight of Okabe and Ito, then darker, then lighter ones, then again."""
+def colours(count: int, base: Sequence[str] = OKABE_ITO) -> list[str]:
+    """`count` hexadecimal colours: the eight of `base`, then darker, then lighter ones, then again."""
     shades = [
-        _mix(colour, towards, share)
-        for towards, share in ((0.0, 0.0), (0.0, 0.45), (1.0, 0.55))
-        for colour in OKABE_ITO
+        _mix(colour, towards, share) for towards, share in ((0.0, 0.0), (0.0, 0.45), (1.0, 0.55)) for colour in base
     ]
     return [shades[index % len(shades)] for index in range(count)]
 
 
 def _mix(colour: str, towards: float, share: float) -> str:
+    """`colour` with a share of black (0) or white (1); the letters of its digits stay as they are, large or small."""
     channels = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
-    return "#" + "".join(f"{round((1 - share) * value + share * 255 * towards):02X}" for value in channels)
+    form = "X" if colour.isupper() else "x"
+    return "#" + "".join(f"{round((1 - share) * value + share * 255 * towards):02{form}}" for value in channels)
 
 
 def mark(index: int) -> tuple[str, str]:

@@ -5,20 +5,17 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import scipy.optimize
-import scipy.special
-from sklearn.base import BaseEstimator
-
-from ..audio.features import mfcc
-from ..data.clipset import ClipSet
 from ..errors import InputError
 from . import arrays
 from .base import BaseSystem
+from .lazy import np
 
 if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+
+    from ..data.clipset import ClipSet
     from ..training.checkpoints import State
     from ..training.loop import Hooks
     from ..training.training import Training
@@ -76,12 +73,16 @@ class ArraySystem(BaseSystem, abc.ABC):
 
     def scores(self, batches: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Batches of clips (b, frames, n_mels) -> probabilities (n, num_classes), embeddings (n, d)."""
+        import scipy.special
+
         values, embeddings = zip(*(self.values(clips) for clips in batches), strict=True)
         proba = scipy.special.softmax(np.concatenate(values) / self.temperature, axis=1)
         return proba.astype(np.float32), np.concatenate(embeddings)
 
     def coefficients(self, clips: np.ndarray) -> np.ndarray:
         """Clips in dB (n, frames, n_mels) -> MFCC (n, frames, n_mfcc), float64."""
+        from ..audio.features import mfcc
+
         return mfcc(clips.astype(float), self.config.n_mfcc)
 
     def placed(self, values: np.ndarray, classes: np.ndarray) -> np.ndarray:
@@ -93,7 +94,7 @@ class ArraySystem(BaseSystem, abc.ABC):
     def count_params(self) -> int:
         """Numbers that are stored."""
         parts = [arrays.fitted(estimator) for estimator in self.estimators().values()]
-        stored = [value for part in parts for value in part.values()] + list(self.numbers().values())
+        stored: list[Any] = [value for part in parts for value in part.values()] + list(self.numbers().values())
         return int(sum(np.size(value) for value in stored))
 
     def save(self, folder: Path) -> None:
@@ -108,6 +109,8 @@ class ArraySystem(BaseSystem, abc.ABC):
 
 def temperature(values: np.ndarray, y: np.ndarray) -> float:
     """Divisor of values (n, k) whose softmax has the lowest log loss for classes (n,)."""
+    import scipy.optimize
+    import scipy.special
 
     def loss(logarithm: float) -> float:
         logs = scipy.special.log_softmax(values / np.exp(logarithm), axis=1)[np.arange(len(y)), y]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from sklearn.base import BaseEstimator
-from sklearn.neighbors import KNeighborsClassifier
+from .lazy import np
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
 FILE = "arrays.npz"
 BETWEEN = "|"
@@ -23,14 +24,20 @@ def fitted(estimator: BaseEstimator) -> dict[str, np.ndarray]:
     if hasattr(estimator, "steps"):
         parts = {name: fitted(step) for name, step in estimator.steps}
         return {f"{name}/{key}": value for name, part in parts.items() for key, value in part.items()}
-    if isinstance(estimator, KNeighborsClassifier):
+    if is_neighbours(estimator):
         return {"x": estimator._fit_X, "y": estimator.classes_[estimator._y]}
     options = estimator.get_params(deep=False)
-    found = {k: np.asarray(v) for k, v in vars(estimator).items() if k not in options and v is not None}
-    odd = [name for name, value in found.items() if value.dtype == object]
+    attributes = {k: np.asarray(v) for k, v in vars(estimator).items() if k not in options and v is not None}
+    odd = [name for name, value in attributes.items() if value.dtype == object]
     if odd:
         raise TypeError(f"{type(estimator).__name__} holds {', '.join(odd)}, expected arrays alone.")
-    return found
+    return attributes
+
+
+def is_neighbours(estimator: BaseEstimator) -> bool:
+    from sklearn.neighbors import KNeighborsClassifier
+
+    return isinstance(estimator, KNeighborsClassifier)
 
 
 def restored(estimator: BaseEstimator, arrays: Mapping[str, np.ndarray]) -> BaseEstimator:
@@ -39,7 +46,7 @@ def restored(estimator: BaseEstimator, arrays: Mapping[str, np.ndarray]) -> Base
         for name, step in estimator.steps:
             start = f"{name}/"
             restored(step, {key.removeprefix(start): v for key, v in arrays.items() if key.startswith(start)})
-    elif isinstance(estimator, KNeighborsClassifier):
+    elif is_neighbours(estimator):
         estimator.fit(arrays["x"], arrays["y"])
     else:
         vars(estimator).update({name: v.item() if v.ndim == 0 else v for name, v in arrays.items()})
@@ -57,7 +64,8 @@ def save(folder: Path, estimators: Mapping[str, BaseEstimator], **numbers: objec
     """Writes estimators and further arrays or numbers into one file."""
     parts = {name: fitted(estimator) for name, estimator in estimators.items()}
     flat = {f"{name}{BETWEEN}{key}": value for name, part in parts.items() for key, value in part.items()}
-    np.savez(folder / FILE, **flat, **numbers)
+    stored: dict[str, Any] = {**flat, **numbers}
+    np.savez(folder / FILE, **stored)
 
 
 def load(folder: Path) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, np.ndarray]]:

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import ClassVar
-
-import keras
-from keras import layers
+from typing import Annotated, Any, ClassVar
 
 from ..errors import InputError
 from .keras_system import KerasSystem
 from .layers import as_image, as_sequence, check_pools, recurrent
+from .lazy import keras, layers
 from .options import check_fractions, check_positive, whole_numbers
 from .space import RECURRENT_SPACE, TRAINING_SPACE
 
@@ -25,23 +23,18 @@ LISTS = ("filters", "convolutions", "pool_time", "pool_bands")
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Sizes as published; lists have a number a block.
+    """Sizes as published; lists have a number a block."""
 
-    filters of its convolutions, all times width; convolutions before its pooling; pool_time and pool_bands: 128 bands
-    become one and time a sixteenth, and smaller numbers in pool_time leave the recurrent layers more of it. gru_units
-    in each of gru_layers; keras2_gru: those of Keras 2.1, one bias and hard sigmoid. Dropouts are fractions.
-    """
-
-    filters: str = "64,128,128,128"
-    width: float = 1.0
-    convolutions: str = "1,1,1,1"
-    pool_time: str = "2,2,2,2"
-    pool_bands: str = "2,4,4,4"
-    gru_units: int = 32
-    gru_layers: int = 2
-    keras2_gru: bool = False
-    conv_dropout: float = 0.1
-    dropout: float = 0.3
+    filters: Annotated[str, "of the convolutions of each block"] = "64,128,128,128"
+    width: Annotated[float, "factor of all filters"] = 1.0
+    convolutions: Annotated[str, "before the pooling of each block"] = "1,1,1,1"
+    pool_time: Annotated[str, "frames to one, each block; smaller numbers leave the GRUs more of time"] = "2,2,2,2"
+    pool_bands: Annotated[str, "bands to one, each block"] = "2,4,4,4"
+    gru_units: Annotated[int, "units of each GRU"] = 32
+    gru_layers: Annotated[int, "GRUs after the convolutions"] = 2
+    keras2_gru: Annotated[bool, "GRUs as of Keras 2.1: one bias and hard sigmoid"] = False
+    conv_dropout: Annotated[float, "share dropped after each block"] = 0.1
+    dropout: Annotated[float, "share dropped before the softmax"] = 0.3
 
     def __post_init__(self) -> None:
         check_positive(self, "gru_units", "gru_layers")
@@ -50,8 +43,8 @@ class Config:
             raise InputError(f"width={self.width:g} must be above 0 and at most 64; 1 is as published.")
         lengths = {name: len(self.numbers(name)) for name in LISTS}
         if len(set(lengths.values())) > 1:
-            said = ", ".join(f"{name} {count}" for name, count in lengths.items())
-            raise InputError(f"Each block needs a number in each list; there are {said}.")
+            counts = ", ".join(f"{name} {count}" for name, count in lengths.items())
+            raise InputError(f"Each block needs a number in each list; there are {counts}.")
 
     def numbers(self, name: str) -> list[int]:
         return whole_numbers(name, getattr(self, name))
@@ -70,7 +63,7 @@ class System(KerasSystem):
     }
 
     @classmethod
-    def least(cls, options: Config | None = None) -> tuple[int, int]:
+    def least(cls, options: Any = None) -> tuple[int, int]:
         """What the poolings leave one of."""
         time, bands = (math.prod((options or cls.Config()).numbers(name)) for name in ("pool_time", "pool_bands"))
         return time, bands

@@ -7,25 +7,23 @@ bands (theirs are raw decibels, which saturate the first layer) and zero padding
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
-
-import keras
-from keras import layers
+from typing import Annotated, Any, ClassVar
 
 from .keras_system import KerasSystem
 from .layers import check_pools, recurrent
+from .lazy import keras, layers
 from .options import check_positive, whole_numbers
 from .space import RECURRENT_SPACE, TRAINING_SPACE
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """filters of each convolution, kernel_size in frames; each halves time. gru_units in each of gru_layers."""
+    """Sizes as published; each convolution halves time."""
 
-    filters: str = "64,128,128"
-    kernel_size: int = 5
-    gru_units: int = 64
-    gru_layers: int = 2
+    filters: Annotated[str, "of each convolution"] = "64,128,128"
+    kernel_size: Annotated[int, "frames of a kernel"] = 5
+    gru_units: Annotated[int, "units of each GRU"] = 64
+    gru_layers: Annotated[int, "GRUs after the convolutions"] = 2
 
     def __post_init__(self) -> None:
         check_positive(self, "kernel_size", "gru_units", "gru_layers")
@@ -42,7 +40,7 @@ class System(KerasSystem):
     }
 
     @classmethod
-    def least(cls, options: Config | None = None) -> tuple[int, int]:
+    def least(cls, options: Any = None) -> tuple[int, int]:
         """What the poolings, one a convolution, leave one of."""
         return 2 ** len(whole_numbers("filters", (options or cls.Config()).filters)), 1
 

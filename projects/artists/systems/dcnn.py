@@ -9,9 +9,7 @@ artists of the Million Song Dataset: retrieval MAP .4968 on GTZAN, .2441 on FMA 
 
 from __future__ import annotations
 
-import keras
-from keras import layers
-
+from .lazy import keras, layers
 from .park import ParkSystem, TowerConfig, tower
 
 

@@ -8,14 +8,12 @@ artists. On artist20, test macro F1 by clip at 1 s: .592 song split, .369 album 
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
-
-import keras
-from keras import layers
+from typing import Annotated, ClassVar
 
 from ..errors import InputError
 from .keras_system import KerasSystem
 from .layers import as_image, as_sequence, check_pools, inception, recurrent
+from .lazy import keras, layers
 from .options import check_fractions, check_positive, whole_numbers
 from .space import RECURRENT_SPACE, TRAINING_SPACE
 
@@ -24,13 +22,13 @@ POOL_TIME, POOL_BANDS = (2, 2, 2, 2), (2, 4, 4, 4)
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """filters: channels of each of the four blocks; gru_units in each of gru_layers; dropouts are fractions."""
+    """Sizes of ours: the text leaves them open."""
 
-    filters: str = "64,128,128,128"
-    gru_units: int = 32
-    gru_layers: int = 2
-    conv_dropout: float = 0.1
-    dropout: float = 0.3
+    filters: Annotated[str, "channels of each of the four blocks"] = "64,128,128,128"
+    gru_units: Annotated[int, "units of each GRU"] = 32
+    gru_layers: Annotated[int, "GRUs after the blocks"] = 2
+    conv_dropout: Annotated[float, "share dropped after each block"] = 0.1
+    dropout: Annotated[float, "share dropped before the softmax"] = 0.3
 
     def __post_init__(self) -> None:
         check_positive(self, "gru_units", "gru_layers")

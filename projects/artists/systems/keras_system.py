@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-import keras
-import numpy as np
-
-from ..data.clipset import ClipSet
 from .base import BaseSystem
 from .layers import CUSTOM_OBJECTS
+from .lazy import keras, np
 from .space import TRAINING_SPACE
 
 if TYPE_CHECKING:
+    from ..data.clipset import ClipSet
     from ..training.checkpoints import State
     from ..training.loop import Hooks, Own
     from ..training.training import Training
@@ -29,13 +27,13 @@ class KerasSystem(BaseSystem, abc.ABC):
     The layer named `embedding` gives what the softmax is computed from.
     """
 
-    custom_objects: ClassVar[dict[str, object]] = CUSTOM_OBJECTS
+    custom_objects: ClassVar[Mapping[str, object]] = CUSTOM_OBJECTS
     space: ClassVar[dict[str, object]] = TRAINING_SPACE
 
     def __init__(self, **options: object) -> None:
         super().__init__(**options)
-        self.model: keras.Model | None = None
-        self._both: keras.Model | None = None
+        self.model: keras.Model = None
+        self._both: keras.Model = None
 
     @abc.abstractmethod
     def build(self, frames: int, n_mels: int, num_classes: int) -> keras.Model:
@@ -64,7 +62,8 @@ class KerasSystem(BaseSystem, abc.ABC):
         return model
 
     def settle(self, train: ClipSet, training: Training) -> None:
-        settle_within_an_epoch(self.model, steps=-(-len(train) // training.batch_size))
+        if training.adapt_batchnorm:
+            settle_within_an_epoch(self.model, steps=-(-len(train) // training.batch_size))
 
     def scores(self, batches: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Batches of clips (b, frames, n_mels) -> probabilities (n, num_classes), embeddings (n, d)."""
@@ -73,7 +72,10 @@ class KerasSystem(BaseSystem, abc.ABC):
             embedding = self.model.get_layer("embedding").output
             self._both = keras.Model(self.model.input, [self.model.output, embedding])
         outputs = [self._both.predict_on_batch(clips) for clips in batches]
-        return tuple(np.concatenate([np.asarray(part) for part in parts]) for parts in zip(*outputs, strict=True))
+        proba, embeddings = (
+            np.concatenate([np.asarray(part) for part in parts]) for parts in zip(*outputs, strict=True)
+        )
+        return proba, embeddings
 
     def count_params(self) -> int:
         return self.model.count_params()

@@ -9,22 +9,20 @@ by clip, .59 with chroma.
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-import numpy as np
-
-from ..audio.features import CHROMA
 from . import mfcc_gmm
+from .lazy import np
 from .options import check_positive
 from .space import CLIPS_SPACE
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """n_mfcc coefficients, max_frames an artist to learn from, of clips drawn at random."""
+    """One full-covariance Gaussian an artist."""
 
-    n_mfcc: int = 20
-    max_frames: int = 1_000_000
+    n_mfcc: Annotated[int, "MFCC coefficients"] = 20
+    max_frames: Annotated[int, "frames an artist to learn from, of clips drawn at random"] = 1_000_000
 
     def __post_init__(self) -> None:
         check_positive(self, "n_mfcc", "max_frames")
@@ -51,6 +49,8 @@ class System(mfcc_gmm.System):
         return [*super().option_names(), "chroma"]
 
     def frame_vectors(self, frames: np.ndarray) -> np.ndarray:
+        from ..audio.features import CHROMA
+
         if not self.chroma:
             return self.coefficients(frames)
         return np.concatenate([self.coefficients(frames[..., :-CHROMA]), frames[..., -CHROMA:]], axis=-1)

@@ -8,17 +8,19 @@ clip.
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-import numpy as np
-from sklearn.base import BaseEstimator
-from sklearn.mixture import GaussianMixture
-
-from ..data.clipset import ClipSet
 from . import arrays
 from .array_system import ArraySystem, frames_by_class
+from .lazy import np
 from .options import check_positive
 from .space import CLIPS_SPACE
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+    from sklearn.mixture import GaussianMixture
+
+    from ..data.clipset import ClipSet
 
 # Added to variances, in dB squared: a silent frame is no certainty.
 FLOOR = 1e-2
@@ -26,18 +28,18 @@ FLOOR = 1e-2
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """n_mfcc coefficients, components a mixture, max_frames an artist to learn from, of clips drawn at random."""
+    """A Gaussian mixture an artist."""
 
-    n_mfcc: int = 20
-    components: int = 20
-    max_frames: int = 100_000
+    n_mfcc: Annotated[int, "MFCC coefficients"] = 20
+    components: Annotated[int, "Gaussians a mixture"] = 20
+    max_frames: Annotated[int, "frames an artist to learn from, of clips drawn at random"] = 100_000
 
     def __post_init__(self) -> None:
         check_positive(self, "n_mfcc", "components", "max_frames")
 
 
 class System(ArraySystem):
-    Config = Config
+    Config: ClassVar[type] = Config
     space: ClassVar = {
         **CLIPS_SPACE,
         "n_mfcc": {"low": 8, "high": 40},
@@ -57,6 +59,8 @@ class System(ArraySystem):
         return self.config.components
 
     def new_mixture(self, components: int, seed: int = 0) -> GaussianMixture:
+        from sklearn.mixture import GaussianMixture
+
         return GaussianMixture(
             components, covariance_type=self.covariance_type, reg_covar=FLOOR, random_state=seed, max_iter=200
         )

@@ -8,29 +8,28 @@ Card: a clip is the mean and deviation of its MFCC, standardised; Gaussian kerne
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-import numpy as np
-from sklearn.base import BaseEstimator
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC
-
-from ..data.clipset import ClipSet
 from ..errors import InputError
 from . import arrays
 from .array_system import ArraySystem, decision_values
+from .lazy import np
 from .options import check_positive
 from .space import CLIPS_SPACE
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+
+    from ..data.clipset import ClipSet
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """n_mfcc coefficients; svm_c: penalty of the machine; max_clips to learn from, drawn at random from more."""
+    """A support vector machine on clips."""
 
-    n_mfcc: int = 20
-    svm_c: float = 10.0
-    max_clips: int = 20_000
+    n_mfcc: Annotated[int, "MFCC coefficients"] = 20
+    svm_c: Annotated[float, "penalty of the machine"] = 10.0
+    max_clips: Annotated[int, "clips to learn from, drawn at random from more"] = 20_000
 
     def __post_init__(self) -> None:
         check_positive(self, "n_mfcc", "max_clips")
@@ -55,6 +54,10 @@ class System(ArraySystem):
         self.machine = self.new_machine().fit(vectors, train.y[chosen])
 
     def new_machine(self) -> BaseEstimator:
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+        from sklearn.svm import SVC
+
         return make_pipeline(StandardScaler(), SVC(C=self.config.svm_c))
 
     def vectors(self, clips: np.ndarray) -> np.ndarray:

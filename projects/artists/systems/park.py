@@ -5,20 +5,16 @@ from __future__ import annotations
 import dataclasses
 import random
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-import keras
-import numpy as np
-from keras import layers
-
-from ..data.clipset import ClipSet
 from ..errors import InputError
 from .keras_system import KerasSystem
+from .lazy import keras, layers, np
 from .options import check_fractions
-from .pretrained import read_tower
 from .space import TRAINING_SPACE
 
 if TYPE_CHECKING:
+    from ..data.clipset import ClipSet
     from ..training.loop import Own
     from ..training.training import Training
 
@@ -34,11 +30,11 @@ PLATEAU_EPOCHS, PLATEAU_FACTOR, LEAST_RATE = 3, 0.2, 1.6e-5
 
 @dataclasses.dataclass(frozen=True)
 class TowerConfig:
-    """dropout after the last activation. pretrained: the authors' weights (.h5) for the tower; freeze: keep them."""
+    """The tower of all three networks."""
 
-    dropout: float = 0.5
-    pretrained: str | None = None
-    freeze: bool = False
+    dropout: Annotated[float, "share dropped after the last activation"] = 0.5
+    pretrained: Annotated[str | None, "file of the authors' weights for the tower (.h5)"] = None
+    freeze: Annotated[bool, "keep the pretrained weights as they are"] = False
 
     def __post_init__(self) -> None:
         check_fractions(self, "dropout")
@@ -109,6 +105,8 @@ class ParkSystem(KerasSystem):
 
     def started(self, model: keras.Model) -> keras.Model:
         """The model with pretrained weights in its tower, where they are asked for."""
+        from .pretrained import read_tower
+
         if self.config.pretrained:
             named = [model.get_layer(f"{kind}{i}") for i in range(1, len(LAYERS) + 1) for kind in ("conv", "norm")]
             shapes = [[tuple(weight.shape) for weight in layer.weights] for layer in named]

@@ -8,22 +8,20 @@ keras.applications and an average over what it leaves of time and bands. On arti
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
-
-import keras
-from keras import layers
+from typing import Annotated, ClassVar
 
 from .keras_system import KerasSystem
 from .layers import as_image
+from .lazy import keras, layers
 from .options import check_fractions
 from .space import TRAINING_SPACE
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """dropout before the softmax; the text names none."""
+    """The text names no dropout."""
 
-    dropout: float = 0.0
+    dropout: Annotated[float, "share dropped before the softmax"] = 0.0
 
     def __post_init__(self) -> None:
         check_fractions(self, "dropout")

@@ -9,13 +9,11 @@ Card: the stages are conv1, conv2_x and conv3_x of He et al. 2016, which leave a
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
-
-import keras
-from keras import layers
+from typing import Annotated, ClassVar
 
 from .keras_system import KerasSystem
 from .layers import as_image, as_sequence, recurrent
+from .lazy import keras, layers
 from .options import check_fractions, check_positive
 from .resnet50 import residual
 from .space import RECURRENT_SPACE, TRAINING_SPACE
@@ -23,11 +21,11 @@ from .space import RECURRENT_SPACE, TRAINING_SPACE
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """gru_units in each of gru_layers; dropout before the softmax."""
+    """Sizes of ours: the text leaves those of the GRUs open."""
 
-    gru_units: int = 32
-    gru_layers: int = 2
-    dropout: float = 0.3
+    gru_units: Annotated[int, "units of each GRU"] = 32
+    gru_layers: Annotated[int, "GRUs after the stages"] = 2
+    dropout: Annotated[float, "share dropped before the softmax"] = 0.3
 
     def __post_init__(self) -> None:
         check_positive(self, "gru_units", "gru_layers")

@@ -7,25 +7,23 @@ there; bands are normalised first (theirs are raw decibels, which saturate the g
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
-
-import keras
-from keras import layers
+from typing import Annotated, ClassVar
 
 from .keras_system import KerasSystem
 from .layers import recurrent
+from .lazy import keras, layers
 from .options import check_fractions, check_positive
 from .space import RECURRENT_SPACE, TRAINING_SPACE
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """gru_units in each of gru_layers; keras2_gru: one bias and hard sigmoid; dropout before the softmax."""
+    """Sizes as published."""
 
-    gru_units: int = 64
-    gru_layers: int = 2
-    keras2_gru: bool = False
-    dropout: float = 0.0
+    gru_units: Annotated[int, "units of each GRU"] = 64
+    gru_layers: Annotated[int, "stacked GRUs"] = 2
+    keras2_gru: Annotated[bool, "GRUs as of Keras 2.1: one bias and hard sigmoid"] = False
+    dropout: Annotated[float, "share dropped before the softmax"] = 0.0
 
     def __post_init__(self) -> None:
         check_positive(self, "gru_units", "gru_layers")

@@ -14,24 +14,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-import keras
-import numpy as np
-from keras import ops
-from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-
-from ..data.clipset import ClipSet
 from ..errors import InputError
 from . import arrays
 from .base import options_of_epochs
+from .lazy import keras, np, ops
 from .options import check_positive
 from .park import ParkSystem, TowerConfig, tower
 
 if TYPE_CHECKING:
+    from ..data.clipset import ClipSet
     from ..training.checkpoints import State
     from ..training.loop import Hooks, Own
     from ..training.training import Training
@@ -42,17 +35,15 @@ MOST_ANCHORS = 1000
 
 @dataclasses.dataclass(frozen=True)
 class Config(TowerConfig):
-    """margin and negatives of the loss. head: what classifies song vectors.
+    """The tower, what it is trained with, and what classifies song vectors."""
 
-    linear: softmax with inverse regularisation head_c, on standardised vectors; knn: `neighbours` by cosine. The rest
-    as for dcnn.
-    """
-
-    margin: float = 0.4
-    negatives: int = 4
-    head: Literal["linear", "knn"] = "linear"
-    head_c: float = 1.0
-    neighbours: int = 20
+    margin: Annotated[float, "of the hinge loss"] = 0.4
+    negatives: Annotated[int, "songs of other artists beside an anchor"] = 4
+    head: Annotated[
+        Literal["linear", "knn"], "classifier of song vectors: a softmax on standardised ones, or neighbours by cosine"
+    ] = "linear"
+    head_c: Annotated[float, "inverse regularisation of head=linear"] = 1.0
+    neighbours: Annotated[int, "of head=knn"] = 20
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -62,16 +53,15 @@ class Config(TowerConfig):
                 raise InputError(f"{name}={getattr(self, name)} must be above 0.")
 
 
-class Hinge(keras.losses.Loss):
+def hinge(margin: float) -> keras.losses.Loss:
     """Sum over batch and negatives of max(0, margin - cosine to the positive + cosine to the negative)."""
 
-    def __init__(self, margin: float) -> None:
-        super().__init__(reduction="sum")
-        self.margin = margin
+    class Hinge(keras.losses.Loss):
+        def call(self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> keras.KerasTensor:
+            """Cosines (batch, 1 + negatives), the positive first -> (batch,); y_true means nothing."""
+            return ops.sum(ops.maximum(0.0, margin - y_pred[:, :1] + y_pred[:, 1:]), axis=1)
 
-    def call(self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> keras.KerasTensor:
-        """Cosines (batch, 1 + negatives), the positive first -> (batch,); y_true means nothing."""
-        return ops.sum(ops.maximum(0.0, self.margin - y_pred[:, :1] + y_pred[:, 1:]), axis=1)
+    return Hinge(reduction="sum")
 
 
 def compared(network: keras.Model, negatives: int) -> keras.Model:
@@ -99,7 +89,7 @@ class System(ParkSystem):
     training: ClassVar = {"learning_rate": 0.1, "batch_size": 15}
 
     @classmethod
-    def unused(cls, config: Config) -> dict[str, str]:
+    def unused(cls, config: Any) -> dict[str, str]:
         """A frozen tower is not trained, and each head has an option of its own."""
         frozen = [*options_of_epochs(), "margin", "negatives", "dropout"] if config.freeze else []
         return dict.fromkeys(frozen, "freeze") | {"head_c" if config.head == "knn" else "neighbours": "head"}
@@ -119,7 +109,7 @@ class System(ParkSystem):
             return once.fit(lambda: self.fit_head(train), self.scores, train, val, self.unit, hooks)
         self.settle(train, training)
         network = compared(self.model, self.config.negatives)
-        network.compile(self.optimizer(training), Hinge(self.config.margin))
+        network.compile(self.optimizer(training), hinge(self.config.margin))
         state = loop.fit(network, train, val, training, hooks, self.siamese(network, train, val, training, hooks))
         self.fit_head(train)
         return state
@@ -136,9 +126,9 @@ class System(ParkSystem):
         def validate() -> dict[str, float]:
             fixed = Tuples(val, rng=np.random.default_rng(training.seed), anchors=MOST_ANCHORS, **sizes)
             cosines = [np.asarray(network.predict_on_batch(fixed[i][0])) for i in range(len(fixed))]
-            hinge = Hinge(self.config.margin).call(None, np.concatenate(cosines))
+            losses = hinge(self.config.margin).call(None, np.concatenate(cosines))
             # An anchor's loss times the batch, to stand beside the training's sum over a batch.
-            loss = float(ops.mean(hinge)) * training.batch_size
+            loss = float(ops.mean(losses)) * training.batch_size
             self.fit_head(one_clip_a_song(train))
             return {"val_loss": loss, **hooks.validate(self.scores(val.song_batches())[0])}
 
@@ -151,7 +141,12 @@ class System(ParkSystem):
         self.songs = len(y)
         self.head = self.new_head().fit(vectors, y)
 
-    def new_head(self) -> object:
+    def new_head(self) -> Any:
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.neighbors import KNeighborsClassifier
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
         if self.config.head == "knn":
             return KNeighborsClassifier(min(self.config.neighbours, self.songs), metric="cosine", algorithm="brute")
         return make_pipeline(StandardScaler(), LogisticRegression(C=self.config.head_c, max_iter=2000))

@@ -9,30 +9,33 @@ artists: .687 accuracy by song on the album split, .839 on the song split.
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-import numpy as np
-from sklearn.base import BaseEstimator
-from sklearn.svm import SVC
-
-from ..data.clipset import ClipSet
 from ..errors import InputError
 from . import arrays
 from .array_system import ArraySystem, decision_values
+from .lazy import np
 from .options import check_positive
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+    from sklearn.svm import SVC
+
+    from ..data.clipset import ClipSet
+
+    Gaussians = tuple[np.ndarray, np.ndarray]
 
 # Added to variances, in dB squared: a silent song has none.
 FLOOR = 1e-2
-Gaussians = tuple[np.ndarray, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """n_mfcc coefficients; svm_c: penalty of the machine; gamma: None for one over the median divergence of songs."""
+    """A support vector machine on songs."""
 
-    n_mfcc: int = 20
-    svm_c: float = 10.0
-    gamma: float | None = None
+    n_mfcc: Annotated[int, "MFCC coefficients"] = 20
+    svm_c: Annotated[float, "penalty of the machine"] = 10.0
+    gamma: Annotated[float | None, "of the kernel; none: one over the median divergence of songs"] = None
 
     def __post_init__(self) -> None:
         check_positive(self, "n_mfcc")
@@ -61,6 +64,8 @@ class System(ArraySystem):
         self.machine = self.new_machine().fit(np.exp(-self.gamma * distances), y)
 
     def new_machine(self) -> SVC:
+        from sklearn.svm import SVC
+
         return SVC(C=self.config.svm_c, kernel="precomputed")
 
     def gaussian(self, clips: np.ndarray) -> Gaussians:

@@ -1,10 +1,11 @@
 """Tag network of Park et al. 2018 (section 2.3): the tower of the basic network, trained on tags for comparison.
 
-Card: any label column whose values are tags between semicolons (label=tags on the demo corpus). The head is
-multi-label, a sigmoid a tag with binary cross-entropy. A class is a set of tags that the corpus holds, and its
-probability follows from the tags' without a further parameter: with logits z, a set's is the softmax over sets of the
-sum of z over its tags, so that the network is evaluated and scored as any other. 265,984 parameters of the tower, 257 a
-tag, and a fixed number a tag and set. Recipe as dcnn.
+Card: a label column named `tags` or `<something>_tags`, whose values are tags between semicolons (label=tags on the
+demo corpus); of any other label each value is one tag. The head is multi-label, a sigmoid a tag with binary
+cross-entropy. A class is a set of tags that the corpus holds, and its probability follows from the tags' without a
+further parameter: with logits z, a set's is the softmax over sets of the sum of z over its tags, so that the network is
+evaluated and scored as any other. 265,984 parameters of the tower, 257 a tag, and a fixed number a tag and set. Recipe
+as dcnn.
 Its 256 numbers, trained on 90,000 songs with the 50 most used Last.fm tags: retrieval MAP .5508 on GTZAN, .3019 on FMA
 small; k-NN .6759, .5332; linear softmax .7072, .5641 (tables 1 to 3).
 """
@@ -14,15 +15,11 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-import keras
-import numpy as np
-from keras import layers
-
-from ..data.clipset import ClipSet
-from ..data.tags import tag_matrix
+from .lazy import keras, layers, np
 from .park import ParkSystem, TowerConfig, tower
 
 if TYPE_CHECKING:
+    from ..data.clipset import ClipSet
     from ..training.checkpoints import State
     from ..training.loop import Hooks
     from ..training.training import Training
@@ -47,10 +44,11 @@ class System(ParkSystem):
         return model
 
     def fit(self, train: ClipSet, val: ClipSet, num_classes: int, training: Training, hooks: Hooks) -> State:
+        from ..data.tags import tag_matrix
         from ..training import device, loop
 
         device.prepare(training.seed)
-        _, self._sets = tag_matrix(train.classes)
+        self._sets = tag_matrix(train.tag_sets)[1] if train.tag_sets else np.eye(num_classes, dtype=np.float32)
         self.model = self.started(self.build(train.length, train.n_mels, num_classes, self._sets))
         self.settle(train, training)
         tags = keras.Model(self.model.input, self.model.get_layer("tags").output)

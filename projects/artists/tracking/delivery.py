@@ -35,7 +35,7 @@ Row = tuple[str, float, int, int]
 
 
 class Sender:
-    """Carries out records; may be told to do so again after any failure."""
+    """Sends records; they may be sent again after any failure."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox, self._client = outbox, MlflowClient()
@@ -74,7 +74,7 @@ class Sender:
         self.uncertain = False
 
     def _run(self, record: Record) -> None:
-        """The first line: where the run was made; nothing to send."""
+        """The first line names the server of the run; there is nothing to send."""
 
     def _files(self, record: Record) -> None:
         folder = self._outbox.files(record.content["number"])
@@ -111,7 +111,7 @@ class Uploader:
 
     def flush(self, seconds: float) -> bool:
         """Waits until everything is sent; False after `seconds`."""
-        began, said = time.monotonic(), False
+        began, reported = time.monotonic(), False
         with self._change:
             self._hurry = True
             self._change.notify_all()
@@ -120,8 +120,8 @@ class Uploader:
                 if waited >= seconds:
                     self._hurry = False
                     return False
-                if waited > 2 and not said:
-                    said = True
+                if waited > 2 and not reported:
+                    reported = True
                     print(f"Waiting up to {seconds:.0f} s for {server.address()} ...", file=sys.stderr)
                 self._change.wait(min(0.5, seconds - waited))
             self._hurry = False
@@ -154,7 +154,7 @@ class Uploader:
             except Exception as error:
                 # Also where it arrived and only the mark could not be written.
                 self._sender.uncertain = True
-                self._say_away(error)
+                self._report_absence(error)
                 wait = self._pause(wait)
             else:
                 if self.failure:
@@ -191,7 +191,7 @@ class Uploader:
             else:
                 logger.warning("The tracking server refuses %s: %s", batch[0].kind, server.reason(error))
 
-    def _say_away(self, error: Exception) -> None:
+    def _report_absence(self, error: Exception) -> None:
         if self.failure is None:
             logger.warning(
                 "%s does not take what is logged (%s). The work goes on; it is kept in %s and sent when the server is "
@@ -201,9 +201,10 @@ class Uploader:
 
 
 def deliver_left(seconds: float, own: str | None = None) -> Iterator[tuple[str, bool, str]]:
-    """Sends every outbox of the cache; yields run id, whether nothing is left of it here, and what to say of it.
+    """Sends every outbox of the cache; yields run id, whether nothing of it is left here, and a message.
 
-    An outbox that a live process writes is left to it, `own` without a word. A run that died silently ends as KILLED.
+    An outbox that a live process writes is skipped, as is `own`, without a message. A run that died without an end
+    ends as KILLED.
     """
     for run_id in outboxes.left():
         if run_id == own:
@@ -216,14 +217,14 @@ def deliver_left(seconds: float, own: str | None = None) -> Iterator[tuple[str, 
         uploader, before, arrived = Uploader(outbox), outbox.records(outbox.sent), False
         try:
             arrived = uploader.flush(seconds) and _ended(uploader, seconds)
-            said = f"delivered {_told(before)}" if arrived else _why(uploader, seconds, uploader.failure)
+            message = f"delivered {_summary(before)}" if arrived else _remedy(uploader, seconds, uploader.failure)
         except InputError as error:
-            said = str(error)
+            message = str(error)
         except MlflowException as error:
-            said = _why(uploader, seconds, error)
+            message = _remedy(uploader, seconds, error)
         finally:
             uploader.close(keep=not arrived)
-        yield run_id, arrived, said
+        yield run_id, arrived, message
 
 
 def missing(client: MlflowClient, run_id: str, rows: list[Row]) -> list[Row]:
@@ -247,26 +248,27 @@ def _ended(uploader: Uploader, seconds: float) -> bool:
     return uploader.flush(seconds)
 
 
-def _told(records: list[Record]) -> str:
+def _summary(records: list[Record]) -> str:
     rows = sum(len(record.content["rows"]) for record in records if record.kind == "metrics")
     artifacts = sum(record.kind == "files" for record in records)
     return f"{rows} metric rows, {artifacts} artifacts, {len(records)} records in all"
 
 
-def _why(uploader: Uploader, seconds: float, error: Exception | None) -> str:
-    """Why an outbox is left, and what to do where it belongs to another server."""
-    said = server.reason(error) if error else f"no answer within {seconds:.0f} s"
+def _remedy(uploader: Uploader, seconds: float, error: Exception | None) -> str:
+    """Why an outbox was not sent, and what to do where it belongs to another server."""
+    reason = server.reason(error) if error else f"no answer within {seconds:.0f} s"
     origin = next((r.content["uri"] for r in uploader.outbox.records(limit=LOOK) if r.kind == "run"), None)
-    here = server.address()
-    left = f"not delivered to {here}: {said}"
-    if origin in (None, here):
-        return left
-    return f"{left} It was logged to {origin}: set MLFLOW_TRACKING_URI to that, or delete {uploader.outbox.folder}."
+    address = server.address()
+    message = f"not delivered to {address}: {reason}"
+    if origin in (None, address):
+        return message
+    return f"{message} It was logged to {origin}: set MLFLOW_TRACKING_URI to that, or delete {uploader.outbox.folder}."
 
 
 def _batch(records: list[Record]) -> list[Record]:
     """The first record, and as many of VALUES after it as go into one request with it."""
-    batch, rows = [], 0
+    batch: list[Record] = []
+    rows = 0
     for record in records:
         rows += len(record.content.get("rows") or record.content.get("values") or ())
         if batch and (record.kind not in VALUES or batch[0].kind not in VALUES or rows > ROWS):
@@ -277,8 +279,8 @@ def _batch(records: list[Record]) -> list[Record]:
 
 def _merged(records: list[Record], kind: str, *, first: bool = False) -> dict[str, str]:
     """Names and values of all records of a kind; where a name comes twice the last counts, or the first."""
-    found = [record.content["values"] for record in records if record.kind == kind]
-    return {name: value for values in (reversed(found) if first else found) for name, value in values.items()}
+    mappings = [record.content["values"] for record in records if record.kind == kind]
+    return {name: value for values in (reversed(mappings) if first else mappings) for name, value in values.items()}
 
 
 def _rows(record: Record) -> Iterator[Row]:
@@ -288,5 +290,5 @@ def _rows(record: Record) -> Iterator[Row]:
 def _identity(row: Row) -> tuple[str, float | None, int, int]:
     """A row as an SQL store holds it: infinity is the largest number; NaN, which equals nothing, is None."""
     name, value, at, step = row
-    value = None if math.isnan(value) else min(max(value, -sys.float_info.max), sys.float_info.max)
-    return name, value, at, step
+    finite = min(max(value, -sys.float_info.max), sys.float_info.max)
+    return name, None if math.isnan(value) else finite, at, step

@@ -1,8 +1,8 @@
-"""A process of its own that has the last word on a killed run: `python last_word.py <run id> <end in ms> <process>`.
+"""A process that sets the final status of a killed run: `python last_word.py <run id> <end in ms> <process>`.
 
 `mlflow run` (3.17) writes FAILED over any status once its child has ended: `_maybe_set_run_terminated` in
-mlflow.projects means to spare a run that has ended, but compares its status, a string, with numbers. This waits for
-that, writes KILLED again, and ends; it also ends once that process (`mlflow run`) is gone.
+mlflow.projects should leave a run alone that has ended, but compares its status, a string, with numbers. This process
+waits for FAILED, writes KILLED again, and ends; it also ends once the process (`mlflow run`) is gone.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 PAUSE, LONGEST = 0.05, 30.0
 
 
-def main(run_id: str, end: int, above: int) -> None:
+def main(run_id: str, end: int, parent: int) -> None:
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient()
@@ -22,11 +22,11 @@ def main(run_id: str, end: int, above: int) -> None:
     print("ready", flush=True)
     until = time.monotonic() + LONGEST
     while time.monotonic() < until:
-        there = _alive(above)
+        alive = _alive(parent)
         status = client.get_run(run_id).info.status
         if status == "FAILED":
             client.set_terminated(run_id, "KILLED", end_time=end)
-        if status == "FAILED" or not there:
+        if status == "FAILED" or not alive:
             return
         time.sleep(PAUSE)
 

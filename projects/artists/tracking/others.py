@@ -1,25 +1,51 @@
-"""Runs that another process began: what is said of them goes to the tracking server at once."""
+"""Logging to runs that another process began: without an outbox, straight to the tracking server."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
+import mlflow
 import pandas as pd
 from mlflow.entities import Metric, RunStatus, RunTag
+from mlflow.exceptions import ExecutionException, MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.time import get_current_time_millis
 
-from ..reports.summary import inline
+from ..errors import InputError
+from ..reports.markdown import inline
 from . import server
 from .delivery import Uploader, missing
 from .outbox import Outbox
+from .runs import PROJECT
 
-KEPT = "all that was computed is kept: the same command goes on from there"
+KEPT = "all results are kept: the same command goes on from there"
+
+
+def run_entry_point(entry_point: str, parameters: Mapping[str, object]) -> str:
+    """Runs an entry point in this environment, as a child of the active run; returns its run id.
+
+    Raises:
+        InputError: It failed, or the tracking server does not answer.
+    """
+    active = mlflow.active_run()
+    experiment_id = active.info.experiment_id if active else None
+    try:
+        submitted = mlflow.projects.run(
+            str(PROJECT), entry_point, parameters=dict(parameters), env_manager="local", experiment_id=experiment_id
+        )
+    except ExecutionException as error:
+        raise InputError(f"{entry_point} failed; its message stands above.") from error
+    except MlflowException as error:
+        raise InputError(
+            f"{entry_point} cannot go on without the tracking server {server.address()}: {server.reason(error)}. "
+            "Start it; the entry points that are done need not be run again."
+        ) from error
+    return submitted.run_id
 
 
 def fail(run_id: str, reason: str) -> None:
-    """Ends a run, also one that had ended, as FAILED with the reason."""
+    """Ends a run as FAILED with the reason, even one that has an end already."""
     client = server.client(f"ending run {run_id}")
     client.set_tag(run_id, "failure", reason)
     client.set_tag(run_id, "mlflow.note.content", f"Failed: {inline(reason)}")
@@ -33,7 +59,7 @@ def end(run_id: str, status: str = "FINISHED") -> None:
 
 def log(run_id: str, *, metrics: Mapping[str, float], tags: Mapping[str, str], folder: Path) -> None:
     """Metrics, tags and all files below a folder."""
-    client, now, doing = MlflowClient(), get_current_time_millis(), f"logging results to run {run_id} ({KEPT})"
+    client, now, action = MlflowClient(), get_current_time_millis(), f"logging results to run {run_id} ({KEPT})"
     rows = [(name, float(value), now, 0) for name, value in metrics.items()]
     server.retry(
         lambda: client.log_batch(
@@ -41,9 +67,9 @@ def log(run_id: str, *, metrics: Mapping[str, float], tags: Mapping[str, str], f
             metrics=[Metric(*row) for row in missing(client, run_id, rows)],
             tags=[RunTag(*item) for item in tags.items()],
         ),
-        doing,
+        action,
     )
-    server.client(doing).log_artifacts(run_id, str(folder))
+    server.client(action).log_artifacts(run_id, str(folder))
 
 
 def tags(run_id: str, values: Mapping[str, str]) -> None:
@@ -53,20 +79,20 @@ def tags(run_id: str, values: Mapping[str, str]) -> None:
 
 
 def text(run_id: str, content: str, name: str) -> None:
-    """An artifact."""
+    """Logs a text artifact."""
     server.client(f"logging {name}").log_text(run_id, content, name)
 
 
 def table(run_id: str, content: pd.DataFrame, name: str) -> None:
-    """A CSV artifact."""
+    """Logs a CSV artifact."""
     text(run_id, content.to_csv(index=False), name)
 
 
 def deliver(run_id: str) -> None:
-    """Sends what a killed process had left to send of a run.
+    """Sends what a killed process left in the outbox of a run.
 
     Raises:
-        Busy: That process lives.
+        Busy: That process is alive.
     """
     uploader = Uploader(Outbox(run_id))
     uploader.flush(server.PATIENCE)

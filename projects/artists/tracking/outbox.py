@@ -1,4 +1,4 @@
-"""What a run says, on local disk before it is sent: an append-only file of JSON lines, and copies of artifacts.
+"""What a run logs, on local disk before it is sent: an append-only file of JSON lines, and copies of artifacts.
 
 ARTISTS_CACHE/outbox/<run id>/log.jsonl, sent (bytes of it that the server has), files/<n>/ and lock. What was put is
 safe from `kill -9` at once, and from a power cut once it has been fsync'd, which the sending thread does before it
@@ -31,7 +31,7 @@ class Busy(InputError):
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """A line: what it is, what it holds, when it was put (ms), and the byte after it."""
+    """A line: kind, content, time of writing (ms since 1970), and the position of the byte after it."""
 
     kind: str
     content: dict[str, Any]
@@ -40,10 +40,10 @@ class Record:
 
 
 class Outbox:
-    """The outbox of one run; whoever holds an object holds its lock. Safe for several threads."""
+    """The outbox of one run; an object of this class holds its lock. Safe for several threads."""
 
     def __init__(self, run_id: str) -> None:
-        """Opens or creates; a last line that is not whole, as `kill -9` leaves it, is cut off.
+        """Opens or creates it; an incomplete last line, as `kill -9` leaves it, is cut off.
 
         Raises:
             Busy: It is open elsewhere.
@@ -64,7 +64,7 @@ class Outbox:
         self._next_file = 1 + max((int(f.name) for f in (self.folder / FILES).iterdir()), default=0)
 
     def put(self, kind: str, **content: Any) -> None:
-        """Appends a record in one write; what no server stores is spelled out, see `_storable`.
+        """Appends a record in one write; characters that no server stores are escaped, see `_storable`.
 
         Raises:
             InputError: The disk is full or gone.
@@ -111,14 +111,14 @@ class Outbox:
         return records
 
     def sync(self) -> None:
-        """Puts what was written on the disk itself."""
+        """Flushes what was written to the disk itself."""
         if self._synced < self.written:
             reached = self.written
             os.fsync(self._log)
             self._synced = reached
 
     def mark_sent(self, records: list[Record]) -> None:
-        """Remembers that the server has these; their artifacts are not kept."""
+        """Records that the server has these; their artifacts are deleted."""
         with atomic_write(self.folder / SENT) as file:
             file.write(str(records[-1].end).encode())
         self.sent = records[-1].end
@@ -127,7 +127,7 @@ class Outbox:
                 shutil.rmtree(self.files(record.content["number"]), ignore_errors=True)
 
     def close(self, *, remove: bool = False) -> None:
-        """Lets others have it; `remove`: there is nothing left to send."""
+        """Releases the lock; `remove`: there is nothing left to send."""
         if remove:
             shutil.rmtree(self.folder, ignore_errors=True)
         os.close(self._log)
@@ -200,5 +200,5 @@ def _number(path: Path) -> int:
 
 
 def _full(error: OSError) -> str:
-    why = error.strerror or error
-    return f"The outbox cannot be written in {root()}: {why}. Make room, or point ARTISTS_CACHE to a disk with room."
+    reason = error.strerror or error
+    return f"The outbox cannot be written in {root()}: {reason}. Make room, or point ARTISTS_CACHE to a disk with room."

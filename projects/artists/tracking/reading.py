@@ -1,4 +1,4 @@
-"""Tracked runs as plain values: what a report is made of, whoever logged them."""
+"""Tracked runs as plain values, as reports read them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OLD_TAGS = {"study": "grid", "study_parent": "grid_parent"} | {
 
 @dataclasses.dataclass(frozen=True)
 class TrackedRun:
-    """A run as it stands in the store. seconds: from its start to its end, None while it has none."""
+    """A run as stored, its metrics under today's names. seconds: from start to end, None while it has no end."""
 
     run_id: str
     experiment_id: str
@@ -44,7 +44,11 @@ class TrackedRun:
 
 
 def read(run_id: str) -> TrackedRun:
-    """Raises InputError where there is no such run."""
+    """A run.
+
+    Raises:
+        InputError: There is no such run.
+    """
     return _plain(server.existing(run_id))
 
 
@@ -58,14 +62,14 @@ def experiment(name: str) -> list[TrackedRun]:
     """All runs of an experiment, oldest first.
 
     Raises:
-        InputError: There is none of that name.
+        InputError: There is no such experiment.
     """
     client = server.client(f"reading the experiment {name}")
-    found = client.get_experiment_by_name(name)
-    if found is None:
+    stored = client.get_experiment_by_name(name)
+    if stored is None:
         known = ", ".join(sorted(e.name for e in client.search_experiments()))
         raise InputError(f"experiment_name={name} is unknown; this store has {known}.")
-    return _search(found.experiment_id, "")
+    return _search(stored.experiment_id, "")
 
 
 def tagged(experiment_id: str, name: str, value: str) -> list[TrackedRun]:
@@ -80,33 +84,33 @@ def artifact(run_id: str, name: str, most: int) -> bytes | None:
     """The bytes of an artifact at the top of a run; None where there is none or it is larger than `most`."""
     with tempfile.TemporaryDirectory() as folder:
         file = download(run_id, name, Path(folder), most)
-        return file and file.read_bytes()
+        return file.read_bytes() if file else None
 
 
 def download(run_id: str, name: str, folder: Path, most: float = math.inf) -> Path | None:
     """An artifact of a run, in `folder`; None where there is none or it is larger than `most` bytes."""
-    doing = f"reading {name} of run {run_id}"
-    client, above = server.client(doing), PurePosixPath(name).parent.as_posix()
-    sizes = {file.path: file.file_size for file in client.list_artifacts(run_id, None if above == "." else above)}
+    action = f"reading {name} of run {run_id}"
+    client, parent = server.client(action), PurePosixPath(name).parent.as_posix()
+    sizes = {file.path: file.file_size for file in client.list_artifacts(run_id, None if parent == "." else parent)}
     if name not in sizes or (sizes[name] or 0) > most:
         return None
-    # Not as runs:/, of which MLflow (3.17) says that nothing is there, whatever went wrong.
+    # Not as runs:/: MLflow 3.17 reports any error of it as a missing file.
     uri = append_to_uri_path(client.get_run(run_id).info.artifact_uri, name)
     return Path(
-        server.retry(lambda: mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)), doing)
+        server.retry(lambda: mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)), action)
     )
 
 
 def artifact_names(run_id: str) -> list[str]:
     """Files at the top of a run."""
-    listed = server.client(f"listing the artifacts of run {run_id}").list_artifacts(run_id)
-    return sorted(file.path for file in listed if not file.is_dir)
+    files = server.client(f"listing the artifacts of run {run_id}").list_artifacts(run_id)
+    return sorted(file.path for file in files if not file.is_dir)
 
 
 def ui_address() -> str:
-    """Where the UI answers: the tracking server, or what `mlflow ui` serves a local store at."""
+    """The URL of MLflow's UI: the tracking server, or the default of `mlflow ui` for a local store."""
     uri = mlflow.get_tracking_uri()
-    # A password in the address is for the client alone.
+    # An address with a password is not shown.
     return uri.rstrip("/") if uri.startswith(("http://", "https://")) and "@" not in uri else LOCAL_UI
 
 
@@ -118,20 +122,21 @@ def store() -> str:
 def _search(experiment_id: str, condition: str) -> list[TrackedRun]:
     order = ["attributes.start_time ASC"]
     client = server.client("reading runs")
-    found, token = [], None
+    runs: list[TrackedRun] = []
+    token = None
     while True:
         page = client.search_runs([experiment_id], condition, max_results=PAGE, order_by=order, page_token=token)
-        found += [_plain(run) for run in page]
+        runs += [_plain(run) for run in page]
         token = page.token
         if not token:
-            return found
+            return runs
 
 
 def _plain(run: Run) -> TrackedRun:
     info = run.info
-    ended = info.end_time and (info.end_time - info.start_time) / 1000
+    seconds = info.end_time and (info.end_time - info.start_time) / 1000
     status = info.status if isinstance(info.status, str) else RunStatus.to_string(info.status)
     data = run.data
     metrics = {metric_name(name): value for name, value in data.metrics.items()}
     tags = {OLD_TAGS.get(name, name): value for name, value in data.tags.items()}
-    return TrackedRun(info.run_id, info.experiment_id, info.run_name or "", status, ended, data.params, metrics, tags)
+    return TrackedRun(info.run_id, info.experiment_id, info.run_name or "", status, seconds, data.params, metrics, tags)

@@ -45,13 +45,13 @@ class Registry:
             lambda: _create(
                 self.name, model_uri, run_id=run_id, model_id=model_id if model_id.startswith("m-") else None
             ),
-            made=lambda: self.version_of(model_uri, run_id) or None,
+            lost=lambda: self.version_of(model_uri, run_id) or None,
         )
 
     def version_of(self, model_uri: str, run_id: str) -> str:
         """The version that a model is registered as; empty for none."""
-        found = [v for v in self._versions(self.name) if v.run_id == run_id and v.source == model_uri]
-        return str(found[0].version) if found else ""
+        versions = [v for v in self._versions(self.name) if v.run_id == run_id and v.source == model_uri]
+        return str(versions[0].version) if versions else ""
 
     def uri(self, version: str) -> str:
         return f"models:/{self.name}/{version}"
@@ -63,7 +63,7 @@ class Registry:
         return self._client.get_model_version(self.name, version).description or ""
 
     def describe(self, version: str, description: str, tags: Mapping[str, str]) -> None:
-        """What the UI says of a version."""
+        """Sets the description and tags that the UI shows for a version."""
         self._client.update_model_version(self.name, version, description)
         for key, value in tags.items():
             self._client.set_model_version_tag(self.name, version, key, value)
@@ -102,13 +102,14 @@ class Registry:
 
     def _versions(self, name: str) -> list[ModelVersion]:
         """All versions of a registered model in the order of their numbers; none when there is no such model."""
-        found, token = [], None
+        versions: list[ModelVersion] = []
+        token = None
         while True:
             page = self._client.search_model_versions(f"name='{name}'", max_results=PAGE, page_token=token)
-            found += page
+            versions += page
             token = page.token
             if not token:
-                return sorted(found, key=lambda version: int(version.version))
+                return sorted(versions, key=lambda version: int(version.version))
 
     def _ensure(self, name: str, description: str) -> None:
         try:
@@ -118,16 +119,16 @@ class Registry:
                 raise
 
 
-def _create(name: str, source: str, **said: Any) -> str:
-    """A new version of a registered model; its number."""
-    return str(MlflowClient().create_model_version(name, source, **said).version)
+def _create(name: str, source: str, **fields: Any) -> str:
+    """The number of a new version of a registered model."""
+    return str(MlflowClient().create_model_version(name, source, **fields).version)
 
 
-def _retried(call: Callable[[], T], made: Callable[[], T | None] | None = None) -> T:
-    """Tries a write again that met another one, or no server; an entry that was written twice counts once."""
+def _retried(call: Callable[[], T], lost: Callable[[], T | None] | None = None) -> T:
+    """The result of a write, repeated where it met another write or no server; a decision written twice counts once."""
     for attempt in range(ATTEMPTS):
         try:
-            return server.retry(call, "writing to the model registry", made=made)
+            return server.retry(call, "writing to the model registry", lost=lost)
         except MlflowException as error:
             if attempt == ATTEMPTS - 1 or error.error_code in (
                 ErrorCode.Name(RESOURCE_ALREADY_EXISTS),

@@ -1,4 +1,4 @@
-"""A run in MLflow: what it says goes to its outbox, and from there to the tracking server."""
+"""A run in MLflow: what is logged goes to its outbox, and from there to the tracking server."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import pandas as pd
+from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import LifecycleStage, RunStatus
 from mlflow.entities import Run as Entity
 from mlflow.tracking import MlflowClient
@@ -31,7 +32,7 @@ from mlflow.utils.mlflow_tags import (
 
 from ..errors import InputError, command
 from ..evaluation.metrics import metric_name
-from ..reports.summary import inline
+from ..reports.markdown import inline
 from . import server
 from .delivery import Uploader
 from .outbox import Outbox, encoded, now
@@ -60,16 +61,16 @@ def _timed(method: Callable) -> Callable:
 
 
 class Run:
-    """Everything that a verb says about its run. Returns at once: a thread talks to the tracking server.
+    """What an entry point logs to its run. Calls return at once: a thread talks to the tracking server.
 
-    seconds: time spent in calls that log; artifact_uri: where its artifacts go, empty where nobody has asked.
+    seconds: time spent in calls that log; artifact_uri: where its artifacts go, empty where the server was not asked.
     """
 
     def __init__(self, run_id: str, *, fresh: bool = False) -> None:
         """`fresh`: nothing has been logged to it yet but what `mlflow run` logs."""
         self.run_id, self.seconds, self.artifact_uri = run_id, 0.0, ""
-        self._courier: Uploader | None = None
-        # (metric, step) -> value of what the server had before; None: nobody knows.
+        self._uploader: Uploader | None = None
+        # (metric, step) -> value of what the server had before; None: not known.
         self._before: dict[tuple[str, int], float] | None = {} if fresh else None
         self._tags_before: dict[str, str] = {}
         self._own: dict[str, set[int]] = {}
@@ -80,13 +81,13 @@ class Run:
 
     @classmethod
     def reopened(cls, run_id: str) -> Run:
-        """A run that was left without an end, to go on with; what it had said before is not repeated.
+        """A run that was left without an end, to go on with; what it logged before is not repeated.
 
         Raises:
-            InputError: There is no such run, or somebody writes it.
+            InputError: There is no such run, or another process writes it.
         """
         run = cls(run_id)
-        run._courier, old, run._before = _caught_up(run_id)
+        run._uploader, old, run._before = _caught_up(run_id)
         run._tags_before = dict(old.data.tags)
         run._put("run", uri=server.address())
         running = RunStatus.to_string(RunStatus.RUNNING)
@@ -105,16 +106,16 @@ class Run:
             The parameters of that run, as text.
 
         Raises:
-            InputError: There is no such run, it is finished or deleted, it resumes another, or somebody writes it.
+            InputError: There is no such run, it is finished or deleted, it resumes another, or it is being written.
         """
         _check_resumable(server.existing(run_id, "resume"))
         uploader, old, before = _caught_up(run_id)
         self.tags({"resumes": run_id})
         delivered = self.end("FINISHED")
-        self.run_id, self._courier, self._before, self._own = run_id, uploader, before, {}
+        self.run_id, self._uploader, self._before, self._own = run_id, uploader, before, {}
         self.artifact_uri = old.info.artifact_uri
         self._tags_before = dict(old.data.tags)
-        # Where this is all that it says, sync still finds a run to end.
+        # Where this is all that is logged, sync still finds a run to end.
         self._put("run", uri=server.address())
         _leave("FINISHED", delivered)
         server.retry(lambda: mlflow.start_run(run_id=run_id), "going on with a run")
@@ -132,7 +133,7 @@ class Run:
 
     @_timed
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
-        """Logs metrics of one step, now; a resumed run does not repeat what it had said before."""
+        """Logs metrics of one step, now; a resumed run does not repeat what it logged before."""
         had = self._before or {}
         rows = [(name, float(value)) for name, value in values.items()]
         rows = [(name, value) for name, value in rows if had.get((name, step)) != value]
@@ -148,11 +149,11 @@ class Run:
 
     @_timed
     def description(self, markdown: str) -> None:
-        """What the UI shows on the run's page."""
+        """Sets the text that the UI shows on the run's page."""
         self.tags({"mlflow.note.content": markdown})
 
     def failed(self, reason: str) -> None:
-        """Why it failed, as its description."""
+        """Sets the reason of the failure as the description."""
         self.description(f"Failed: {inline(reason)}")
 
     @_timed
@@ -184,8 +185,8 @@ class Run:
     @_timed
     def dataset(self, table: pd.DataFrame, *, name: str, digest: str, context: str) -> None:
         """Records which tracks were used: ids, labels and digests, never audio."""
-        used = mlflow.data.from_pandas(table, name=name[:500], digest=digest)
-        self._put("dataset", dataset=dict(used._to_mlflow_entity()), context=context)
+        tracks = from_pandas(table, name=name[:500], digest=digest)
+        self._put("dataset", dataset=dict(tracks._to_mlflow_entity()), context=context)
 
     @_timed
     def environment(self) -> None:
@@ -216,7 +217,7 @@ class Run:
             limit = server.seconds_setting("ARTISTS_FLUSH_SECONDS", FLUSH)
             done = self.flush(min(limit, FLUSH_KILLED) if status == "KILLED" else limit)
         except (KeyboardInterrupt, InputError) as error:
-            print(f"\n{error or 'Interrupted again: not waiting.'}", file=sys.stderr)
+            print(f"\n{str(error) or 'Interrupted again: not waiting.'}", file=sys.stderr)
         done = uploader.close() and done
         if status == "FINISHED":
             for do in self._when_finished:
@@ -230,10 +231,10 @@ class Run:
         return done
 
     def _open(self) -> Uploader:
-        if self._courier is None:
-            self._courier = Uploader(Outbox(self.run_id))
+        if self._uploader is None:
+            self._uploader = Uploader(Outbox(self.run_id))
             self._put("run", uri=server.address())
-        return self._courier
+        return self._uploader
 
     def _put(self, kind: str, **content: Any) -> None:
         uploader = self._open()
@@ -257,8 +258,8 @@ def start() -> Iterator[Run]:
     """
     # Taken from the environment: MLflow would forget it at its first attempt, and make a new run at the second; and a
     # process started from here would log into this run.
-    made = os.environ.pop("MLFLOW_RUN_ID", None)
-    active = server.retry(lambda: mlflow.start_run(run_id=made), "starting a run")
+    given = os.environ.pop("MLFLOW_RUN_ID", None)
+    active = server.retry(lambda: mlflow.start_run(run_id=given), "starting a run")
     status, delivered, last_word = "FAILED", False, None
     try:
         run = Run(active.info.run_id, fresh=True)
@@ -269,14 +270,14 @@ def start() -> Iterator[Run]:
             status = "FINISHED"
         except KeyboardInterrupt:
             status = "KILLED"
-            last_word = _last_word(run.run_id) if made == run.run_id else None
+            last_word = _last_word(run.run_id) if given == run.run_id else None
             raise
         finally:
             delivered = run.end(status)
     finally:
         _leave(status, delivered)
-        if last_word:
-            # It says that it is ready, or ends; before that `mlflow run` must not go on.
+        if last_word and last_word.stdout:
+            # It prints that it is ready, or ends; before that `mlflow run` must not go on.
             last_word.stdout.readline()
 
 
@@ -313,21 +314,21 @@ def child(parent: Run, name: str, tags: Mapping[str, str] | None = None, *, run_
 
 
 def new_child(parent: Run, name: str, tags: Mapping[str, str]) -> str:
-    """Makes a run below `parent`, started by whom and what started that; returns its id."""
-    doing, at = "starting a child run", now()
-    above = server.client(doing).get_run(parent.run_id)
+    """Creates a run below `parent` with that run's user and source; returns its id."""
+    action, at = "starting a child run", now()
+    above = server.client(action).get_run(parent.run_id)
     experiment = above.info.experiment_id
     names = (MLFLOW_USER, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE)
     tags = {**tags, MLFLOW_PARENT_RUN_ID: parent.run_id, **_some(above.data.tags, names)}
     below = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent.run_id}' and attributes.start_time = {at}"
 
-    def made() -> Entity | None:
+    def lost() -> Entity | None:
         return next((r for r in MlflowClient().search_runs([experiment], below) if r.info.run_name == name), None)
 
-    def make() -> Entity:
+    def create() -> Entity:
         return MlflowClient().create_run(experiment, start_time=at, run_name=name, tags=tags)
 
-    return server.retry(make, doing, made=made).info.run_id
+    return server.retry(create, action, lost=lost).info.run_id
 
 
 @contextlib.contextmanager
@@ -344,11 +345,11 @@ def active(run: Run) -> Iterator[None]:
 
 def _leave(status: str, delivered: bool) -> None:
     """Takes the run from MLflow's stack of active runs, whose end asks the server once more: in vain if it is away."""
-    name, vain = "MLFLOW_HTTP_REQUEST_TIMEOUT", "2"
+    name = "MLFLOW_HTTP_REQUEST_TIMEOUT"
     usual = os.environ.get(name)
     try:
         if not delivered:
-            os.environ[name] = vain
+            os.environ[name] = "2"
         with contextlib.suppress(Exception):
             mlflow.end_run(status)
     finally:
@@ -357,7 +358,7 @@ def _leave(status: str, delivered: bool) -> None:
             os.environ[name] = usual
 
 
-def _caught_up(run_id: str):
+def _caught_up(run_id: str) -> tuple[Uploader, Entity, dict[tuple[str, int], float]]:
     """The outbox of a run once the server has all of it, the run as it then stands, and the metrics that it has."""
     uploader = Uploader(Outbox(run_id))
     if not uploader.flush(server.PATIENCE):
@@ -367,30 +368,30 @@ def _caught_up(run_id: str):
     return uploader, old, _history(run_id, old.data.metrics)
 
 
-def _check_resumable(old) -> None:
+def _check_resumable(old: Entity) -> None:
     run_id, tags = old.info.run_id, old.data.tags
     entry_point = tags.get(MLFLOW_PROJECT_ENTRY_POINT, "train")
-    said = None
+    reason = None
     if old.info.lifecycle_stage == LifecycleStage.DELETED:
-        said = "that run is deleted; restore it in the MLflow UI first."
+        reason = "that run is deleted; restore it in the MLflow UI first."
     elif "resumes" in tags:
-        said = f"that run only resumed another; give resume={tags['resumes']}."
+        reason = f"that run only resumed another; give resume={tags['resumes']}."
     elif entry_point != "train":
-        said = f"that is a run of {entry_point}; only trainings go on."
+        reason = f"that is a run of {entry_point}; only trainings go on."
     elif old.info.status == RunStatus.to_string(RunStatus.FINISHED):
-        said = "that run is finished, there is nothing to go on with; for more epochs start a training anew."
-    if said:
-        raise InputError(f"resume={run_id}: {said}")
+        reason = "that run is finished, there is nothing to go on with; for more epochs start a training anew."
+    if reason:
+        raise InputError(f"resume={run_id}: {reason}")
 
 
-def _history(run_id: str, names) -> dict[tuple[str, int], float]:
+def _history(run_id: str, names: Iterable[str]) -> dict[tuple[str, int], float]:
     """(metric, step) -> last value."""
     client = server.client("reading what was logged before")
     rows = [row for name in names for row in client.get_metric_history(run_id, name)]
     return {(metric_name(row.key), row.step): row.value for row in sorted(rows, key=lambda row: row.timestamp)}
 
 
-def _some(values: Mapping[str, str], names) -> dict[str, str]:
+def _some(values: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
     return {name: values[name] for name in names if name in values}
 
 

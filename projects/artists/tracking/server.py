@@ -1,4 +1,4 @@
-"""Asking the tracking server: bounded in time, and what to say when it does not answer."""
+"""Calls to the tracking server: repeated for a limited time, and the error messages when it does not answer."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ from mlflow.tracking import MlflowClient
 from ..errors import InputError
 
 T = TypeVar("T")
-# Seconds that a question may take in all, and the first and the longest wait between two attempts.
+# Seconds: of a call with all its attempts, and of the first and the longest wait between two attempts.
 PATIENCE, FIRST_WAIT, LONGEST_WAIT = 30.0, 0.5, 5.0
-# What the server says about the request itself: asking again would change nothing.
+# HTTP statuses of a request that the server refuses: a repetition would change nothing.
 REFUSED = (400, 401, 403, 404, 409, 413, 422)
-# How calls begin that may be carried out twice: they read, or set something to what it is then.
+# Prefixes of calls that may be carried out twice: they read, or set a value.
 REPEATABLE = (
     "get_", "search_", "list_", "set_", "update_", "log_text", "log_artifacts", "delete_registered_model_alias",
 )  # fmt: skip
 
 
 def retry(
-    ask: Callable[[], T], doing: str, seconds: float = PATIENCE, *, made: Callable[[], T | None] | None = None
+    call: Callable[[], T], action: str, seconds: float = PATIENCE, *, lost: Callable[[], T | None] | None = None
 ) -> T:
-    """The answer of the server, asked again while it is away.
+    """The answer to a call, which is repeated while the server is away.
 
     Args:
-        made: Before `ask` is repeated, where it must not be carried out twice: what an attempt whose answer was lost
-            has made; None where it has made nothing.
+        action: What the call does, for the error message, such as `reading a run`.
+        lost: For a call that must not be carried out twice: the result of an attempt whose answer was lost, or None.
+            It is looked up before each repetition.
 
     Raises:
         InputError: No answer within `seconds`.
@@ -43,38 +44,45 @@ def retry(
     until, wait, again = time.monotonic() + seconds, FIRST_WAIT, False
     while True:
         try:
-            found = made() if made and again else None
-            return ask() if found is None else found
+            result = lost() if lost and again else None
+            return call() if result is None else result
         except Exception as error:
             if refused(error) or not _transient(error) or not mlflow.get_tracking_uri().startswith("http"):
                 raise
             if time.monotonic() + wait > until:
                 raise InputError(
-                    f"The tracking server {address()} did not answer for {seconds:.0f} s while {doing}: "
+                    f"The tracking server {address()} did not answer for {seconds:.0f} s while {action}: "
                     f"{reason(error)}. Start it, or point MLFLOW_TRACKING_URI to one that runs."
                 ) from error
         time.sleep(wait)
         wait, again = min(2 * wait, LONGEST_WAIT), True
 
 
-class _Patient:
-    def __init__(self, doing: str) -> None:
-        self._client, self._doing = MlflowClient(), doing
+class _Retrying:
+    def __init__(self, action: str) -> None:
+        self._client, self._action = MlflowClient(), action
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if not name.startswith(REPEATABLE):
-            raise AttributeError(f"{name} may make something twice; call it by `retry`, with made=.")
+            raise AttributeError(f"{name} may create something twice; call it through `retry`, with lost=.")
         call = getattr(self._client, name)
-        return lambda *args, **named: retry(functools.partial(call, *args, **named), self._doing)
+        return lambda *args, **named: retry(functools.partial(call, *args, **named), self._action)
 
 
-def client(doing: str) -> MlflowClient:
-    """MLflow's client, whose REPEATABLE calls are `retry`; it has no others."""
-    return cast(MlflowClient, _Patient(doing))
+def client(action: str) -> MlflowClient:
+    """MLflow's client with its REPEATABLE calls alone, each through `retry`; `action` as there."""
+    return cast(MlflowClient, _Retrying(action))
 
 
 def existing(run_id: str, name: str = "run_id") -> Run:
-    """A run; raises InputError where the server has none, `name` being the parameter that named it."""
+    """A run.
+
+    Args:
+        name: The parameter that gave `run_id`, for the error message.
+
+    Raises:
+        InputError: The server has no such run, or does not answer.
+    """
     try:
         return client(f"reading run {run_id}").get_run(run_id)
     except MlflowException as error:
@@ -85,7 +93,7 @@ def existing(run_id: str, name: str = "run_id") -> Run:
 
 
 def refused(error: Exception) -> bool:
-    """Whether it is the server's answer to what was asked, rather than no answer."""
+    """Whether the server answered and refused the request."""
     return _status(error) in REFUSED
 
 
@@ -100,7 +108,7 @@ def _status(error: Exception) -> int | None:
 
 
 def _transient(error: Exception) -> bool:
-    """No answer, in the words of MLflow, of sockets and files, or of an artifact store's client (boto, requests)."""
+    """Whether there was no answer: an error of MLflow, sockets, files or an artifact store's client."""
     return isinstance(error, MlflowException | OSError) or type(error).__module__.split(".")[0] in (
         "botocore", "boto3", "requests", "urllib3", "sqlalchemy",
     )  # fmt: skip
@@ -117,13 +125,17 @@ def without_password(uri: str) -> str:
 
 
 def reason(error: Exception) -> str:
-    """The first line of an error, short, without a password."""
+    """The first line of an error, at most 200 characters, without a password."""
     text = (str(error).splitlines() or [type(error).__name__])[0].replace(mlflow.get_tracking_uri(), address())
     return text if len(text) <= 200 else f"{text[:200]} ..."
 
 
 def seconds_setting(name: str, default: float) -> float:
-    """A number of seconds from the environment."""
+    """A number of seconds from an environment variable.
+
+    Raises:
+        InputError: It is no number.
+    """
     try:
         return float(os.environ.get(name) or default)
     except ValueError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import typing
+from typing import Annotated, Literal
 
 from ..data.options import check_seed
 from ..errors import InputError
@@ -17,27 +17,33 @@ RECIPES: dict[str, dict[str, object]] = {
     "paper": {"learning_rate": 0.0001},
     # Tandon and Shah.
     "long": {"learning_rate": 0.0001, "epochs": 300},
+    # Not published: for corpora of few steps an epoch.
+    "small": {"adapt_batchnorm": True},
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """The published recipe of the CRNN: Adam, cross-entropy, batch 16, patience 10, learning rate 0.001.
+    """Training: how a network is trained; by default the published recipe of the CRNN (Adam, cross-entropy).
 
-    schedule: course of the learning rate (see `learning_rate`); weight_decay: decoupled, of kernels alone;
-    label_smoothing: share of the truth spread over all classes; augment: strength of the masks of `audio.augment`.
-    None of the last four is in any published recipe, and their defaults change nothing.
+    None of the last five is in any published recipe, and their defaults change nothing.
     """
 
-    epochs: int = 200
-    patience: int = 10
-    batch_size: int = 16
-    learning_rate: float = 0.001
-    seed: int = 0
-    schedule: typing.Literal["constant", "cosine", "plateau"] = "constant"
-    weight_decay: float = 0.0
-    label_smoothing: float = 0.0
-    augment: float = 0.0
+    epochs: Annotated[int, "at most so many"] = 200
+    patience: Annotated[int, "stops after so many epochs without a lower validation loss; the best weights stay"] = 10
+    batch_size: Annotated[int, "clips a step"] = 16
+    learning_rate: Annotated[float, "of the first epoch"] = 0.001
+    seed: Annotated[int, "of split, weights, order and dropout"] = 0
+    schedule: Annotated[
+        Literal["constant", "cosine", "plateau"],
+        "of the learning rate: towards 0 after epochs; halved after half of patience without a lower validation loss",
+    ] = "constant"
+    weight_decay: Annotated[float, "decoupled, of kernels alone"] = 0.0
+    label_smoothing: Annotated[float, "share of the truth spread over all classes"] = 0.0
+    augment: Annotated[float, "masks of time and frequency, up to this times a fifth of the axis (SpecAugment)"] = 0.0
+    adapt_batchnorm: Annotated[
+        bool, "below 80 steps an epoch, lower the momentum of batch normalisation so that it averages over one epoch"
+    ] = False
 
     def __post_init__(self) -> None:
         for name in ("epochs", "patience", "batch_size"):

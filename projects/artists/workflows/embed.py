@@ -7,13 +7,16 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..audio.clips import batch_size, clip_frames, disjoint_clips
-from ..audio.features import FeatureConfig
+from ..audio.options import FeatureConfig
+from ..data import recordings
 from ..data.featurize import Entry, Features, Progress, featurize
 from ..data.paths import given_path
+from ..data.recordings import Recordings
 from ..data.tracks import Corpus, Track
 from ..errors import InputError
 from ..package.card import load
@@ -32,7 +35,7 @@ class Embedder:
 
     name: the system's; source: what `model=` was; identity: changes with weights, features and clip; embed_clips:
     batches of clips (b, clip_frames, columns) -> (n, d); unit: `song` where a batch must hold all clips of one song;
-    trained_on: SHA-256 of the audio it has learned from; classes: the artists it has learned.
+    trained_on: what it has learned from; classes: the artists it has learned.
     """
 
     name: str
@@ -42,7 +45,7 @@ class Embedder:
     unit: str
     config: FeatureConfig
     clip_frames: int
-    trained_on: frozenset[str] = frozenset()
+    trained_on: Recordings = dataclasses.field(default_factory=Recordings)
     classes: tuple[str, ...] = ()
 
     def cropped(self, crop: float | None) -> Embedder:
@@ -87,6 +90,11 @@ class SongVectors:
     audio_sha256: list[str]
     features: Features
 
+    @property
+    def recordings(self) -> Recordings:
+        entries = (self.features.entries[track.track_id] for track in self.tracks)
+        return recordings.of_entries(entries, self.features.config)
+
 
 def open_embedder(model: str, work: Path) -> Embedder:
     """A network by run id, model URI, or file of published weights.
@@ -103,7 +111,6 @@ def open_embedder(model: str, work: Path) -> Embedder:
 
     folder = download_system(model, work)
     system, card = load(folder)
-    learned = frozenset(digest for subset in ("train", "val") for digest in card.songs.get(subset, ()))
     return Embedder(
         name=card.model,
         source=model,
@@ -112,7 +119,7 @@ def open_embedder(model: str, work: Path) -> Embedder:
         unit=system.unit,
         config=card.feature_config,
         clip_frames=card.clip_frames,
-        trained_on=learned,
+        trained_on=recordings.learned(folder, card.songs, card.groups, card.feature_config),
         classes=tuple(card.classes),
     )
 
@@ -120,13 +127,13 @@ def open_embedder(model: str, work: Path) -> Embedder:
 def _pretrained(file: Path) -> Embedder:
     if not file.is_file():
         raise InputError(f"model={file} does not exist. Give a run id, a model URI, or a .h5 file of weights.")
-    cls = find(PRETRAINED_SYSTEM)
+    cls: Any = find(PRETRAINED_SYSTEM)
     config = FeatureConfig(**cls.features)
     frames = clip_frames(cls.data["clip"], config)
     system = cls(pretrained=str(file), freeze=True)
     system.model = system.started(system.build(frames, config.n_mels, 0))
-    made_of = [hashlib.sha256(file.read_bytes()).hexdigest(), config.digest, str(frames)]
-    identity = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
+    parts = [hashlib.sha256(file.read_bytes()).hexdigest(), config.digest, str(frames)]
+    identity = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
     return Embedder(
         name=PRETRAINED_SYSTEM,
         source=str(file.resolve()),

@@ -7,7 +7,6 @@ ends with its process, kept by heartbeats, and begun again where its worker was 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import logging
@@ -17,7 +16,7 @@ import time
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import optuna
@@ -43,25 +42,6 @@ KEY, RUN, WORKER, TAKEN = "key", "run_id", "worker_run_id", "taken"
 LOST = "its worker was lost"
 
 Train = Callable[[optuna.Trial], float | Sequence[float]]
-
-
-@dataclasses.dataclass(frozen=True)
-class EngineOptions:
-    """Where workers meet, and what becomes of the trial of a lost one."""
-
-    storage: Annotated[str | None, "sqlite:///FILE (one host; none: in the cache) or postgresql://USER@HOST/DB"] = None
-    max_retry: Annotated[int, "how often a training is begun again after its worker was lost"] = 1
-    heartbeat: Annotated[int, "seconds between signs of life; without any for three times that a worker is lost"] = 20
-
-    def __post_init__(self) -> None:
-        if self.max_retry < 0:
-            raise InputError(f"max_retry={self.max_retry} must be at least 0.")
-        if self.heartbeat < 1:
-            raise InputError(f"heartbeat={self.heartbeat} must be at least 1 second.")
-        if self.storage and re.search(r"://[^@]*:[^@]+@|[?&]password=", self.storage):
-            raise InputError(
-                "storage= holds a password, which would be logged; leave it out and set PGPASSWORD or ~/.pgpass."
-            )
 
 
 class TrialFailed(Exception):

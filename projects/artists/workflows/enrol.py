@@ -2,72 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-from ..data.machine import processes
-from ..data.options import check_seed, refuse
+from ..data import recordings
 from ..data.tracks import Corpus
 from ..errors import InputError
 from ..evaluation import enrolment
 from ..package import reference
 from ..package.reference import Reference
 from .embed import Embedder, SongVectors
-
-
-@dataclasses.dataclass(frozen=True)
-class EnrolOptions:
-    """songs: a folder <artist>/<songs> or a manifest; model: run id, URI or .h5 file (default: the previous
-    reference's); reference: run id or path of one that is added to; label: what is enrolled."""
-
-    songs: str = ""
-    model: str | None = None
-    reference: str | None = None
-    label: str = "artist"
-    seed: int = 0
-    workers: int | None = None
-
-    def __post_init__(self) -> None:
-        if not self.songs:
-            raise InputError("songs= is missing; give a folder with a folder of songs for each artist, or a manifest.")
-        if not self.model and not self.reference:
-            raise InputError("Neither model nor reference is given. Give model=<run id, URI or .h5 file>.")
-        check_seed(self.seed)
-        processes(self.workers)
-
-
-@dataclasses.dataclass(frozen=True)
-class SimilarOptions:
-    """query: an audio file or folder; index: run id or path of a reference; k: neighbours; data: a corpus to build an
-    index of, with model: run id, URI or .h5 file (default: the index's); label: named beside each neighbour."""
-
-    query: str | None = None
-    index: str | None = None
-    data: str | None = None
-    model: str | None = None
-    label: str = "artist"
-    k: int = 5
-    workers: int | None = None
-
-    def __post_init__(self) -> None:
-        processes(self.workers)
-        if self.k < 1:
-            raise InputError(f"k={self.k} must be at least 1.")
-        if bool(self.index) == bool(self.data):
-            raise InputError(
-                "Give either index=<run id or path of an index> to search, or data=<corpus> with model=<run id, URI or "
-                ".h5 file> to build one; query=<audio file or folder> is what is looked for."
-            )
-        if self.data and not self.model:
-            raise InputError(f"An index of data={self.data} needs model=<run id, URI or .h5 file>.")
-        if self.index and not self.query:
-            raise InputError("query= is missing; give the audio file or the folder to look for.")
-        if self.index:
-            refuse(self, ("label",), "with index=, which names its own labels")
-        if not self.query:
-            refuse(self, ("k",), "without query=")
 
 
 def named(corpus: Corpus, label: str) -> Corpus:
@@ -82,13 +28,28 @@ def named(corpus: Corpus, label: str) -> Corpus:
     return Corpus(corpus.name, kept)
 
 
-def make_reference(songs: SongVectors, embedder: Embedder, label: str) -> Reference:
-    """A first version of the songs."""
+def enrolled(songs: SongVectors, embedder: Embedder, label: str, before: Reference | None = None) -> Reference:
+    """The reference `before` with the songs added, or a first version of them; a recording counts once.
+
+    Raises:
+        InputError: A recording stands under two artists, or `before` is of another model.
+    """
+    earlier = recordings.of_digests(before.audio_sha256 if before else (), embedder.config)
+    identity = recordings.identities([songs.recordings, earlier])
+    new = make_reference(songs, embedder, label, identity)
+    return before.extended(new, identity) if before else new
+
+
+def make_reference(
+    songs: SongVectors, embedder: Embedder, label: str, identity: Mapping[str, str] | None = None
+) -> Reference:
+    """A first version of the songs; `identity` as in `reference.make`."""
     return reference.make(
         [track.track_id for track in songs.tracks],
         [track.label(label) for track in songs.tracks],
         songs.audio_sha256,
         songs.vectors,
+        identity,
         model=embedder.identity,
         model_name=embedder.name,
         model_source=embedder.source,
@@ -100,21 +61,22 @@ def neighbours(index: Reference, songs: SongVectors, k: int) -> pd.DataFrame:
     """The `k` nearest songs of an index to each query: query, rank, similarity, track_id, the label, same_audio."""
     tables = []
     for track, vector, digest in zip(songs.tracks, songs.vectors, songs.audio_sha256, strict=True):
-        found = index.nearest(vector, k)
-        found["same_audio"] = found.pop("audio_sha256") == digest
-        found.insert(0, "query", track.track_id)
-        tables.append(found)
+        table = index.nearest(vector, k)
+        table["same_audio"] = table.pop("audio_sha256") == digest
+        table.insert(0, "query", track.track_id)
+        tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
 
-def curve(made: Reference, embedder: Embedder, seed: int) -> pd.DataFrame:
+def curve(index: Reference, embedder: Embedder, seed: int) -> pd.DataFrame:
     """Accuracy against songs enrolled, of the artists of a reference that the network was not trained on.
 
     An artist of whom it has learned any song, under whatever label, takes no part.
     """
-    labels = np.array(made.labels)
-    heard = labels[np.isin(made.audio_sha256, sorted(embedder.trained_on))]
+    labels = np.array(index.labels)
+    songs = recordings.of_digests(index.audio_sha256, embedder.config)
+    heard = labels[np.isin(index.audio_sha256, sorted(recordings.copies([songs], [embedder.trained_on])))]
     left_out = ~np.isin(labels, [*embedder.classes, *heard])
     if len(np.unique(labels[left_out])) < 2:
         return pd.DataFrame()
-    return pd.DataFrame(enrolment.enrolment_curve(made.vectors[left_out], labels[left_out], seed=seed))
+    return pd.DataFrame(enrolment.enrolment_curve(index.vectors[left_out], labels[left_out], seed=seed))

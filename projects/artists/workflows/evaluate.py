@@ -16,7 +16,6 @@ from ..audio.features import mel_frequencies, to_db
 from ..data.clipset import ClipSet
 from ..data.prepare import Prepared
 from ..data.splits import SUBSETS
-from ..data.tags import SEPARATOR
 from ..evaluation import baselines, calibration, intervals, metrics, pooling, tags, tsne
 from ..evaluation.options import EvaluationOptions
 from ..reports import figures, tsne_page, worst_songs
@@ -65,9 +64,9 @@ class SubsetScores:
         for suffix, threshold in (("_vote", None), ("_vote50", pooling.CONFIDENT)):
             _, predicted = pooling.vote(self.proba, self.clips.songs, threshold)
             named |= _prefixed(f"{subset}/song_", metrics.label_scores(self.song_y, predicted), suffix)
-        if any(SEPARATOR in name for name in self.clips.classes):
-            named |= _prefixed(f"{subset}/clip_", tags.scores(self.clips.y, self.proba, self.clips.classes))
-            named |= _prefixed(f"{subset}/song_", tags.scores(self.song_y, self.song_proba, self.clips.classes))
+        if self.clips.tag_sets:
+            named |= _prefixed(f"{subset}/clip_", tags.scores(self.clips.y, self.proba, self.clips.tag_sets))
+            named |= _prefixed(f"{subset}/song_", tags.scores(self.song_y, self.song_proba, self.clips.tag_sets))
         bounds = intervals.song_intervals(self.song_y, self.song_proba, seed=seed)
         for name, (low, high) in bounds.items():
             named |= {f"{subset}/song_{name}_low": low, f"{subset}/song_{name}_high": high}
@@ -152,8 +151,8 @@ def write_report(
             continue
         figure = figures.confusion_figure(matrix, prepared.classes, f"Test, {level} level")
         (folder / f"confusion_{level}.png").write_bytes(figures.figure_bytes(figure))
-    if any(SEPARATOR in name for name in prepared.classes):
-        tags.per_tag(test.song_y, test.song_proba, prepared.classes).to_csv(folder / "per_tag.csv", index=False)
+    if test.clips.tag_sets:
+        tags.per_tag(test.song_y, test.song_proba, test.clips.tag_sets).to_csv(folder / "per_tag.csv", index=False)
     songs = song_table(prepared, test)
     songs.to_csv(folder / "test_songs.csv", index=False)
     if not drawn:
@@ -213,8 +212,8 @@ def _write_worst(
             file = folder / "worst_songs" / f"{rank:02d}_{_plain(track_id)}.wav"
             file.parent.mkdir(exist_ok=True)
             file.write_bytes(wav)
-    shown = worst.assign(artist=worst["label"], probability=worst["probability_true"])
-    page = worst_songs.worst_songs_html(shown, clips, "The twenty worst songs of the test subset")
+    rows = worst.assign(artist=worst["label"], probability=worst["probability_true"])
+    page = worst_songs.worst_songs_html(rows, clips, "The twenty worst songs of the test subset")
     (folder / "worst_songs.html").write_text(page, encoding="utf-8")
 
 

@@ -1,62 +1,130 @@
-"""Parameters: one name each, from flags, a configuration file, a recipe or a default, in this order."""
+"""Parameters: one name each, from flags, a configuration file, a recipe or a default, in this order.
+
+They are resolved here, once, in the entry point: a `TrainingPlan` or an `EvaluationPlan` holds them as typed objects.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import math
 import types
 import typing
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 
-from ..audio.features import FeatureConfig
-from ..data.options import DataOptions, as_given, check_seed, field_names
+from ..audio.options import FeatureConfig
+from ..data.options import NO_IDENTITY, DataOptions, as_given, field_names
 from ..errors import InputError, command
 from ..evaluation.options import EvaluationOptions
-from ..systems import find
+from ..systems import find, names
 from ..training.training import RECIPES, Training
+from .options import EvaluateOptions
+
+if typing.TYPE_CHECKING:
+    from ..systems.protocol import System
 
 T = TypeVar("T")
-FIXED_BY_MODEL = ("label", "clip", "overlap", "leave_out")
-# Say how a training is made and shown, and change none of its scores.
-NO_IDENTITY = ("workers", "config", "resume", "log_audio", "tsne_split")
+# What the model fixes; it says itself whom it knows.
+FIXED_BY_MODEL = ("label", "clip", "overlap", "leave_out", "artists")
 
 
 @dataclasses.dataclass(frozen=True)
 class Sources:
-    """Where parameters come from. model: a system; recipe: a named set of values; config: a YAML file of values."""
+    """Sources: where the values of other parameters come from."""
 
-    model: str = "crnn"
-    recipe: str = "published"
-    config: str | None = None
-    resume: str | None = None
+    model: Annotated[str, f"the system: {', '.join(names())}; its options: --model NAME --help"] = "crnn"
+    recipe: Annotated[
+        Literal["published", "paper", "long", "small"],
+        "each system's own defaults; learning_rate=0.0001; that with epochs=300; adapt_batchnorm=true",
+    ] = "published"
+    config: Annotated[str | None, "YAML file of `name: value` lines", NO_IDENTITY] = None
+    resume: Annotated[str | None, "alone, of train: run id of an interrupted training to go on with", NO_IDENTITY] = (
+        None
+    )
+
+
+# The parameters of a training but for the options of its system.
+GROUPS = (Sources, DataOptions, FeatureConfig, Training, EvaluationOptions)
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
-    """Every parameter of a run with the value that is used."""
+class TrainingPlan:
+    """Everything that a training depends on.
 
-    values: Mapping[str, Any]
+    system: a class of `systems/`; options: its Config.
+    """
 
-    def given(self, names: Sequence[str]) -> dict[str, Any]:
-        """The values of `names` that are set."""
-        return {name: self.values[name] for name in names if self.values[name] is not None}
+    system: type[System]
+    options: Any
+    features: FeatureConfig
+    data: DataOptions
+    training: Training
+    evaluation: EvaluationOptions
+    sources: Sources
 
-    def make(self, cls: type[T]) -> T:
-        """A dataclass from the values of its fields."""
-        return cls(**{name: self.values[name] for name in field_names(cls)})
+    @functools.cached_property
+    def values(self) -> dict[str, Any]:
+        """Name -> value of all parameters."""
+        return values(self.sources, self.data, self.features, self.training, self.evaluation, self.options)
 
-    def changed(self, *groups: type) -> dict[str, Any]:
-        """The values of the fields of `groups` that are not the fields' own defaults."""
-        fields = [field for group in groups for field in dataclasses.fields(group)]
-        return {field.name: self.values[field.name] for field in fields if self.values[field.name] != field.default}
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The values that its scores depend on."""
+        return {name: value for name, value in self.values.items() if name not in NOT_OF_IDENTITY}
 
-    def __getitem__(self, name: str) -> Any:
-        return self.values[name]
+    @property
+    def model(self) -> str:
+        """The name of the system."""
+        return self.sources.model
+
+    @property
+    def seed(self) -> int:
+        return self.training.seed
+
+    @property
+    def system_options(self) -> dict[str, Any]:
+        """What the constructor of the system takes."""
+        return {name: self.values[name] for name in self.system.option_names()}
+
+    @functools.cached_property
+    def unused(self) -> dict[str, str]:
+        """Parameters that change nothing, each with the option of the system that makes it so, or ""."""
+        return self.system.unused(self.options)
+
+    def check_input(self) -> None:
+        """Raises InputError where the system cannot take such clips."""
+        self.system.check_input(self.data.clip, self.features, self.options)
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationPlan:
+    """Everything that the evaluation of a trained model depends on; model: where it is."""
+
+    model: str
+    data: DataOptions
+    evaluation: EvaluationOptions
+    seed: int
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Name -> value of all parameters."""
+        return {**values(self.data, self.evaluation), "seed": self.seed, "model": self.model}
+
+
+def values(*options: Any) -> dict[str, Any]:
+    """Name -> value of the fields of dataclasses."""
+    return {name: value for each in options for name, value in dataclasses.asdict(each).items()}
+
+
+def changed(*options: Any) -> dict[str, Any]:
+    """The values that are not the fields' own defaults."""
+    defaults = {field.name: field.default for each in options for field in dataclasses.fields(each)}
+    return {name: value for name, value in values(*options).items() if value != defaults[name]}
 
 
 def parse_flags(argv: Sequence[str]) -> dict[str, str]:
@@ -75,8 +143,8 @@ def parse_flags(argv: Sequence[str]) -> dict[str, str]:
     return flags
 
 
-def train_settings(flags: Mapping[str, Any]) -> Settings:
-    """Settings of a training.
+def training_plan(flags: Mapping[str, Any]) -> TrainingPlan:
+    """The plan of a training.
 
     Args:
         flags: Text, or values of a field's type.
@@ -84,118 +152,117 @@ def train_settings(flags: Mapping[str, Any]) -> Settings:
     Raises:
         InputError: An unknown name, a value that is not of its type or makes no sense, or one that changes nothing.
     """
-    settings = loose_settings(flags)
-    refuse_unused(settings)
-    return settings
+    plan = loose_plan(flags)
+    refuse_unused(plan)
+    return plan
 
 
-def loose_settings(flags: Mapping[str, Any], more: Sequence[type] = ()) -> Settings:
-    """Settings of a training, whether or not all that is given changes anything.
+def loose_plan(flags: Mapping[str, Any]) -> TrainingPlan:
+    """The plan of a training, whether or not all that is given changes anything."""
+    return loose_plan_and(flags)[0]
+
+
+def loose_plan_and(flags: Mapping[str, Any], *groups: type) -> tuple[Any, ...]:
+    """The plan of a training, and the options of an entry point that stand beside it.
 
     Args:
-        more: Dataclasses of a verb whose options stand beside those of a training.
+        groups: Dataclasses of options, of which one each is returned.
     """
     # A resumed run hands over its parameters as text, "None" among them.
     config = _cast("config", flags.get("config"), str | None)
-    file = read_config(config) if config else {}
-    given = {**file, **flags}
+    given = {**(read_config(config) if config else {}), **flags}
     sources = _typed(Sources, given)
     system = find(sources.model)
-    if sources.recipe not in RECIPES:
-        raise InputError(f"recipe={sources.recipe} is unknown; choose one of {', '.join(RECIPES)}.")
     given = {**RECIPES[sources.recipe], **given}
     defaults = {**system.features, **system.data, **system.training}
-    groups = (Sources, DataOptions, FeatureConfig, Training, EvaluationOptions, system.Config, *more)
-    settings = resolve(groups, given, defaults)
-    if settings["split"] == "all":
+    resolved = resolve((*GROUPS, system.Config, *groups), given, defaults)
+    sources, data, features, training, evaluation, options, *more = resolved
+    if data.split == "all":
         raise InputError(
             "split=all tests every track and leaves none to train on; it is for evaluate. "
             "Choose song, album, kfold or manifest."
         )
-    return settings
+    return TrainingPlan(system, options, features, data, training, evaluation, sources), *more
 
 
-def refuse_unused(settings: Settings, but: Container[str] = ()) -> None:
+def refuse_unused(plan: TrainingPlan, but: Container[str] = ()) -> None:
     """Raises InputError where a parameter is set that changes nothing; its default is no such word.
 
     Args:
         but: Options of the system that are still open, and with them what they make useless.
     """
-    _refuse_resume(settings)
-    system = find(settings["model"])
-    fields = [field for group in (Training, system.Config) for field in dataclasses.fields(group)]
-    defaults = {**{field.name: field.default for field in fields}, **system.training}
-    for name, option in unused(settings).items():
-        if option not in but and settings[name] != defaults[name]:
-            beside = f" with {option}={as_given(settings[option])}" if option else ", which is fitted at once"
+    _refuse_resume(plan.sources)
+    fields = [field for group in (Training, plan.system.Config) for field in dataclasses.fields(group)]
+    defaults = {**{field.name: field.default for field in fields}, **plan.system.training}
+    for name, option in plan.unused.items():
+        if option not in but and plan.values[name] != defaults[name]:
+            beside = f" with {option}={as_given(plan.values[option])}" if option else ", which is fitted at once"
             raise InputError(
-                f"{name}={as_given(settings[name])} means nothing to {settings['model']}{beside}. Leave it out."
+                f"{name}={as_given(plan.values[name])} means nothing to {plan.model}{beside}. Leave it out."
             )
 
 
-def _refuse_resume(settings: Settings) -> None:
+def _refuse_resume(sources: Sources) -> None:
     """Train takes the flag away before it reads the parameters of the old run."""
-    run_id, config = settings["resume"], settings["config"]
-    if run_id:
-        place = f"stands in {config}" if config else "is given beside other parameters"
+    if sources.resume:
+        place = f"stands in {sources.config}" if sources.config else "is given beside other parameters"
         raise InputError(
-            f"resume={run_id} {place}; resume is a flag of train alone, which takes everything else from the old run: "
-            f"{command('train', resume=run_id)}"
+            f"resume={sources.resume} {place}; resume is a flag of train alone, which takes everything else from the "
+            f"old run: {command('train', resume=sources.resume)}"
         )
-
-
-def unused(settings: Settings) -> dict[str, str]:
-    """Parameters of a training that change nothing, each with the option of its system that makes it so, or ""."""
-    system = find(settings["model"])
-    return system.unused(settings.make(system.Config))
 
 
 def used(given: Mapping[str, Any]) -> dict[str, Any]:
     """What is given, without what changes nothing beside the rest."""
-    idle = unused(loose_settings(given))
+    idle = loose_plan(given).unused
     return {name: value for name, value in given.items() if name not in idle}
 
 
-def evaluate_settings(flags: Mapping[str, Any], trained: Mapping[str, Any]) -> Settings:
-    """Settings of an evaluation: what is given, else what the model was trained with.
+def evaluation_plan(flags: Mapping[str, Any], trained: Mapping[str, Any] | None = None) -> EvaluationPlan:
+    """The plan of an evaluation: what is given, else what the model was trained with.
+
+    Args:
+        trained: The parameters of the model's training; None where they are not known yet, to check the flags alone.
 
     Raises:
-        InputError: An unknown name, or one that the model fixes.
+        InputError: An unknown name, one that the model fixes, or a value that makes no sense.
     """
-    free = [name for name in field_names(DataOptions) if name not in FIXED_BY_MODEL]
-    free += ["seed", *field_names(EvaluationOptions), "model"]
-    # A model says itself whom it knows.
-    free.remove("artists")
-    fixed = sorted(set(flags) - set(free))
+    groups = (EvaluateOptions, DataOptions, EvaluationOptions)
+    known = [name for name in field_names(*groups) if name not in FIXED_BY_MODEL]
+    fixed = sorted(set(flags) - set(known))
     if fixed:
-        raise InputError(f"evaluate does not take {', '.join(fixed)}: it takes {', '.join(sorted(free))}.")
-    known = field_names(DataOptions, EvaluationOptions)
-    values = {name: trained[name] for name in known if name in trained} | dict(flags)
-    values.pop("artists", None)
-    if values["split"] == "all" and "tsne_split" not in flags:
-        values["tsne_split"] = "test"
-    if values.get("split") != "kfold":
+        raise InputError(f"evaluate does not take {', '.join(fixed)}: it takes {', '.join(sorted(known))}.")
+    if trained is None:
+        # The split that a fold is of may be the model's, and so may the number of its folds.
+        trained = {"split": "kfold"} if {"fold", "folds"} & set(flags) else {}
+        if flags.get("split", "kfold") == "kfold" and "folds" not in flags:
+            flags = {name: value for name, value in flags.items() if name != "fold"}
+    given = {name: trained[name] for name in (*FIXED_BY_MODEL, *known) if name in trained} | dict(flags)
+    given |= {"model": flags.get("model", ""), "artists": None}
+    if given.get("split") == "all" and "tsne_split" not in flags:
+        given["tsne_split"] = "test"
+    if given.get("split") != "kfold":
         # Those of the training belong to its own split.
-        values = {name: value for name, value in values.items() if name in flags or name not in ("folds", "fold")}
-    seed = _cast("seed", values.pop("seed", trained["seed"]), int)
-    check_seed(seed)
-    model = values.pop("model")
-    settings = resolve((DataOptions, EvaluationOptions), values)
-    return Settings({**settings.values, "seed": seed, "model": model})
+        given = {name: value for name, value in given.items() if name in flags or name not in ("folds", "fold")}
+    model, data, evaluation = resolve(groups, given)
+    return EvaluationPlan(model.model, data, evaluation, model.seed)
 
 
-def resolve(groups: Sequence[type], given: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> Settings:
-    """Values of all fields of `groups`: those given, else `defaults`, else the fields' own."""
+def resolve(
+    groups: Sequence[type], given: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
+) -> tuple[Any, ...]:
+    """Options of all `groups` from the values given, else `defaults`, else the fields' own.
+
+    Raises:
+        InputError: An unknown name, or a value that makes no sense.
+    """
     known = field_names(*groups)
     for name in given:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f" Did you mean {close[0]}?" if close else ""
             raise InputError(f"Unknown parameter {name}.{hint} Known: {', '.join(sorted(known))}.")
-    settings = {}
-    for group in groups:
-        settings |= dataclasses.asdict(_typed(group, {**(defaults or {}), **given}))
-    return Settings(settings)
+    return tuple(_typed(group, {**(defaults or {}), **given}) for group in groups)
 
 
 def read_config(path: str) -> dict[str, Any]:
@@ -209,6 +276,15 @@ def read_config(path: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise InputError(f"config={path} holds no `name: value` lines.")
     return {str(name): value for name, value in values.items()}
+
+
+def marked(mark: str, *groups: type) -> frozenset[str]:
+    """Fields at which `mark` stands."""
+    hints = [typing.get_type_hints(group, include_extras=True) for group in groups]
+    return frozenset(name for each in hints for name, hint in each.items() if mark in getattr(hint, "__metadata__", ()))
+
+
+NOT_OF_IDENTITY = marked(NO_IDENTITY, *GROUPS)
 
 
 def _typed(cls: type[T], given: Mapping[str, Any]) -> T:

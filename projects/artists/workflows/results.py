@@ -6,10 +6,11 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from ..data import prepare
-from ..data.duplicates import FingerprintStore, same_recordings
+from ..data import prepare, recordings
 from ..data.prepare import Prepared
+from ..data.recordings import Recordings
 from ..data.splits import SUBSETS
 from ..errors import InputError, command
 from ..evaluation.options import EvaluationOptions
@@ -24,8 +25,9 @@ from ..tracking.runs import Run
 from ..training.device import device
 from . import evaluate
 from .evaluate import SubsetScores
-from .plan import Settings
+from .plan import EvaluationPlan, TrainingPlan
 
+Plan = TrainingPlan | EvaluationPlan
 FIGURES = ("confusion_song.png", "confusion_clip.png", "tsne.html", "spectrograms.png", "worst_songs.html")
 HEADLINES = (("song F1", "song_f1"), ("song accuracy", "song_accuracy"), ("song F1, macro", "song_f1_macro"))
 
@@ -67,33 +69,33 @@ def _check_same(run: Run, digests: Mapping[str, str]) -> None:
     before = {what: run.tag_before(f"{what}_digest") for what in digests}
     changed = [what for what, digest in digests.items() if before[what] not in (None, digest)]
     if changed:
-        told = ", ".join(f"{what}_digest was {before[what]} and is {digests[what]}" for what in changed)
+        differences = ", ".join(f"{what}_digest was {before[what]} and is {digests[what]}" for what in changed)
         raise InputError(
-            f"Run {run.run_id} began with another {' and another '.join(changed)}: {told}. "
+            f"Run {run.run_id} began with another {' and another '.join(changed)}: {differences}. "
             "Put the corpus and the commit back as they were, or delete that run and train anew."
         )
 
 
 def log_results(
-    run: Run, system: System, prepared: Prepared, settings: Settings, work: Path, *, say: bool = True
+    run: Run, system: System, prepared: Prepared, plan: TrainingPlan, work: Path, *, say: bool = True
 ) -> dict[str, float]:
     """Evaluates the best weights, once; logs metrics, model and report; prints the summary if `say`.
 
     Returns:
         The metrics.
     """
-    subsets = score_subsets(system, prepared, settings.make(EvaluationOptions))
-    metrics = log_metrics(run, prepared, subsets, settings)
+    subsets = score_subsets(system, prepared, plan.evaluation)
+    metrics = log_metrics(run, prepared, subsets, seed=plan.seed)
     temperatures = evaluate.temperatures(subsets["val"])
     run.metrics(evaluate.calibration_errors(subsets, temperatures))
     card = Card(
-        model=settings["model"],
-        options={name: settings[name] for name in type(system).option_names()},
+        model=plan.model,
+        options=plan.system_options,
         features=dataclasses.asdict(prepared.features.config),
         clip_frames=prepared.clips["train"].length,
         label=prepared.label,
         classes=prepared.classes,
-        settings=dict(settings.values),
+        settings=plan.values,
         songs={
             subset: sorted(prepared.features.entries[t.track_id].audio_digest for t in prepared.used(subset))
             for subset in prepared.tracks
@@ -102,13 +104,14 @@ def log_results(
         temperatures=temperatures,
     )
     saved.save(work / "system", system, card)
+    recordings.write(work / "system", _recordings(prepared, "train", "val"))
     # The model takes over the parameters that the server knows by then.
     run.flush()
     uri = log_model(work / "system", golden.write(work / "golden", system, card), work)
     run.tags({"model_uri": uri})
-    log_report(run, prepared, subsets, settings, work)
-    commands = [command("evaluate", model=run.run_id, split=settings["split"]), command("promote", run_id=run.run_id)]
-    _tell(run, settings["model"], uri, prepared, settings, metrics, commands, say=say)
+    log_report(run, prepared, subsets, plan, work)
+    commands = [command("evaluate", model=run.run_id, split=plan.data.split), command("promote", run_id=run.run_id)]
+    _summarise(run, plan.model, uri, prepared, plan, metrics, commands, say=say)
     return metrics
 
 
@@ -118,21 +121,31 @@ def duplicate_groups(prepared: Prepared) -> dict[str, str]:
     return {entries[track].audio_digest: group for track, group in groups.items() if track in entries}
 
 
-def log_again(run: Run, system: System, card: Card, prepared: Prepared, settings: Settings, work: Path) -> None:
+def _recordings(prepared: Prepared, *subsets: str) -> Recordings:
+    """The songs of subsets that have a clip."""
+    features = prepared.features
+    entries = [features.entries[track.track_id] for subset in subsets for track in prepared.used(subset)]
+    return recordings.of_entries(entries, features.config)
+
+
+def log_again(
+    run: Run, system: System, card: Card, learned: Recordings, prepared: Prepared, plan: EvaluationPlan, work: Path
+) -> None:
     """Evaluates a loaded model; says how many test songs it has learned from."""
     run.tags({"device": device()})
-    subsets = score_subsets(system, prepared, settings.make(EvaluationOptions))
-    metrics = log_metrics(run, prepared, subsets, settings)
+    subsets = score_subsets(system, prepared, plan.evaluation)
+    metrics = log_metrics(run, prepared, subsets, seed=plan.seed)
     run.metrics(evaluate.calibration_errors(subsets, card.temperatures))
-    learned = {digest for subset in ("train", "val") for digest in card.songs[subset]}
     tested = [prepared.features.entries[t.track_id].audio_digest for t in prepared.used("test")]
-    heard = same_recordings(tested, learned, FingerprintStore(prepared.features.config))
+    heard = recordings.copies([_recordings(prepared, "test")], [learned])
     seen = sum(digest in heard for digest in tested)
     run.metrics({"test/songs_seen_in_training": seen})
     if seen:
         print(f"warning: the model trained or validated on {seen} of {len(tested)} test songs.")
-    log_report(run, prepared, subsets, settings, work)
-    _tell(run, card.model, settings["model"], prepared, settings, metrics)
+    if learned.warning:
+        print(f"warning: {learned.warning}")
+    log_report(run, prepared, subsets, plan, work)
+    _summarise(run, card.model, plan.model, prepared, plan, metrics)
 
 
 def score_subsets(system: System, prepared: Prepared, options: EvaluationOptions) -> dict[str, SubsetScores]:
@@ -150,12 +163,9 @@ def score_subsets(system: System, prepared: Prepared, options: EvaluationOptions
     return {subset: SubsetScores.of(system, chosen, options.pooling) for subset, chosen in clips.items()}
 
 
-def log_metrics(
-    run: Run, prepared: Prepared, subsets: Mapping[str, SubsetScores], settings: Settings
-) -> dict[str, float]:
+def log_metrics(run: Run, prepared: Prepared, subsets: Mapping[str, SubsetScores], *, seed: int) -> dict[str, float]:
     """Logs and returns the metrics of validation and test, and those of the baselines."""
-    seed = settings["seed"]
-    metrics = {}
+    metrics: dict[str, float] = {}
     for subset in ("val", "test"):
         if subset in subsets:
             metrics |= subsets[subset].metrics(subset, seed=seed)
@@ -165,34 +175,31 @@ def log_metrics(
     return metrics
 
 
-def log_report(
-    run: Run, prepared: Prepared, subsets: Mapping[str, SubsetScores], settings: Settings, work: Path
-) -> None:
+def log_report(run: Run, prepared: Prepared, subsets: Mapping[str, SubsetScores], plan: Plan, work: Path) -> None:
     """Tables, figures and pages; nothing that goes wrong here costs a model."""
-    options = settings.make(EvaluationOptions)
-    evaluate.write_report(work / "report", prepared, subsets, options, seed=settings["seed"])
+    evaluate.write_report(work / "report", prepared, subsets, plan.evaluation, seed=plan.seed)
     run.folder(work / "report")
 
 
-def _tell(
+def _summarise(
     run: Run,
     name: str,
     uri: str,
     prepared: Prepared,
-    settings: Settings,
+    plan: Plan,
     metrics: Mapping[str, float],
     commands: Sequence[str] = (),
     *,
     say: bool = True,
 ) -> None:
-    scores = [
+    scores: list[summary.Score] = [
         (f"test {name}", metrics[f"test/{key}"], metrics[f"test/{key}_low"], metrics[f"test/{key}_high"])
         for name, key in HEADLINES
     ]
     scores += [("test clip F1", metrics["test/clip_f1"], None, None)]
-    baselines = {said: metrics[key] for said, key in BASELINES.items() if key in metrics}
-    said = {
-        "title": f"{name} on {prepared.corpus.name}: {settings['split']} split, {settings['clip']:g} s clips",
+    baselines = {label: metrics[key] for label, key in BASELINES.items() if key in metrics}
+    content: dict[str, Any] = {
+        "title": f"{name} on {prepared.corpus.name}: {plan.data.split} split, {plan.data.clip:g} s clips",
         "scores": scores,
         "baselines": baselines,
         "figures": [run.artifact(name) for name in FIGURES],
@@ -203,6 +210,6 @@ def _tell(
             "songs": ", ".join(f"{len(prepared.used(subset))} {subset}" for subset in SUBSETS),
         },
     }
-    run.description(summary.summary_markdown(**said))
+    run.description(summary.summary_markdown(**content))
     if say:
-        print("\n" + summary.summary_text(**said))
+        print("\n" + summary.summary_text(**content))

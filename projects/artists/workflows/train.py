@@ -1,24 +1,27 @@
-"""One training, from settings to a fitted system in a run: what train, search and study have in common."""
+"""One training, from a plan to a fitted system in a run: what train, search and grid have in common."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from ..data import prepare
 from ..data.cache import cache_root
+from ..data.options import field_names
 from ..data.prepare import Prepared
+from ..data.tracks import Progress
 from ..errors import InputError
-from ..systems import find
 from ..systems.protocol import System
 from ..tracking.runs import Run
 from ..training import device
 from ..training.checkpoints import State
 from ..training.loop import Hooks
 from ..training.training import Training
-from . import evaluate
-from .plan import Settings, unused
+from . import evaluate, quarantine, results
+from .plan import TrainingPlan, training_plan
 
 OnEpoch = Callable[[int, Mapping[str, float]], None]
 OnValidation = Callable[[np.ndarray], Mapping[str, float]]
@@ -29,24 +32,53 @@ def checkpoint(run: Run) -> Path:
     return cache_root() / "checkpoints" / f"{run.run_id}.npz"
 
 
-def check_checkpoint(settings: Settings, run: Run) -> None:
+def check_checkpoint(plan: TrainingPlan, run: Run) -> None:
     """Raises InputError where a run has logged epochs and what it learned in them is not here."""
     logged, file = run.steps("epoch/loss"), checkpoint(run)
-    if logged and "epochs" not in unused(settings) and not file.is_file():
+    if logged and "epochs" not in plan.unused and not file.is_file():
         raise InputError(
             f"Run {run.run_id} has logged {len(logged)} epoch(s), but their checkpoint {file} is not there. "
             "Go on where it was trained, with the ARTISTS_CACHE that it had, or delete that run and train anew."
         )
 
 
+def train(plan: TrainingPlan, run: Run, progress: Progress | None = None) -> None:
+    """Reads the corpus, fits the system, evaluates its best weights and logs everything."""
+    run.params(plan.values)
+    check_checkpoint(plan, run)
+    corpus, features = quarantine.read_features(run, plan.data, plan.features, progress=progress)
+    prepared = prepare.prepare(corpus, features, plan.data, seed=plan.seed)
+    results.log_data(run, prepared)
+    hint = device.idle_gpu_hint()
+    if hint:
+        print(f"warning: {hint}")
+    system, _ = fit(plan, prepared, run)
+    with tempfile.TemporaryDirectory() as folder:
+        results.log_results(run, system, prepared, plan, Path(folder))
+
+
+def resumed(run_id: str, run: Run) -> TrainingPlan:
+    """The plan of the run that is to go on, which `run` becomes.
+
+    What its configuration file set is among its parameters, unless it died before it logged more than `mlflow run` had.
+    """
+    logged = run.resume(run_id)
+    # `mlflow run` logs names as they were typed; those that train logged count.
+    old = {name.replace("-", "_"): value for name, value in sorted(logged.items(), key=lambda each: "-" not in each[0])}
+    whole = set(field_names(Training)) <= set(old)
+    return training_plan(
+        {name: value for name, value in old.items() if name != "resume" and not (whole and name == "config")}
+    )
+
+
 def fit(
-    settings: Settings,
+    plan: TrainingPlan,
     prepared: Prepared,
     run: Run,
     on_epoch: OnEpoch | None = None,
     on_validation: OnValidation | None = None,
 ) -> tuple[System, State]:
-    """Fits the system that `settings` name; its curves and what it took are logged.
+    """Fits the system of the plan; its curves and what it took are logged.
 
     Args:
         on_epoch: Called with (epoch from 0, its named values) after they are logged; what it raises ends the training.
@@ -59,7 +91,7 @@ def fit(
     Raises:
         InputError: See `check_checkpoint`.
     """
-    check_checkpoint(settings, run)
+    check_checkpoint(plan, run)
     run.tags({"device": device.device()})
     logged, history = run.steps("epoch/loss"), []
 
@@ -71,17 +103,16 @@ def fit(
             on_epoch(epoch, logs)
 
     def validate(proba: np.ndarray) -> dict[str, float]:
-        scores = evaluate.validation_scores(prepared.clips["val"], proba, settings["pooling"])
+        scores = evaluate.validation_scores(prepared.clips["val"], proba, plan.evaluation.pooling)
         return scores | dict(on_validation(proba) if on_validation else {})
 
     run.when_finished(lambda: checkpoint(run).unlink(missing_ok=True))
     hooks = Hooks(validate=validate, on_epoch=after_epoch, checkpoint=checkpoint(run))
-    cls = find(settings["model"])
-    system = cls(**{name: settings[name] for name in cls.option_names()})
+    system = plan.system(**plan.system_options)
     subsets = (prepared.clips["train"], prepared.clips["val"])
     try:
         with device.PeakMemory() as memory:
-            state = system.fit(*subsets, len(prepared.classes), settings.make(Training), hooks)
+            state = system.fit(*subsets, len(prepared.classes), plan.training, hooks)
     except KeyboardInterrupt:
         run.description(_so_far(history))
         raise

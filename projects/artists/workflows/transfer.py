@@ -6,19 +6,23 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..data.machine import processes
-from ..data.options import check_folds, check_seed, refuse
+from ..audio.options import FeatureConfig
+from ..data import recordings
+from ..data.featurize import Features, featurize
 from ..data.paths import given_path
+from ..data.prepare import duplicate_conflicts
 from ..data.splits import SUBSETS, check_subsets, make_split
-from ..data.tracks import Corpus, Track, nfc
+from ..data.tracks import Corpus, Progress, Track, nfc
 from ..errors import InputError
 from ..evaluation import intervals, metrics, retrieval, tsne
 from ..reports import figures
+from .embed import Embedder, SongVectors
+from .options import TransferOptions
 
 MAP_POINTS = 1000
 SHOWN = ("f1", "f1_macro", "accuracy")
@@ -46,49 +50,19 @@ PUBLISHED = {
 
 
 @dataclasses.dataclass(frozen=True)
-class TransferOptions:
-    """model: run ids, model URIs or .h5 files, vectors: Parquet files, each one or several with commas between;
-    crop: seconds around the centre of each track (default: as the model was trained); k: neighbours."""
-
-    model: str | None = None
-    vectors: str | None = None
-    data: str = "demo"
-    label: str = "artist"
-    split: Literal["song", "album", "manifest", "kfold"] = "album"
-    folds: int = 5
-    fold: int = 0
-    crop: float | None = None
-    k: int = 20
-    seed: int = 0
-    workers: int | None = None
-
-    def __post_init__(self) -> None:
-        if not self.names("model") and not self.names("vectors"):
-            raise InputError(
-                "Neither model nor vectors is given. Give model=<run id, URI or .h5 file of published weights> or "
-                "vectors=<Parquet file with the columns track_id and vector>."
-            )
-        if self.k < 1:
-            raise InputError(f"k={self.k} must be at least 1; 20 is Park et al.'s.")
-        if not self.names("model"):
-            refuse(self, ("crop", "workers"), "without model=: vectors= are there already")
-        check_seed(self.seed)
-        processes(self.workers)
-        check_folds(self)
-
-    def names(self, field: str) -> list[str]:
-        """The values of a field with commas between."""
-        return [name.strip() for name in (getattr(self, field) or "").split(",") if name.strip()]
-
-
-@dataclasses.dataclass(frozen=True)
 class Embedded:
-    """Songs of a corpus with vectors (n, d); name: of the embedding; seen: songs that its network has learned from."""
+    """Songs of a corpus with vectors (n, d); name: of the embedding.
+
+    seen: ids of the songs that its network has learned from; features: what the network saw, None of other vectors;
+    warning: what is not known of what it has learned from.
+    """
 
     name: str
     tracks: tuple[Track, ...]
     vectors: np.ndarray
     seen: frozenset[str] = frozenset()
+    features: Features | None = None
+    warning: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +74,31 @@ class Transferred:
     songs: pd.DataFrame
     softmax: retrieval.Softmax
     notes: list[str]
+
+
+def embedded(embedder: Embedder, songs: SongVectors) -> Embedded:
+    """Songs as a network has embedded them."""
+    copies = recordings.copies([songs.recordings], [embedder.trained_on])
+    digests = zip(songs.tracks, songs.audio_sha256, strict=True)
+    seen = frozenset(track.track_id for track, digest in digests if digest in copies)
+    return Embedded(embedder.name, songs.tracks, songs.vectors, seen, songs.features, embedder.trained_on.warning)
+
+
+def duplicate_groups(
+    corpus: Corpus, embeddings: Sequence[Embedded], workers: int | None, progress: Progress | None = None
+) -> dict[str, str]:
+    """Duplicate group of the tracks that are the same recording as another, for one split of all embeddings.
+
+    They are compared by the features of the first network; where there is none, by features of the default
+    configuration, which are computed where the cache has not got them.
+    """
+    features = next((each.features for each in embeddings if each.features), None)
+    if features is None:
+        features = featurize(corpus, FeatureConfig(), workers=workers, progress=progress)
+        if features.quarantined:
+            unread = f"{len(features.quarantined)} of {len(corpus.tracks)} files"
+            print(f"warning: {unread} cannot be read: copies of one recording among them are not recognised.")
+    return recordings.groups_of(corpus.tracks, features)
 
 
 def read_vectors(file: str, corpus: Corpus) -> Embedded:
@@ -133,17 +132,24 @@ def read_vectors(file: str, corpus: Corpus) -> Embedded:
     return Embedded(path.stem, corpus.tracks, vectors[[row[track.track_id] for track in corpus.tracks]])
 
 
-def evaluate(corpus: Corpus, embedded: Embedded, options: TransferOptions) -> Transferred:
+def evaluate(
+    corpus: Corpus, embedded: Embedded, options: TransferOptions, groups: Mapping[str, str] | None = None
+) -> Transferred:
     """Retrieval, nearest neighbours and linear softmax of one embedding.
 
     The split is of the whole corpus, so that it does not depend on what could be read. Training songs are fitted to,
     validation songs choose C, test songs are scored.
 
+    Args:
+        groups: Duplicate group of the track ids that are in one: they stand in one subset.
+
     Raises:
         InputError: A subset has too little.
     """
     label, seed = options.label, options.seed
-    split = make_split(corpus, options.split, label=label, seed=seed, folds=options.folds, fold=options.fold)
+    split = make_split(
+        corpus, options.split, label=label, seed=seed, folds=options.folds, fold=options.fold, groups=groups
+    )
     check_subsets(split, Corpus(corpus.name, embedded.tracks), options.split, label, ("train", "test"))
     values = np.array([track.label(label) for track in embedded.tracks])
     classes, y = np.unique(values, return_inverse=True)
@@ -157,13 +163,15 @@ def evaluate(corpus: Corpus, embedded: Embedded, options: TransferOptions) -> Tr
         named |= _scores(name, y[test], proba, seed)
     named |= {f"{subset}/songs": int((subsets == subset).sum()) for subset in SUBSETS}
     songs = _song_table(embedded, label, subsets, test, classes, shares, softmax.proba)
-    return Transferred(embedded.name, named, songs, softmax, _notes(embedded, y, train, test, classes))
+    notes = _notes(embedded, y, train, test, classes)
+    notes += [f"warning: {text}" for text in duplicate_conflicts(corpus, groups or {}, split, label)]
+    return Transferred(embedded.name, named, songs, softmax, notes)
 
 
 def tables(corpus: str, label: str, done: Sequence[Transferred]) -> pd.DataFrame:
     """Tables 1 to 3 as one: a row a measure, a column an embedding, and Park et al.'s where they have the corpus."""
-    columns = {
-        "measure": [said for said, _ in TABLES],
+    columns: dict[str, list[Any]] = {
+        "measure": [measure for measure, _ in TABLES],
         "corpus": [corpus] * len(TABLES),
         "label": [label] * len(TABLES),
     }
@@ -223,7 +231,7 @@ def distinct(names: Sequence[str], sources: Sequence[str]) -> list[str]:
 
 def _map_metrics(x: np.ndarray, y: np.ndarray, test: np.ndarray, seed: int) -> dict[str, float]:
     """MAP of all songs among all, and of the test songs among themselves."""
-    named = {}
+    named: dict[str, float] = {}
     for name, values in (
         ("retrieval_map", retrieval.average_precisions(x, y)),
         ("retrieval_map_test", retrieval.average_precisions(x[test], y[test])),
@@ -281,6 +289,8 @@ def _notes(embedded: Embedded, y: np.ndarray, train: np.ndarray, test: np.ndarra
             f"{embedded.name} was trained on {len(embedded.seen)} of these {len(embedded.tracks)} songs: its retrieval "
             "MAP over all of them is flattered; retrieval_map_test is over the test songs alone."
         )
+    if embedded.warning:
+        notes.append(f"warning: {embedded.name}: {embedded.warning}")
     return notes
 
 

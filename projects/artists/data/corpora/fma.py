@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import csv
 import unicodedata
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -42,7 +44,7 @@ def load(data: str, progress: object = None) -> Corpus:
         InputError: No subset's folder, several, or a table that is not FMA's.
     """
     root = Path(data).expanduser().resolve()
-    file = _metadata(root)
+    file = _metadata(root) or root / METADATA
     subset = _subset(root, data)
     table = _read(file, data)
     known = SUBSETS[: SUBSETS.index(subset) + 1]
@@ -98,7 +100,7 @@ def _read(file: Path, data: str) -> pd.DataFrame:
         raise InputError(f"data={data}: {file} is not FMA's tracks.csv: {reason}.") from error
 
 
-def _track(row: dict[str, str], folder: Path) -> Track:
+def _track(row: Mapping[str, Any], folder: Path) -> Track:
     number = row["track_id"]
     path = folder / f"{number // 1000:03d}" / f"{number:06d}.mp3"
     text = {name: unicodedata.normalize("NFC", row[name].strip()) for name in COLUMNS.values()}

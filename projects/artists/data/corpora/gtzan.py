@@ -30,7 +30,7 @@ def matches(data: str) -> bool:
 def load(data: str, progress: object = None) -> Corpus:
     """Raises InputError where some of the three lists are missing, or one names what is not there or stands twice."""
     root = Path(data).expanduser().resolve()
-    folder = _folder(root)
+    folder = _folder(root) or root
     excerpts = {name: path for path in audio_files(folder) if (name := _name(path.relative_to(folder).as_posix()))}
     folds = _folds(root, data, excerpts)
     tracks = [

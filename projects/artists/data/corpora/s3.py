@@ -15,7 +15,7 @@ import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -114,7 +114,7 @@ def _named(data: str) -> tuple[Place, str]:
 
 def _of_folder(place: Place, listed: Mapping[PurePosixPath, Remote], progress: Progress | None) -> Corpus:
     wanted = {relative: remote for relative, remote in listed.items() if folder.is_audio(relative)}
-    files = {relative: place.file(remote) for relative, remote in wanted.items()}
+    files: dict[PurePath, Path] = {relative: place.file(remote) for relative, remote in wanted.items()}
     # Before anything is fetched: a wrong prefix may hold a million other things.
     corpus = folder.corpus_of(PurePosixPath(place.prefix).name or place.bucket, files, place.data)
     _fetch(place, wanted.values(), progress)

@@ -11,9 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ...audio.features import FeatureConfig
 from ...data import prepare
-from ...data.options import DataOptions
 from ...data.prepare import Prepared
 from ...data.tracks import Progress
 from ...systems import find
@@ -21,24 +19,23 @@ from ...tracking.runs import Run
 from ...training.loop import Hooks
 from ...training.training import Training
 from .. import results, train
-from ..plan import Settings, train_settings
+from ..plan import TrainingPlan, training_plan
 from .figure import Figure
 
 OF_KERAS = 0.95
 MLFLOW_SHARE = 0.01
 
 
-def prepared(settings: Settings, progress: Progress | None = None) -> Prepared:
-    """The corpus of the settings, ready to learn from."""
-    options = settings.make(DataOptions)
-    corpus, features = prepare.read_features(options, settings.make(FeatureConfig), progress=progress)
-    return prepare.prepare(corpus, features, options, seed=settings["seed"])
+def prepared(plan: TrainingPlan, progress: Progress | None = None) -> Prepared:
+    """The corpus of the plan, ready to learn from."""
+    corpus, features = prepare.read_features(plan.data, plan.features, progress=progress)
+    return prepare.prepare(corpus, features, plan.data, seed=plan.seed)
 
 
 def epoch(data: str, repeats: int, progress: Progress | None = None) -> list[Figure]:
     """Clips a second of our epochs and of Keras' `fit` on the same clips in memory, in turn, after a first of each."""
-    settings = train_settings({"data": data, "split": "song", "epochs": str(repeats + 1), "patience": str(repeats + 1)})
-    ready, training = prepared(settings, progress), settings.make(Training)
+    plan = training_plan({"data": data, "split": "song", "epochs": str(repeats + 1), "patience": str(repeats + 1)})
+    ready, training = prepared(plan, progress), plan.training
     clips, classes = ready.clips["train"], len(ready.classes)
     x, y = clips.read(slice(None)), np.eye(classes, dtype=np.float32)[clips.y]
     reference = find("crnn")()
@@ -61,14 +58,14 @@ def epoch(data: str, repeats: int, progress: Progress | None = None) -> list[Fig
 
 def mlflow(data: str, epochs: int, run: Run, progress: Progress | None = None) -> list[Figure]:
     """Seconds inside calls to the run, of a whole training with its evaluation and model."""
-    settings = train_settings({"data": data, "split": "song", "epochs": str(epochs)})
-    ready, clock = prepared(settings, progress), Clock()
+    plan = training_plan({"data": data, "split": "song", "epochs": str(epochs)})
+    ready, clock = prepared(plan, progress), Clock()
     began = time.perf_counter()
     timed = clock.around(run)
     with tempfile.TemporaryDirectory() as folder, clock.inside(results, "log_model"):
         results.log_data(timed, ready)
-        system, _ = train.fit(settings, ready, timed)
-        results.log_results(timed, system, ready, settings, Path(folder))
+        system, _ = train.fit(plan, ready, timed)
+        results.log_results(timed, system, ready, plan, Path(folder))
     total = time.perf_counter() - began
     return [
         Figure(

@@ -10,20 +10,17 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from ...audio.features import FeatureConfig
 from ...data import corpora, prepare
 from ...data.featurize import Features
-from ...data.options import DataOptions
 from ...data.prepare import Prepared
 from ...data.tracks import Corpus, Progress
 from ...errors import InputError
-from ...evaluation.options import EvaluationOptions
 from ...systems.protocol import System
 from ...tracking import others, reading, runs
 from ...tracking.runs import Run
 from ...training import device
 from .. import evaluate, quarantine, results, train
-from ..plan import Settings
+from ..plan import TrainingPlan
 from .grid import Cell
 
 ROOT = Path(__file__).parents[4]
@@ -43,42 +40,42 @@ class Trainer:
         """Trains, evaluates and logs, or calls the entry point that follows; returns the metrics."""
         if cell.needs:
             return follow(cell, run, trained)
-        settings = cell.settings
-        run.params(settings.values)
-        prepared = self._prepare(settings, run)
+        plan = cell.plan
+        run.params(plan.values)
+        prepared = self._prepare(plan, run)
         results.log_data(run, prepared)
         run.metrics({"classes": len(prepared.classes)})
         try:
-            system, _ = train.fit(settings, prepared, run)
+            system, _ = train.fit(plan, prepared, run)
             score = self._log_all if self._full else self._log_tables
             with tempfile.TemporaryDirectory() as folder:
-                return score(run, system, prepared, settings, Path(folder))
+                return score(run, system, prepared, plan, Path(folder))
         finally:
             device.release()
 
-    def _prepare(self, settings: Settings, run: Run) -> Prepared:
+    def _prepare(self, plan: TrainingPlan, run: Run) -> Prepared:
         """Each cell's run lists the unreadable files, also where an earlier cell has met them."""
-        options, config = settings.make(DataOptions), settings.make(FeatureConfig)
+        options, config = plan.data, plan.features
         source = (options.data, options.label, options.artists, config)
         if source not in self._features:
             self._features[source] = prepare.read_features(options, config, progress=self._progress)
         corpus, features = self._features[source]
         quarantine.log(run, features)
-        wanted = (config, dataclasses.replace(options, workers=None), settings["seed"])
+        wanted = (config, dataclasses.replace(options, workers=None), plan.seed)
         if wanted not in self._prepared:
-            self._prepared[wanted] = prepare.prepare(corpus, features, options, seed=settings["seed"])
+            self._prepared[wanted] = prepare.prepare(corpus, features, options, seed=plan.seed)
         return self._prepared[wanted]
 
     def _log_all(
-        self, run: Run, system: System, prepared: Prepared, settings: Settings, work: Path
+        self, run: Run, system: System, prepared: Prepared, plan: TrainingPlan, work: Path
     ) -> Mapping[str, float]:
         with runs.active(run):
-            return results.log_results(run, system, prepared, settings, work, say=False)
+            return results.log_results(run, system, prepared, plan, work, say=False)
 
     def _log_tables(
-        self, run: Run, system: System, prepared: Prepared, settings: Settings, work: Path
+        self, run: Run, system: System, prepared: Prepared, plan: TrainingPlan, work: Path
     ) -> Mapping[str, float]:
-        options, seed = settings.make(EvaluationOptions), settings["seed"]
+        options, seed = plan.evaluation, plan.seed
         subsets = results.score_subsets(system, prepared, options)
         metrics: dict[str, float] = {}
         for subset in ("val", "test"):
@@ -105,7 +102,7 @@ def follow(cell: Cell, run: Run, trained: str) -> Mapping[str, float]:
     Raises:
         InputError: It failed; its own words.
     """
-    values = {"model": trained, **cell.settings.values}
+    values = {"model": trained, **cell.values}
     flags = [word for name, value in values.items() for word in (f"--{name}", str(value))]
     if "data" in values:
         others.tags(run.run_id, {"corpus": corpora.load(str(values["data"])).name})

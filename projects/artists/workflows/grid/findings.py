@@ -25,38 +25,40 @@ class Finding:
     change: Difference
 
     @property
-    def said(self) -> str:
+    def name(self) -> str:
         return f"{self.what}, {self.where}" if self.where else self.what
 
     @property
     def cells(self) -> list[str]:
         """Difference, its mean for each seed, its 95 % interval over seeds, pairs."""
         interval = interval_over_seeds(self.change)
-        said = f"{interval[0]:+.3f} to {interval[1]:+.3f}" if interval else "one seed"
+        bounds = f"{interval[0]:+.3f} to {interval[1]:+.3f}" if interval else "one seed"
         seeds = ", ".join(f"{value:+.3f}" for value in self.change.by_seed)
-        return [f"{self.change.mean:+.3f}", seeds, said, str(self.change.pairs)]
+        return [f"{self.change.mean:+.3f}", seeds, bounds, str(self.change.pairs)]
 
     @property
     def sentence(self) -> str:
         mean, seeds, interval, pairs = self.cells
-        return f"{self.metric}, {self.said}: {mean} over {pairs} pairs; by seed {seeds}; 95 % {interval}."
+        return f"{self.metric}, {self.name}: {mean} over {pairs} pairs; by seed {seeds}; 95 % {interval}."
 
 
-def findings(found: Results, metrics: Sequence[str], axis: str | None) -> list[Finding]:
+def findings(results: Results, metrics: Sequence[str], axis: str | None) -> list[Finding]:
     """Producer effect, level, the axis end to end and the baselines, as far as the runs allow."""
-    made = []
-    if {"song", "album"} <= set(found.param("split")):
+    differences = []
+    if {"song", "album"} <= set(results.param("split")):
         for metric in metrics:
-            pairs = tables.paired(found, "split", "song", "album", metric)
-            made.append(Finding("album split minus song split", "", metric, tables.difference(pairs)))
-    for where, part in _by(tables.levels(found, "test/clip_f1", "test/song_f1"), ["split"]):
-        made.append(Finding("song level minus clip level", where, "F1, mean probability", tables.difference(part)))
+            pairs = tables.paired(results, "split", "song", "album", metric)
+            differences.append(Finding("album split minus song split", "", metric, tables.difference(pairs)))
+    for where, part in _by(tables.levels(results, "test/clip_f1", "test/song_f1"), ["split"]):
+        differences.append(
+            Finding("song level minus clip level", where, "F1, mean probability", tables.difference(part))
+        )
     if axis:
-        made += [finding for metric in metrics for finding in _along(found, metric, axis)]
-    for name, said in BASELINES.items():
-        for where, part in _by(tables.levels(found, f"test/song_f1_{name}", "test/song_f1"), ["split"]):
-            made.append(Finding(f"above {said}", where, "test/song_f1", tables.difference(part)))
-    return [finding for finding in made if finding.change.pairs][:MOST]
+        differences += [finding for metric in metrics for finding in _along(results, metric, axis)]
+    for name, baseline in BASELINES.items():
+        for where, part in _by(tables.levels(results, f"test/song_f1_{name}", "test/song_f1"), ["split"]):
+            differences.append(Finding(f"above {baseline}", where, "test/song_f1", tables.difference(part)))
+    return [finding for finding in differences if finding.change.pairs][:MOST]
 
 
 def interval_over_seeds(change: Difference) -> tuple[float, float] | None:
@@ -69,18 +71,18 @@ def interval_over_seeds(change: Difference) -> tuple[float, float] | None:
     count = len(change.by_seed)
     if count < 2:
         return None
-    mean = sum(change.by_seed) / count
-    half = float(stats.t.ppf(0.975, count - 1)) * change.deviation / math.sqrt(count)
-    return mean - half, mean + half
+    mean, error = sum(change.by_seed) / count, change.deviation / math.sqrt(count)
+    low, high = mean + error * stats.t.ppf([0.025, 0.975], count - 1)
+    return float(low), float(high)
 
 
-def _along(found: Results, metric: str, axis: str) -> Iterator[Finding]:
+def _along(results: Results, metric: str, axis: str) -> Iterator[Finding]:
     """The last value of a numeric axis against the first, for each configuration of the other parameters."""
-    values = [value for value in tables.in_order(found.param(axis)) if value]
+    values = [value for value in tables.in_order(results.param(axis)) if value]
     if len(values) < 2 or not tables.is_numeric(values):
         return
-    pairs = tables.paired(found, axis, values[0], values[-1], metric)
-    for where, part in _by(pairs, [name for name in found.varying if name != axis]):
+    pairs = tables.paired(results, axis, values[0], values[-1], metric)
+    for where, part in _by(pairs, [name for name in results.varying if name != axis]):
         yield Finding(f"{axis} {values[-1]} minus {axis} {values[0]}", where, metric, tables.difference(part))
 
 

@@ -15,13 +15,12 @@ import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from ...data.paths import given_path
 from ...errors import InputError
-from ...evaluation.metrics import metric_name
-from ..engine import EngineOptions
-from ..plan import NO_IDENTITY, Settings, read_config, train_settings
+from ...evaluation.names import metric_name
+from ..plan import NOT_OF_IDENTITY, TrainingPlan, read_config, training_plan
 
 SHIPPED = Path(__file__).parents[3] / "grids"
 KEYS = ("title", "paper", "metrics", "columns", "fixed", "grid", "then")
@@ -32,25 +31,19 @@ PATHS = ("data", "config")
 
 
 @dataclasses.dataclass(frozen=True)
-class GridOptions(EngineOptions):
-    """Which grid, how much of each cell is logged, and where workers share it."""
-
-    grid: Annotated[str, "a YAML file, or the name of a grid that is shipped"] = ""
-    full: Annotated[bool, "log all that train logs, figures and model included"] = False
-
-
-@dataclasses.dataclass(frozen=True)
 class Cell:
     """One training of a grid, or what follows it. key: a digest of everything that its result depends on.
 
-    entry: the entry point; needs: key of the cell whose model it takes, "" for none.
+    values: all parameters; entry: the entry point; needs: key of the cell whose model it takes, "" for none; plan: of a
+    training.
     """
 
     name: str
-    settings: Settings
+    values: Mapping[str, Any]
     key: str
     entry: str = "train"
     needs: str = ""
+    plan: TrainingPlan | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +119,7 @@ def _followers(grid: str, then: Any, given: Mapping[str, Any], cell: Cell) -> li
         for values, axes in _combinations({**_mapping(grid, "fixed", then.get("fixed", {})), **part, **given}):
             name = " ".join([f"{cell.name} > {entry}", *(f"{axis}={values[axis]}" for axis in axes)])
             key = cell_key({**values, "entry": entry, "needs": cell.key})
-            cells.append(Cell(name, Settings(values), key, entry, cell.key))
+            cells.append(Cell(name, values, key, entry, cell.key))
     return cells
 
 
@@ -162,27 +155,19 @@ def _combinations(values: Mapping[str, Any]) -> list[tuple[dict[str, Any], list[
 
 def _cell(grid: str, values: Mapping[str, Any], axes: Sequence[str]) -> Cell:
     try:
-        settings = train_settings(values)
-        _check(settings)
+        plan = training_plan(values)
+        plan.check_input()
     except InputError as error:
         axis_values = " ".join(f"{name}={values[name]}" for name in axes)
         raise InputError(f"grid={grid}, cell {axis_values or 'of its only values'}: {error}") from error
     shown = dict.fromkeys(["model", *axes])
-    name = " ".join(f"{axis}={_text(settings[axis])}" for axis in shown if axis in settings.values)
-    return Cell(name, settings, cell_key(settings.values))
-
-
-def _check(settings: Settings) -> None:
-    from ...audio.features import FeatureConfig
-    from ...systems import find
-
-    system = find(settings["model"])
-    system.check_input(settings["clip"], settings.make(FeatureConfig), settings.make(system.Config))
+    name = " ".join(f"{axis}={_text(plan.values[axis])}" for axis in shown if axis in plan.values)
+    return Cell(name, plan.values, cell_key(plan.values), plan=plan)
 
 
 def cell_key(values: Mapping[str, Any]) -> str:
     """Sixteen hex digits over every value that a result depends on."""
-    kept = {name: str(value) for name, value in values.items() if name not in NO_IDENTITY}
+    kept = {name: str(value) for name, value in values.items() if name not in NOT_OF_IDENTITY}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 

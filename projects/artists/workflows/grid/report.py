@@ -10,13 +10,14 @@ import pandas as pd
 
 from ...errors import InputError
 from ...reports import charts
-from ...reports.report_page import Link, Row, Section, Table, Value, report_html
-from ...reports.summary import plain
+from ...reports.markdown import plain
+from ...reports.pages import Chart, Link, Row, Section, Table, Value, render
 from ...tracking import others, reading
 from ...tracking.reading import TrackedRun
+from ..options import ReportOptions
 from . import drawing, tables
 from .findings import Finding, findings
-from .published import read_published
+from .published import beside, read_published
 from .tables import Results
 
 PAGE = "report.html"
@@ -32,34 +33,13 @@ READING = (
 
 
 @dataclasses.dataclass(frozen=True)
-class ReportOptions:
-    """What is reported and how.
-
-    run_id: a parent whose children are reported, and which gets the report; experiment_name: all its runs instead;
-    metrics: names separated by commas; columns: the parameter across the tables; paper: whose figures stand beside; ui:
-    address of the MLflow UI for links.
-    """
-
-    run_id: str | None = None
-    experiment_name: str | None = None
-    metrics: str | None = None
-    columns: str | None = None
-    paper: str | None = None
-    ui: str | None = None
-
-    def __post_init__(self) -> None:
-        if bool(self.run_id) == bool(self.experiment_name):
-            raise InputError("Give either run_id=<a parent run> or experiment_name=<an experiment>.")
-
-
-@dataclasses.dataclass(frozen=True)
 class Report:
-    """The page, a row a run, a row a configuration and metric, and the sentences of what was found."""
+    """The page, a row a run, a row a configuration and metric, and the differences between configurations."""
 
     page: str
     runs: pd.DataFrame
     summary: pd.DataFrame
-    said: list[Finding]
+    findings: list[Finding]
 
 
 def report(options: ReportOptions) -> Report:
@@ -69,40 +49,35 @@ def report(options: ReportOptions) -> Report:
         InputError: No such run or experiment, or no finished run with metrics in it.
     """
     parent = reading.read(options.run_id) if options.run_id else None
-    tracked = reading.children(parent.run_id) if parent else reading.experiment(options.experiment_name or "")
-    found = tables.results(tracked)
-    if not found.runs:
+    results = tables.results(
+        reading.children(parent.run_id) if parent else reading.experiment(options.experiment_name or "")
+    )
+    if not results.runs:
         where = f"run_id={options.run_id}" if parent else f"experiment_name={options.experiment_name}"
-        raise InputError(f"{where} has no finished run with metrics; {len(found.others)} run(s) have not finished.")
-    said = dict(parent.tags) if parent else {}
-    wanted = (options.metrics or said.get("grid_metrics") or "").split(",")
-    metrics = tables.shown_metrics(found, [name.strip() for name in wanted if name.strip()])
+        raise InputError(f"{where} has no finished run with metrics; {len(results.others)} run(s) have not finished.")
+    tags = parent.tags if parent else {}
+    wanted = (options.metrics or tags.get("grid_metrics") or "").split(",")
+    metrics = tables.shown_metrics(results, [name.strip() for name in wanted if name.strip()])
     if not metrics:
         raise InputError("These runs have no final metric; name one with metrics=.")
-    axis = tables.axis_of(found, options.columns or said.get("grid_columns") or "clip")
-    published = read_published(options.paper or said.get("grid_paper") or "")
-    title = said.get("grid_title") or (parent.name if parent else options.experiment_name) or "Report"
+    axis = tables.axis_of(results, options.columns or tags.get("grid_columns") or "clip")
+    published = read_published(options.paper or tags.get("grid_paper") or "")
     address = (options.ui or reading.ui_address()).rstrip("/")
-    said_so = findings(found, metrics, axis)
-    page = report_html(
-        title,
-        _facts(found, parent, address),
-        [
-            Section("What the runs say", _SAYING, tables=_findings(said_so)),
-            _tables(found, metrics, axis, published, address),
-            _charts(found, metrics, axis, published),
-            Section(
-                "Paired",
-                "Each line joins two results that differ in one thing alone; the thick one is the mean.",
-                charts=drawing.paired_charts(found, metrics, axis),
-            ),
-            _pictures(found),
-            Section("Seconds, memory, parameters", _COST, tables=[drawing.cost_table(found)]),
-            Section("Every run", tables=[drawing.run_table(found, metrics, address)]),
-            _unfinished(found, address),
-        ],
-    )
-    return Report(page, _flat(found, address), _beside(tables.summarise(found, metrics), found, published), said_so)
+    differences = findings(results, metrics, axis)
+    sections = [
+        Section("What the runs say", _DIFFERENCES, tables=_finding_tables(differences)),
+        Section("Tables", READING, [drawing.paper_table(results, name, axis, published, address) for name in metrics]),
+        Section("Charts", charts=[[chart] for chart in _charts(results, metrics, axis, published)]),
+        Section("Paired", _PAIRED, charts=[[chart] for chart in drawing.paired_charts(results, metrics, axis)]),
+        _pictures(results),
+        Section("Seconds, memory, parameters", _COST, tables=[drawing.cost_table(results)]),
+        Section("Every run", tables=[drawing.run_table(results, metrics, address)]),
+        Section("Not finished, and not counted above", tables=_unfinished(results, address)),
+    ]
+    title = tags.get("study_title") or (parent.name if parent else options.experiment_name) or "Report"
+    page = render("report.html", title=title, facts=_facts(results, parent, address), sections=sections)
+    summary = _beside(tables.summarise(results, metrics), results, published)
+    return Report(page, _flat(results, address), summary, differences)
 
 
 def log(report: Report, run_id: str) -> None:
@@ -112,7 +87,8 @@ def log(report: Report, run_id: str) -> None:
     others.table(run_id, report.summary, "summary.csv")
 
 
-_SAYING = (
+_PAIRED = "Each line joins two results that differ in one thing alone; the thick one is the mean."
+_DIFFERENCES = (
     "Differences between runs that are alike in everything else, as means over pairs. The interval is Student's over "
     "the means of seeds, since pairs of one seed share their test songs; one that reaches zero shows nothing."
 )
@@ -122,56 +98,45 @@ _COST = (
 )
 
 
-def _facts(found: Results, parent: TrackedRun | None, address: str) -> list[Value]:
-    run = next(iter(found.runs.values()))
+def _facts(results: Results, parent: TrackedRun | None, address: str) -> list[Value]:
+    run = next(iter(results.runs.values()))
     at = f"{address}/#/experiments/{run.experiment_id}" + (f"/runs/{parent.run_id}" if parent else "")
-    corpora = sorted({r.tags["corpus"] for r in found.runs.values() if "corpus" in r.tags})
-    devices = sorted({r.tags["device"] for r in found.runs.values() if "device" in r.tags})
-    facts: list[Value] = [f"{len(found.runs)} finished runs"]
-    facts += [f"{len(found.others)} not finished"] if found.others else []
-    facts += [f"{found.left_out} that trained nothing left out"] if found.left_out else []
+    corpora = sorted({r.tags["corpus"] for r in results.runs.values() if "corpus" in r.tags})
+    devices = sorted({r.tags["device"] for r in results.runs.values() if "device" in r.tags})
+    facts: list[Value] = [f"{len(results.runs)} finished runs"]
+    facts += [f"{len(results.others)} not finished"] if results.others else []
+    facts += [f"{results.left_out} that trained nothing left out"] if results.left_out else []
     facts += [f"corpus {', '.join(corpora[:4])}"] if corpora else []
     facts += [f"device {', '.join(devices[:4])}"] if devices else []
     return [*facts, Link("in MLflow", at)]
 
 
-def _findings(said: Sequence[Finding]) -> list[Table]:
-    rows = [Row([finding.said, finding.metric], finding.cells) for finding in said]
+def _finding_tables(differences: Sequence[Finding]) -> list[Table]:
+    rows = [Row([finding.name, finding.metric], finding.cells) for finding in differences]
     columns = ["difference", "by seed", "95 % interval over seeds", "pairs"]
     return [Table("", ["", "metric"], columns, rows, prose=True)] if rows else []
 
 
-def _tables(found: Results, metrics: Sequence[str], axis: str | None, published: pd.DataFrame, address: str) -> Section:
-    made = []
-    for metric in metrics:
-        made.append(drawing.paper_table(found, metric, axis, published, address))
-    return Section("Tables", READING, tables=made)
+def _charts(results: Results, metrics: Sequence[str], axis: str | None, published: pd.DataFrame) -> list[Chart]:
+    numeric = [n for n in results.varying if n not in (axis, "split") and tables.is_numeric(results.param(n))]
+    axes = [name for name in (axis, *numeric[:3]) if name] or results.varying[:1]
+    return [
+        chart for name in axes for metric in metrics for chart in drawing.axis_charts(results, metric, name, published)
+    ]
 
 
-def _charts(found: Results, metrics: Sequence[str], axis: str | None, published: pd.DataFrame) -> Section:
-    axes = [n for n in found.varying if n not in (axis, "split") and tables.is_numeric(found.param(n))]
-    drawn: list[str] = []
-    for name in [name for name in (axis, *axes[:3]) if name] or found.varying[:1]:
-        for metric in metrics:
-            drawn += drawing.axis_charts(found, metric, name, published)
-    return Section("Charts", charts=drawn)
-
-
-def _pictures(found: Results) -> Section:
+def _pictures(results: Results) -> Section:
     """Confusion matrix (all seeds added) and map (first seed) of each configuration, subset by subset."""
-    drawn: list[str] = []
-    groups = tables.groups(found, found.varying)
+    pictures: list[list[Chart]] = []
+    groups = tables.groups(results, results.varying)
     for values, members in groups[:MOST_PICTURES]:
         name = " ".join(f"{k} {v}" for k, v in values.items()) or "all runs"
         matrices = [m for m in (_csv(i, "confusion_song.csv") for i in members) if m is not None]
-        made = _matrix(name, matrices)
         places = next((m for m in (_csv(i, "tsne.csv") for i in members) if m is not None), None)
-        made += _map(name, places)
-        made = made or _images(name, members[0])
-        drawn += [charts.side_by_side(made)] if made else []
+        pictures.append(_matrix(name, matrices) + _map(name, places) or _images(name, members[0]))
     cut = f" The first {MOST_PICTURES} of {len(groups)} configurations." if len(groups) > MOST_PICTURES else ""
     text = f"Songs of the test subset, all seeds added; map of the clips of one seed before the softmax.{cut}"
-    return Section("Confusion matrices and t-SNE maps", text, charts=drawn)
+    return Section("Confusion matrices and t-SNE maps", text, charts=[group for group in pictures if group])
 
 
 def _csv(run_id: str, name: str) -> pd.DataFrame | None:
@@ -185,7 +150,7 @@ def _csv(run_id: str, name: str) -> pd.DataFrame | None:
         return None
 
 
-def _matrix(name: str, matrices: Sequence[pd.DataFrame]) -> list[str]:
+def _matrix(name: str, matrices: Sequence[pd.DataFrame]) -> list[Chart]:
     """Matrices of the same classes, added; one of another run's classes is left out."""
     alike = [m for m in matrices if list(m.columns) == list(matrices[0].columns) and len(m) == m.shape[1] - 1]
     if not alike:
@@ -195,50 +160,47 @@ def _matrix(name: str, matrices: Sequence[pd.DataFrame]) -> list[str]:
     return [charts.matrix_chart(f"{name}: songs", total.tolist(), list(alike[0].columns[1:]))]
 
 
-def _map(name: str, places: pd.DataFrame | None) -> list[str]:
+def _map(name: str, places: pd.DataFrame | None) -> list[Chart]:
     if places is None or not {"x", "y", "label"} <= set(places) or places.empty:
         return []
-    names = sorted(set(places["label"]))
-    number = {label: i for i, label in enumerate(names)}
+    numbers, names = pd.factorize(places["label"], sort=True)
     xy = places[["x", "y"]].apply(pd.to_numeric, errors="coerce").to_numpy()
-    return [charts.map_chart(f"{name}: map", xy.tolist(), [number[label] for label in places["label"]], names)]
+    return [charts.map_chart(f"{name}: map", xy, numbers, list(names))]
 
 
-def _images(name: str, run_id: str) -> list[str]:
+def _images(name: str, run_id: str) -> list[Chart]:
     """Confusion matrices and maps that a run of another project has as images alone."""
-    made = []
+    images = []
     for file in reading.artifact_names(run_id):
         if file.endswith(".png") and any(word in file.lower() for word in ("confusion", "tsne", "t-sne")):
             data = reading.artifact(run_id, file, MOST_IMAGE_BYTES)
-            made += [charts.image_chart(f"{name}: {file}", data)] if data and data.startswith(b"\x89PNG") else []
-    return made[:2]
+            if data and data.startswith(b"\x89PNG"):
+                images.append(Chart(f"{name}: {file}", render("image.html", title=f"{name}: {file}", png=data)))
+    return images[:2]
 
 
-def _unfinished(found: Results, address: str) -> Section:
+def _unfinished(results: Results, address: str) -> list[Table]:
     rows = []
-    for run in found.others:
+    for run in results.others:
         link = Link(run.name or run.run_id, f"{address}/#/experiments/{run.experiment_id}/runs/{run.run_id}")
         reason = plain((run.tags.get("mlflow.note.content", "").splitlines() or [""])[0])[:300]
         rows.append(Row([link, run.status, reason if run.status == "FAILED" else ""], []))
-    made = [Table("", ["run", "status", "reason"], [], rows)] if rows else []
-    return Section("Not finished, and not counted above", tables=made)
+    return [Table("", ["run", "status", "reason"], [], rows)] if rows else []
 
 
-def _flat(found: Results, address: str) -> pd.DataFrame:
+def _flat(results: Results, address: str) -> pd.DataFrame:
     """A row a run: parameters under their names, metrics under theirs."""
-    links = [drawing.run_address(found, i, address) for i in found.frame.index]
-    head = pd.DataFrame({"run_id": found.frame.index, "run": links}, index=found.frame.index)
+    links = [drawing.run_address(results, i, address) for i in results.frame.index]
+    head = pd.DataFrame({"run_id": results.frame.index, "run": links}, index=results.frame.index)
     # The number of classes is a parameter for the axis and a metric as logged: once is enough.
-    params = found.frame["param"].drop(columns=set(found.frame["param"]) & set(found.metrics))
-    return pd.concat([head, params, found.frame["metric"]], axis=1)
+    params = results.frame["param"].drop(columns=set(results.frame["param"]) & set(results.metrics))
+    return pd.concat([head, params, results.frame["metric"]], axis=1)
 
 
-def _beside(summary: pd.DataFrame, found: Results, published: pd.DataFrame) -> pd.DataFrame:
-    from .published import beside
-
-    constants = found.constants()
+def _beside(summary: pd.DataFrame, results: Results, published: pd.DataFrame) -> pd.DataFrame:
+    constants = results.constants()
     pairs = [
-        beside(published, row["metric"], {**constants, **{name: row[name] for name in found.varying}})
+        beside(published, row["metric"], {**constants, **{name: row[name] for name in results.varying}})
         for row in summary.to_dict("records")
     ]
     return summary.assign(published_average=[a for a, _ in pairs], published_best=[b for _, b in pairs])

@@ -14,12 +14,12 @@ import pandas as pd
 
 from ...evaluation.metrics import lower_is_better, metric_name
 from ...tracking.reading import TrackedRun
-from ..plan import NO_IDENTITY
+from ..plan import NOT_OF_IDENTITY
 from .worker import ENTRY, FINISHED, TRAINED, by_cell
 
 SEEDS = ("seed", "random_seed", "random_state")
 # Say how a run was made, not what it is.
-IGNORED = (*NO_IDENTITY, "grid", "study", "study_name")
+IGNORED = (*NOT_OF_IDENTITY, "grid", "study", "study_name")
 # Metrics of every training, the second also of one that was ended early; a promotion repeats those of its candidate.
 TRAINING, CANDIDATE = {"train_seconds", "epoch/loss"}, "candidate_run_id"
 FIRST = ("entry", "data", "model", "split", "label", "clip", "artists", "classes")
@@ -120,9 +120,9 @@ def varying(params: pd.DataFrame) -> tuple[str, ...]:
     return tuple(kept)
 
 
-def shown_metrics(found: Results, wanted: Sequence[str]) -> list[str]:
+def shown_metrics(results: Results, wanted: Sequence[str]) -> list[str]:
     """Those asked for that some run has; else this project's headlines; else the first of what the runs have."""
-    present = found.metrics
+    present = results.metrics
     chosen = [name for name in map(metric_name, wanted) if name in present] or [
         name for name in HEADLINES if name in present
     ]
@@ -131,33 +131,25 @@ def shown_metrics(found: Results, wanted: Sequence[str]) -> list[str]:
     return chosen or (test or final)[:MOST_METRICS]
 
 
-def summarise(found: Results, metrics: Sequence[str]) -> pd.DataFrame:
+def summarise(results: Results, metrics: Sequence[str]) -> pd.DataFrame:
     """A row a configuration and metric: the varying parameters, metric, mean, best, deviation (n - 1), runs."""
     rows = []
-    for values, members in groups(found, found.varying):
+    for values, members in groups(results, results.varying):
         for metric in metrics:
-            scores = found.metric(metric)[members].dropna()
+            scores = results.metric(metric)[members].dropna()
             low = lower_is_better(metric) or metric.endswith(COSTS)
             if len(scores):
-                rows.append(
-                    {
-                        **values,
-                        "metric": metric,
-                        "mean": scores.mean(),
-                        "best": scores.min() if low else scores.max(),
-                        "deviation": scores.std(ddof=1) if len(scores) > 1 else np.nan,
-                        "runs": len(scores),
-                    }
-                )
-    return pd.DataFrame(rows, columns=[*found.varying, "metric", "mean", "best", "deviation", "runs"])
+                best, spread = scores.min() if low else scores.max(), scores.std(ddof=1)
+                rows.append([*values.values(), metric, scores.mean(), best, spread, len(scores)])
+    return pd.DataFrame(rows, columns=[*results.varying, "metric", "mean", "best", "deviation", "runs"])
 
 
-def groups(found: Results, names: Sequence[str]) -> list[tuple[dict[str, str], pd.Index]]:
+def groups(results: Results, names: Sequence[str]) -> list[tuple[dict[str, str], pd.Index]]:
     """Runs by the values of some parameters, in the order of `in_order`."""
     members: dict[tuple[str, ...], list[str]] = {}
-    for run_id in found.frame.index:
-        members.setdefault(tuple(found.param(name)[run_id] for name in names), []).append(run_id)
-    ranks = [{value: i for i, value in enumerate(in_order(found.param(name)))} for name in names]
+    for run_id in results.frame.index:
+        members.setdefault(tuple(results.param(name)[run_id] for name in names), []).append(run_id)
+    ranks = [{value: i for i, value in enumerate(in_order(results.param(name)))} for name in names]
     ordered = sorted(members, key=lambda values: [rank[value] for rank, value in zip(ranks, values, strict=True)])
     return [(dict(zip(names, values, strict=True)), pd.Index(members[values])) for values in ordered]
 
@@ -184,23 +176,23 @@ def is_numeric(values: Iterable[str]) -> bool:
     return all(number(value) is not None for value in values if value)
 
 
-def axis_of(found: Results, wanted: str) -> str | None:
+def axis_of(results: Results, wanted: str) -> str | None:
     """The parameter to run across tables and charts: the wanted one, else the one with most numeric values."""
-    numeric = [name for name in found.varying if is_numeric(found.param(name))]
-    if wanted in found.varying:
+    numeric = [name for name in results.varying if is_numeric(results.param(name))]
+    if wanted in results.varying:
         return wanted
-    return max(numeric, key=lambda name: found.param(name).nunique(), default=None)
+    return max(numeric, key=lambda name: results.param(name).nunique(), default=None)
 
 
-def paired(found: Results, name: str, left: str, right: str, metric: str) -> pd.DataFrame:
+def paired(results: Results, name: str, left: str, right: str, metric: str) -> pd.DataFrame:
     """Runs that differ in `name` alone, `left` there and `right` here; seeds are kept apart.
 
     Returns:
         Columns of the other varying parameters, seed, left, right.
     """
-    rest = [other for other in found.varying if other != name]
-    table = pd.DataFrame({other: found.param(other) for other in rest} | {"seed": found.seed})
-    table = table.assign(subset=found.param(name), score=found.metric(metric)).dropna(subset=["score"])
+    rest = [other for other in results.varying if other != name]
+    table = pd.DataFrame({other: results.param(other) for other in rest} | {"seed": results.seed})
+    table = table.assign(subset=results.param(name), score=results.metric(metric)).dropna(subset=["score"])
     subsets = [
         table[table["subset"] == value].groupby([*rest, "seed"])["score"].mean().rename(column)
         for value, column in ((left, "left"), (right, "right"))
@@ -208,10 +200,10 @@ def paired(found: Results, name: str, left: str, right: str, metric: str) -> pd.
     return pd.concat(subsets, axis=1, join="inner").reset_index()
 
 
-def levels(found: Results, left: str, right: str) -> pd.DataFrame:
+def levels(results: Results, left: str, right: str) -> pd.DataFrame:
     """Two metrics of the same runs, as `paired` gives two runs."""
-    table = pd.DataFrame({name: found.param(name) for name in found.varying} | {"seed": found.seed})
-    return table.assign(left=found.metric(left), right=found.metric(right)).dropna(subset=["left", "right"])
+    table = pd.DataFrame({name: results.param(name) for name in results.varying} | {"seed": results.seed})
+    return table.assign(left=results.metric(left), right=results.metric(right)).dropna(subset=["left", "right"])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,7 +19,8 @@ from ...tracking import others, outbox, reading, runs
 from ...tracking.reading import TrackedRun
 from ...tracking.runs import Run
 from .. import engine, train
-from ..engine import KEY, RUN, EngineOptions, Queue, reasons
+from ..engine import KEY, RUN, Queue, reasons
+from ..options import EngineOptions
 from .grid import Cell, Grid
 
 GRID, CELL, ENTRY, TRAINED, WORKER_OF = "grid", "cell", "entry", "trained_run_id", "grid_parent"

@@ -17,7 +17,7 @@ import os
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
@@ -26,56 +26,19 @@ from registry.gates import Policy, Verdict
 from registry.history import Decision, State, Step
 
 from ...data.machine import processes
-from ...data.options import refuse
 from ...data.paths import given_path
 from ...errors import InputError
 from ...evaluation.metrics import LABEL_METRICS, metric_name
 from ...tracking import model
 from ...tracking.registry import Registry
+from ..options import PromoteOptions
 from . import evidence
 from .evidence import Candidate, Comparison
 
 POLICY = Path(__file__).resolve().parents[4] / "registry" / "policy.yaml"
 ATTEMPTS = 20
-# By the actions that evaluate no model.
-TAKEN = {"history": ("action", "name"), "rollback": ("action", "name", "dry_run")}
 ARCHITECTURE = ("model", "clip", "split", "recipe", "seed")
 log = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True)
-class PromoteOptions:
-    """action: promote (a run, or the best of an experiment by a validation metric), history, or rollback.
-
-    name: the registered model; policy: a file, None for registry/policy.yaml; data: where the candidate's corpus is
-    now; dry_run: say the verdict and write nothing; workers: processes that score test songs.
-    """
-
-    action: Literal["promote", "history", "rollback"] = "promote"
-    run_id: str | None = None
-    experiment_name: str | None = None
-    metric: str = "val/song_f1"
-    name: str = "artist-classifier"
-    policy: str | None = None
-    data: str | None = None
-    dry_run: bool = False
-    workers: int | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "metric", metric_name(self.metric))
-        if not self.metric.startswith("val/"):
-            raise InputError(
-                f"metric={self.metric} is not of validation. A model is chosen by a val/ metric: one that is chosen "
-                "by its test scores has no test scores left that mean anything."
-            )
-        processes(self.workers)
-        if self.action in TAKEN:
-            others = [field.name for field in dataclasses.fields(self) if field.name not in TAKEN[self.action]]
-            refuse(self, others, f"with action={self.action}")
-        elif (self.run_id is None) == (self.experiment_name is None):
-            raise InputError("give run_id=<a run of train>, or experiment_name=<name> for its best run.")
-        elif self.run_id:
-            refuse(self, ("metric",), "with run_id=: it chooses among the runs of experiment_name=")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,11 +169,11 @@ class Evaluation:
 
     def outcome(self, version: str, champion: str) -> Outcome:
         """The verdict on the candidate, `version` once it is registered, where `champion` is to be beaten."""
-        found = self._comparison(champion) if champion else Comparison()
-        numbers = self.own | dict(found.numbers)
-        said = gates.evaluate(self.policy, numbers, rival=bool(champion), not_comparable=found.why_not)
+        comparison = self._comparison(champion) if champion else Comparison()
+        numbers = self.own | dict(comparison.numbers)
+        verdict = gates.evaluate(self.policy, numbers, rival=bool(champion), not_comparable=comparison.why_not)
         uses = history.uses(steps_of(self.registry), self.test_digest)
-        return Outcome(said, numbers, version, champion, found, uses)
+        return Outcome(verdict, numbers, version, champion, comparison, uses)
 
     def decision(self, version: str, state: State) -> Decision:
         """Raises InputError where the version is the champion already."""
@@ -272,8 +235,8 @@ def version_tags(candidate: Candidate) -> dict[str, str]:
 
 
 def decision_tags(decision: Decision) -> dict[str, str]:
-    told = ("action", "role", "reason", "by", "at", "policy_digest")
-    tags = {f"decision_{name}": str(getattr(decision, name)) for name in told}
+    names = ("action", "role", "reason", "by", "at", "policy_digest")
+    tags = {f"decision_{name}": str(getattr(decision, name)) for name in names}
     tags |= {"decision_from": decision.against or "none", "decision_to": decision.role}
     return {**tags, "decision_numbers": json.dumps(dict(decision.numbers), sort_keys=True)}
 
@@ -281,8 +244,8 @@ def decision_tags(decision: Decision) -> dict[str, str]:
 def description(candidate: Candidate, decision: Decision | None = None) -> str:
     """Markdown: architecture, clip, split, corpus, scores, link to the run."""
     card, scores = candidate.card, candidate.metrics
-    told = ", ".join(f"{name} {card.settings[name]}" for name in ARCHITECTURE if name in card.settings)
-    lines = [f"{told}; {len(card.classes)} {card.label}s of {card.settings.get('data')}.", ""]
+    architecture = ", ".join(f"{name} {card.settings[name]}" for name in ARCHITECTURE if name in card.settings)
+    lines = [f"{architecture}; {len(card.classes)} {card.label}s of {card.settings.get('data')}.", ""]
     named = ("test/song_f1", "test/clip_f1", "val/song_f1", "test/song_ece_calibrated")
     lines += [f"- {name}: {scores[name]:.3f}" for name in named if name in scores]
     lines += [f"- run: [{candidate.run_id}](#/runs/{candidate.run_id}), `runs:/{candidate.run_id}`"]

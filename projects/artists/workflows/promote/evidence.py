@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ import numpy as np
 from registry import gates
 from registry.gates import Policy
 
-from ...data import corpora
-from ...data.cache import DigestIndex, audio_digest
+from ...data import corpora, recordings
+from ...data.featurize import featurize
+from ...data.recordings import Recordings
+from ...data.tracks import Corpus
 from ...errors import InputError
 from ...evaluation import intervals, metrics
 from ...package import card as saved
@@ -20,6 +23,9 @@ from ...package import golden
 from ...package.card import Card
 from ...tracking import model
 from ..score import pool
+
+SYSTEM = Path("artifacts", "system")
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +39,7 @@ class Candidate:
 
     @property
     def card(self) -> Card:
-        return saved.load_card(self.folder / "artifacts" / "system")
+        return saved.load_card(self.folder / SYSTEM)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,14 +58,14 @@ def own_evidence(candidate: Candidate, work: Path) -> dict[str, float]:
         raise InputError(f"run {candidate.run_id} logged no golden clips: train it again with this version.")
     kept = golden.read(file)
     work.mkdir(parents=True, exist_ok=True)
-    said = model.repeat_golden(candidate.folder, file, work)
-    labels = said["labels"].tolist()
+    repeated = model.repeat_golden(candidate.folder, file, work)
+    labels = repeated["labels"].tolist()
     columns = [labels.index(name) for name in candidate.card.classes if name in labels]
     _, size = model.facts(candidate.folder)
     return {
         **candidate.metrics,
-        "golden_difference": kept.difference(said["proba"][:, columns], said["embedding"]),
-        "audio_seconds_per_second": float(said["speed"]),
+        "golden_difference": kept.difference(repeated["proba"][:, columns], repeated["embedding"]),
+        "audio_seconds_per_second": float(repeated["speed"]),
         "model_mb": size,
     }
 
@@ -71,42 +77,51 @@ def compare(candidate: Candidate, champion: Path, policy: Policy, data: str | No
         champion: The folder of its packaged model.
         data: Where the candidate's corpus is now; None for where it was.
     """
-    card, other = candidate.card, saved.load_card(champion / "artifacts" / "system")
+    card, other = candidate.card, saved.load_card(champion / SYSTEM)
     if set(card.classes) != set(other.classes) or card.label != other.label:
         return Comparison(why_not=f"the champion knows other {other.label}s than the candidate")
-    songs = common_songs(card, other, data or str(card.settings["data"]))
+    learned = [
+        recordings.learned(folder / SYSTEM, known.songs, known.groups, known.feature_config)
+        for folder, known in ((candidate.folder, card), (champion, other))
+    ]
+    for warning in {each.warning for each in learned} - {""}:
+        log.warning("%s", warning)
+    songs = common_songs(card, learned, data or str(card.settings["data"]), processes)
     if len(songs) < policy.min_songs:
         why = f"{len(songs)} test songs are new to both, at least {policy.min_songs} are needed"
         return Comparison({"common_songs": len(songs)}, why)
-    said = [
+    rows = [
         {song.track_id: row for song, row in pool.answers(songs, pool.Request(folder, {"top_k": 1}, processes))}
         for folder in (champion, candidate.folder)
     ]
-    both = [song for song in songs if all(rows[song.track_id]["top_artists"] for rows in said)]
+    both = [song for song in songs if all(by_song[song.track_id]["top_artists"] for by_song in rows)]
     if len(both) < policy.min_songs:
         why = f"{len(both)} test songs can be scored by both, at least {policy.min_songs} are needed"
         return Comparison({"common_songs": len(both)}, why)
     truth = [song.label for song in both]
-    answers = [[rows[song.track_id]["top_artists"][0] for song in both] for rows in said]
+    old, new = ([by_song[song.track_id]["top_artists"][0] for song in both] for by_song in rows)
     signatures = [model.facts(folder)[0] for folder in (champion, candidate.folder)]
-    numbers, reported = rivalry(truth, *answers, policy)
+    numbers, reported = rivalry(truth, old, new, policy)
     return Comparison({**numbers, "signature_changed": float(signatures[0] != signatures[1])}, "", reported)
 
 
-def common_songs(card: Card, other: Card, data: str) -> list[pool.Song]:
-    """The candidate's test songs, by the bytes of their audio, of which neither model has learned a duplicate."""
-    groups = {**other.groups, **card.groups}
-    learned = {groups.get(d, d) for model in (card, other) for subset in ("train", "val") for d in model.songs[subset]}
-    wanted = {digest for digest in card.songs["test"] if groups.get(digest, digest) not in learned}
-    index, songs = DigestIndex(), {}
-    for track in corpora.load(data).labelled(card.label).tracks:
-        try:
-            digest = index.get(track.path) or audio_digest(track.path)
-        except OSError:
-            continue
-        if digest in wanted:
-            songs.setdefault(digest, pool.Song(track.track_id, track.path, track.label(card.label)))
-    return [song for song in songs.values() if song.label in card.classes]
+def common_songs(card: Card, learned: Sequence[Recordings], data: str, workers: int) -> list[pool.Song]:
+    """The candidate's test songs, by the bytes of their audio, that are no recording that a model has learned from.
+
+    Args:
+        learned: Of each model. The songs are compared by the features of each.
+        workers: Processes that compute features which the cache has not.
+    """
+    labelled, wanted = corpora.load(data).labelled(card.label).tracks, set(card.songs["test"])
+    files = recordings.by_digest(track for track in labelled if track.label(card.label) in card.classes)
+    tracks = {digest: track for digest, track in files.items() if digest in wanted}
+    corpus, tested = Corpus("test songs", tuple(tracks.values())), [Recordings(frozenset(tracks))]
+    for config in {each.config for each in learned}:
+        entries = featurize(corpus, config, workers=workers).entries
+        tested.append(recordings.of_entries(entries.values(), config))
+    known = recordings.copies(tested, learned)
+    songs = ((digest, pool.Song(t.track_id, t.path, t.label(card.label))) for digest, t in tracks.items())
+    return [song for digest, song in songs if digest not in known]
 
 
 def rivalry(
@@ -115,12 +130,12 @@ def rivalry(
     """Numbers of two models' answers to the same songs, and the falls in recall that are reported alone."""
     names = sorted({*truth, *champion, *candidate})
     y, old, new = (np.array([names.index(name) for name in each]) for each in (truth, champion, candidate))
-    recall = [
+    before, after = (
         {name: float((pred == y)[y == i].mean()) for i, name in enumerate(names) if (y == i).any()}
         for pred in (old, new)
-    ]
+    )
     counts = {name: int((y == i).sum()) for i, name in enumerate(names)}
-    worst, reported = gates.recall_drop(*recall, counts, policy.min_artist_songs)
+    worst, reported = gates.recall_drop(before, after, counts, policy.min_artist_songs)
     score = metrics.LABEL_METRICS[policy.statistic]
     return {
         "improvement": intervals.paired_improvement(y, old, new, policy.statistic),

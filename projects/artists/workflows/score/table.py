@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,7 @@ from ...package import card
 from ...package import reference as reference_file
 from ...package.reference import Reference
 from ...tracking import model, references
+from ..options import ScoreOptions
 from . import pool
 from .journal import Journal
 from .pool import Song
@@ -36,7 +37,6 @@ from .pool import Song
 ROWS = 1000
 # Of `none_of_these`: likelier by nobody enrolled.
 UNKNOWN = 0.5
-TABLES = (".csv", ".parquet")
 SCHEMA = pa.schema(
     [
         ("track_id", pa.string()), ("path", pa.string()), ("artist", pa.string()), ("probability", pa.float64()),
@@ -47,51 +47,6 @@ SCHEMA = pa.schema(
         ("model", pa.string()), ("run_id", pa.string()),
     ]
 )  # fmt: skip
-
-
-@dataclasses.dataclass(frozen=True)
-class ScoreOptions:
-    """model: a URI or a run id; audio: a folder, a manifest or an S3 prefix; output: a .parquet or .csv file.
-
-    label: the truth, for a manifest (artist if nothing is said) and for a corpus in folders, whose labels are not read
-    unless it is given. pooling, top_k, threshold, embedding: params of the model; reference: what `enrol` made with
-    this model, whose artists answer instead; engine: processes here, or Spark.
-    """
-
-    model: str = "models:/artist-classifier@champion"
-    audio: str = ""
-    output: str = ""
-    label: str | None = None
-    pooling: Literal["mean", "vote", "vote50"] = "mean"
-    top_k: int = 3
-    threshold: float = 0.0
-    embedding: bool = False
-    reference: str | None = None
-    engine: Literal["local", "spark"] = "local"
-    workers: int | None = None
-
-    def __post_init__(self) -> None:
-        if not self.audio:
-            raise InputError("audio= is missing; give a folder, a manifest (.csv, .parquet) or s3://bucket/prefix.")
-        if Path(self.output).suffix.lower() not in TABLES:
-            raise InputError(f"output={self.output} must be the name of a .parquet or .csv file.")
-        if self.top_k < 1:
-            raise InputError(f"top_k={self.top_k} must be at least 1.")
-        if not 0 <= self.threshold <= 1:
-            raise InputError(f"threshold={self.threshold} must be from 0 to 1.")
-        processes(self.workers)
-        if self.reference and (self.pooling != "mean" or self.threshold):
-            raise InputError("A reference answers by cosine; pooling and threshold are of probabilities. Omit them.")
-
-    @property
-    def file(self) -> Path:
-        return Path(self.output).expanduser()
-
-    @property
-    def params(self) -> dict[str, Any]:
-        """Those of the model's signature."""
-        asked = {name: getattr(self, name) for name in ("pooling", "top_k", "threshold", "embedding")}
-        return asked | {"embedding": self.embedding or bool(self.reference)}
 
 
 @dataclasses.dataclass(frozen=True)

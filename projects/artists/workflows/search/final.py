@@ -22,7 +22,7 @@ from ...tracking import runs
 from ...training import device
 from .. import quarantine, results, train
 from ..engine import KEY, RUN, Queue, digest, reasons
-from ..plan import train_settings, used
+from ..plan import training_plan, used
 from .trial import Search
 
 METRIC = "test/song_f1"
@@ -70,17 +70,16 @@ def run_final(search: Search, trial: optuna.Trial) -> float:
     name = f"{called}, seed {seed}"
     with runs.child(search.parent, name, tags) as run, reasons(trial, name, run):
         trial.set_user_attr(RUN, run.run_id)
-        split_seed = search.settings["split_seed"]
-        split_seed = search.settings["seed"] if split_seed is None else split_seed
+        split_seed = search.plan.data.split_seed_or(search.plan.seed)
         values = {**search.given, **trial.user_attrs["values"], "seed": seed, "split_seed": split_seed}
-        settings = train_settings(used(values))
-        run.params(settings.values)
-        prepared = prepare.with_overlap(search.prepared, settings["overlap"])
+        chosen = training_plan(used(values))
+        run.params(chosen.values)
+        prepared = prepare.with_overlap(search.prepared, chosen.data.overlap)
         quarantine.log(run, prepared.features)
         results.log_data(run, prepared)
-        system, _ = train.fit(settings, prepared, run)
+        system, _ = train.fit(chosen, prepared, run)
         with tempfile.TemporaryDirectory() as folder, runs.active(run):
-            metrics = results.log_results(run, system, prepared, settings, Path(folder), say=False)
+            metrics = results.log_results(run, system, prepared, chosen, Path(folder), say=False)
         train.checkpoint(run).unlink(missing_ok=True)
         trial.set_user_attr("metrics", {name: metrics[name] for name in SHOWN})
     return metrics[METRIC]

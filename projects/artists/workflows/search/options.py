@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import typing
+from typing import Annotated, Literal
 
 from ...errors import InputError
-from ..engine import EngineOptions
+from ..options import EngineOptions
 
 
 @dataclasses.dataclass(frozen=True)
 class SearchOptions(EngineOptions):
-    """What is searched for, how long, and where the study is kept.
+    """Search: what is searched for, how long, and where the study is kept."""
 
-    n_trials: trials of the study, all workers together, the published configuration included; timeout: seconds after
-    which this worker starts no trial; at least one of the two. objective: validation metrics, see `objectives`; pruner:
-    what ends hopeless trials; space: YAML file over the system's own space; points: YAML file of configurations to try
-    first; warm_start: earlier studies of the storage whose best are tried first; study_name: a study to start or join;
-    seeds: of the trainings at the end.
-    """
-
-    n_trials: int | None = 30
-    timeout: float | None = None
-    objective: str = "val/song_f1"
-    pruner: typing.Literal["median", "hyperband", "none"] = "median"
-    space: str | None = None
-    points: str | None = None
-    warm_start: str | None = None
-    study_name: str | None = None
-    seeds: str = "0,21,42"
+    n_trials: Annotated[int | None, "trials of the study, all workers together; none: by timeout alone"] = 30
+    timeout: Annotated[float | None, "seconds after which this worker starts no trial"] = None
+    objective: Annotated[str, "validation metric; several with commas between: the Pareto front"] = "val/song_f1"
+    pruner: Annotated[Literal["median", "hyperband", "none"], "what ends hopeless trials"] = "median"
+    space: Annotated[str | None, "YAML file of what is tried, over the system's own space"] = None
+    points: Annotated[str | None, "YAML file of configurations that are tried first"] = None
+    warm_start: Annotated[str | None, "earlier studies of the storage whose best are tried first"] = None
+    study_name: Annotated[str | None, "a study to start, join or go on with"] = None
+    seeds: Annotated[str, "of the trainings at the end, of the best and the published configuration"] = "0,21,42"
 
     def __post_init__(self) -> None:
         super().__post_init__()

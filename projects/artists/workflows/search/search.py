@@ -17,12 +17,11 @@ from ...data import prepare
 from ...data.options import field_names
 from ...data.prepare import Prepared
 from ...errors import InputError
-from ...systems import find
 from ...tracking import others, reading
 from ...tracking.runs import Run
 from .. import engine
 from ..engine import digest, exclusive, open_storage, storage_url
-from ..plan import NO_IDENTITY, Settings, loose_settings, read_config, refuse_unused, unused
+from ..plan import TrainingPlan, loose_plan, loose_plan_and, read_config, refuse_unused
 from . import final, objectives, report
 from .options import SearchOptions
 from .space import Cast, Point, SearchSpace, make_space, read_points
@@ -39,20 +38,20 @@ Write = Callable[[Path], tuple[dict[str, float], dict[str, str]]]
 class Request:
     """What a user asked for.
 
-    given: parameters of a training that flags and the configuration file set; settings: all of them, which is the
+    given: parameters of a training that flags and the configuration file set; plan: all of them, which is the
     published configuration unless `given` says otherwise.
     """
 
     options: SearchOptions
     given: Mapping[str, Any]
-    settings: Settings
+    plan: TrainingPlan
     space: SearchSpace
     objectives: list[str]
 
     @property
     def params(self) -> dict[str, Any]:
         """What the parent run logs."""
-        return {**self.settings.values, **dataclasses.asdict(self.options)}
+        return {**self.plan.values, **dataclasses.asdict(self.options)}
 
 
 def request(flags: Mapping[str, Any]) -> Request:
@@ -63,31 +62,29 @@ def request(flags: Mapping[str, Any]) -> Request:
     """
     if flags.get("resume"):
         raise InputError("search takes no resume=; the same command, or its study_name, goes on with a study.")
-    both = loose_settings(flags, more=(SearchOptions,))
-    options, own = both.make(SearchOptions), field_names(SearchOptions)
-    config = both["config"]
+    plan, options = loose_plan_and(flags, SearchOptions)
+    own, config = field_names(SearchOptions), plan.sources.config
     given = {**(read_config(config) if config else {}), **flags}
-    given = {name: both[name] for name in given if name not in (*own, "config")}
-    settings = loose_settings(given)
+    given = {name: plan.values[name] for name in given if name not in (*own, "config")}
+    plan = loose_plan(given)
     names = objectives.parse(options.objective)
     if not objectives.prunable(names) and options.pruner != "none":
         if "pruner" in flags:
             raise InputError(f"pruner={options.pruner} needs one objective that is known after each epoch.")
         logger.info("No trial is pruned: that needs one objective that is known after each epoch.")
         options = dataclasses.replace(options, pruner="none")
-    system = find(settings["model"])
     fixed_by_flags = set(flags) - set(own)
     cast = _caster(given)
-    space = make_space(system, options.space, dict.fromkeys(fixed_by_flags), cast)
-    fixed = loose_settings({**given, **space.fixed})
+    space = make_space(plan.system, options.space, dict.fromkeys(fixed_by_flags), cast)
+    fixed = loose_plan({**given, **space.fixed})
     refuse_unused(fixed, but=space.open)
-    space = space.without([name for name, option in unused(fixed).items() if option not in space.open])
-    return Request(options, given, settings, space, names)
+    space = space.without([name for name, option in fixed.unused.items() if option not in space.open])
+    return Request(options, given, plan, space, names)
 
 
 def _caster(given: Mapping[str, Any]) -> Cast:
     def cast(name: str, value: Any) -> Any:
-        return loose_settings({**given, name: value})[name]
+        return loose_plan({**given, name: value}).values[name]
 
     return cast
 
@@ -102,14 +99,14 @@ def search(asked: Request, prepared: Prepared, run: Run) -> str:
     url = storage_url(options.storage)
     storage = open_storage(url, max_retry=options.max_retry, heartbeat=options.heartbeat)
     identity = _identity(asked, prepared)
-    name = options.study_name or f"{asked.settings['model']}-{digest(identity)}"
+    name = options.study_name or f"{asked.plan.model}-{digest(identity)}"
     with exclusive(url, name):
         study = _start(asked, storage, name, identity, run)
     parent = study.user_attrs["run_id"]
     common = Search(
         name=name,
         given=asked.given,
-        settings=asked.settings,
+        plan=asked.plan,
         prepared=prepared,
         space=asked.space,
         objectives=asked.objectives,
@@ -134,11 +131,11 @@ def _start(asked: Request, storage: RDBStorage, name: str, identity: Mapping[str
         storage,
         name,
         asked.objectives,
-        sampler=SeededSampler(asked.settings["seed"]),
-        pruner=make_pruner(options.pruner, asked.settings["epochs"]),
+        sampler=SeededSampler(asked.plan.seed),
+        pruner=make_pruner(options.pruner, asked.plan.training.epochs),
         attributes={"run_id": run.run_id, "identity": identity},
     )
-    published = {name: asked.settings[name] for name in space.names}
+    published = {name: asked.plan.values[name] for name in space.names}
     cast = _caster(asked.given)
     points = [{**published, **point} for point in read_points(options.points, space, cast)] if options.points else []
     if options.n_trials is not None and 1 + len(points) > options.n_trials:
@@ -171,9 +168,8 @@ def _earlier(storage: RDBStorage, warm_start: str | None, space: SearchSpace) ->
 
 def _identity(asked: Request, prepared: Prepared) -> dict[str, Any]:
     """What must be the same for trials to be compared."""
-    settings = {name: value for name, value in asked.settings.values.items() if name not in NO_IDENTITY}
     return {
-        **settings,
+        **asked.plan.identity,
         "objective": asked.objectives,
         "space": {**asked.space.open, **asked.space.fixed},
         "corpus": prepare.corpus_digest(prepare.split_table(prepared)),
@@ -188,7 +184,7 @@ def _finish(
     """Shares the last trainings with other workers; one of them logs the report."""
     best = final.best_trial(study)
     configurations = {
-        "published": {name: common.settings[name] for name in common.space.names},
+        "published": {name: common.plan.values[name] for name in common.space.names},
         "best": best.user_attrs["values"],
     }
     seeds, names = options.seed_list(), common.objectives

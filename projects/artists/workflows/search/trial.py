@@ -15,7 +15,6 @@ import optuna
 
 from ...data import prepare
 from ...data.prepare import Prepared
-from ...systems import find
 from ...systems.protocol import System
 from ...tracking import runs
 from ...tracking.runs import Run
@@ -24,7 +23,7 @@ from .. import evaluate as evaluation
 from .. import train
 from ..engine import RUN, reasons
 from ..evaluate import SubsetScores
-from ..plan import Settings, train_settings, used
+from ..plan import TrainingPlan, training_plan, used
 from . import objectives
 from .space import SearchSpace
 
@@ -43,7 +42,7 @@ class Search:
 
     name: str
     given: Mapping[str, Any]
-    settings: Settings
+    plan: TrainingPlan
     prepared: Prepared
     space: SearchSpace
     objectives: list[str]
@@ -54,7 +53,7 @@ class Search:
         """The values of a trial: suggested, but for what the file fixes and what a given point has outside."""
         pinned = trial.user_attrs.get("pinned", {})
         spec = {name: what for name, what in self.space.open.items() if name not in pinned}
-        return {**self.space.fixed, **find(self.settings["model"]).suggest(trial, spec), **pinned}
+        return {**self.space.fixed, **self.plan.system.suggest(trial, spec), **pinned}
 
 
 class Watch:
@@ -64,8 +63,8 @@ class Watch:
     stopping would keep now; seconds: of the epochs, training and validation alone.
     """
 
-    def __init__(self, search: Search, trial: optuna.Trial, settings: Settings) -> None:
-        self._search, self._trial, self._settings = search, trial, settings
+    def __init__(self, search: Search, trial: optuna.Trial, plan: TrainingPlan) -> None:
+        self._search, self._trial, self._plan = search, trial, plan
         self.proba = np.empty(0)
         self.seconds, self.best_loss, self.value = 0.0, float("inf"), float("nan")
 
@@ -75,7 +74,7 @@ class Watch:
         name = self._search.objectives[0]
         if name in LOGGED_ANYWAY or not objectives.prunable(self._search.objectives):
             return {}
-        return {name: objectives.epoch_value(name, self._clips, proba, self._settings["pooling"])}
+        return {name: objectives.epoch_value(name, self._clips, proba, self._plan.evaluation.pooling)}
 
     def epoch(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Tells Optuna where the training stands; raises TrialPruned for a hopeless one."""
@@ -93,7 +92,7 @@ class Watch:
 
     def scores(self) -> SubsetScores:
         """The validation subset after the last epoch, without embeddings."""
-        return SubsetScores.of_proba(self._clips, self.proba, self._settings["pooling"])
+        return SubsetScores.of_proba(self._clips, self.proba, self._plan.evaluation.pooling)
 
     @property
     def _clips(self) -> Any:
@@ -117,26 +116,23 @@ def run_trial(search: Search, trial: optuna.Trial) -> float | list[float]:
         trial.set_user_attr(RUN, run.run_id)
         values = search.values(trial)
         trial.set_user_attr("values", values)
-        settings = train_settings(used({**search.given, **values}))
-        run.params(settings.values)
-        watch = Watch(search, trial, settings)
+        plan = training_plan(used({**search.given, **values}))
+        run.params(plan.values)
+        watch = Watch(search, trial, plan)
         pruned: optuna.TrialPruned | None = None
         result: list[float] = []
-        prepared = prepare.with_overlap(search.prepared, settings["overlap"])
+        prepared = prepare.with_overlap(search.prepared, plan.data.overlap)
         try:
-            system, state = train.fit(settings, prepared, run, watch.epoch, watch.validated)
+            system, state = train.fit(plan, prepared, run, watch.epoch, watch.validated)
         except optuna.TrialPruned as error:
             pruned = error
             _end(trial, run, watch, lambda folder: evaluation.write_validation(folder, prepared, watch.scores()))
         else:
-            _end(
-                trial,
-                run,
-                watch,
-                lambda folder: result.extend(
-                    _evaluate(search, run, settings, prepared, system, state.best_loss, folder)
-                ),
-            )
+
+            def evaluate(folder: Path) -> None:
+                result.extend(_evaluate(search, run, plan, prepared, system, state.best_loss, folder))
+
+            _end(trial, run, watch, evaluate)
         finally:
             train.checkpoint(run).unlink(missing_ok=True)
         run.tags({"trial_state": "PRUNED" if pruned else "COMPLETE"})
@@ -147,16 +143,16 @@ def run_trial(search: Search, trial: optuna.Trial) -> float | list[float]:
 
 
 def _evaluate(
-    search: Search, run: Run, settings: Settings, prepared: Prepared, system: System, val_loss: float, folder: Path
+    search: Search, run: Run, plan: TrainingPlan, prepared: Prepared, system: System, val_loss: float, folder: Path
 ) -> list[float]:
     """Scores the best weights on the validation subset, logs what they are worth; the objectives."""
-    scores = SubsetScores.of(system, prepared.clips["val"], settings["pooling"])
-    metrics = scores.metrics("val", seed=settings["seed"]) | {"val/loss": val_loss}
+    scores = SubsetScores.of(system, prepared.clips["val"], plan.evaluation.pooling)
+    metrics = scores.metrics("val", seed=plan.seed) | {"val/loss": val_loss}
     metrics["parameters"] = system.count_params()
     if "seconds_per_clip" in search.objectives:
         metrics["seconds_per_clip"] = seconds_per_clip(system, prepared)
     run.metrics({name: value for name, value in metrics.items() if name != "parameters"})
-    evaluation.write_validation(folder, prepared, scores, seed=settings["seed"])
+    evaluation.write_validation(folder, prepared, scores, seed=plan.seed)
     return [float(metrics[name]) for name in search.objectives]
 
 

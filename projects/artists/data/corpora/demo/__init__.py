@@ -48,184 +48,60 @@ MANIFEST = "tracks.csv"
 PARAMETERS_FILE = "synthesis.json"
 BLOCK = 65_536  # samples a write: libsndfile is not to be given a long file in one call
 
+# fmt: off
 ARTISTS: dict[str, Style] = {
     "Marble Harbour": Style(
-        ("mixolydian", "major"),
-        ((0, 3, 4, 3), (0, 6, 3, 0), (0, 4, 5, 3)),
-        (94, 126),
-        ("steel", "nylon", "piano"),
-        ("strum", "pick"),
-        ("flute", "voice", "reed"),
-        ("upright", "fretless"),
-        ("fifths", "country"),
-        ("brush", "stomp", "backbeat"),
-        ("nylon", "organ"),
-        busy=0.55,
-    ),
+        ("mixolydian", "major"), ((0, 3, 4, 3), (0, 6, 3, 0), (0, 4, 5, 3)), (94, 126),
+        ("steel", "nylon", "piano"), ("strum", "pick"), ("flute", "voice", "reed"), ("upright", "fretless"),
+        ("fifths", "country"), ("brush", "stomp", "backbeat"), ("nylon", "organ"), busy=0.55),
     "Żółta Latarnia": Style(
-        ("harmonic minor", "minor"),
-        ((0, 3, 4, 0), (0, 5, 3, 4), (0, 4, 0, 3)),
-        (112, 150),
-        ("nylon", "reed", "piano"),
-        ("waltz", "pick"),
-        ("reed", "voice", "flute"),
-        ("upright",),
-        ("long", "fifths"),
-        ("waltz", "none"),
-        ("reed", "nylon"),
-        beats_per_bar=3,
-        busy=0.6,
-        leap=0.25,
-    ),
+        ("harmonic minor", "minor"), ((0, 3, 4, 0), (0, 5, 3, 4), (0, 4, 0, 3)), (112, 150),
+        ("nylon", "reed", "piano"), ("waltz", "pick"), ("reed", "voice", "flute"), ("upright",),
+        ("long", "fifths"), ("waltz", "none"), ("reed", "nylon"), beats_per_bar=3, busy=0.6, leap=0.25),
     "Orla and the Tin Moons": Style(
-        ("dorian", "mixolydian"),
-        ((1, 4, 0, 0), (0, 3, 1, 4), (0, 5, 1, 4)),
-        (92, 132),
-        ("epiano", "piano", "organ"),
-        ("comp", "charleston"),
-        ("reed", "flute", "steel"),
-        ("upright", "fretless"),
-        ("walk", "climb"),
-        ("ride", "bop"),
-        ("epiano", "pad"),
-        swing=0.16,
-        busy=0.65,
-        leap=0.3,
-        seventh=True,
-    ),
+        ("dorian", "mixolydian"), ((1, 4, 0, 0), (0, 3, 1, 4), (0, 5, 1, 4)), (92, 132),
+        ("epiano", "piano", "organ"), ("comp", "charleston"), ("reed", "flute", "steel"),
+        ("upright", "fretless"), ("walk", "climb"), ("ride", "bop"), ("epiano", "pad"), swing=0.16, busy=0.65,
+        leap=0.3, seventh=True),
     "Velvet Antenna": Style(
-        ("minor", "phrygian"),
-        ((0, 5, 2, 6), (0, 3, 5, 6), (0, 6, 5, 6)),
-        (104, 132),
-        ("pad", "saw", "organ"),
-        ("sustain", "gallop"),
-        ("square", "saw", "bell"),
-        ("acid", "sub"),
-        ("pump", "octaves"),
-        ("four", "backbeat"),
-        ("square", "bell"),
-        busy=0.45,
-        electronic=True,
-    ),
+        ("minor", "phrygian"), ((0, 5, 2, 6), (0, 3, 5, 6), (0, 6, 5, 6)), (104, 132),
+        ("pad", "saw", "organ"), ("sustain", "gallop"), ("square", "saw", "bell"), ("acid", "sub"),
+        ("pump", "octaves"), ("four", "backbeat"), ("square", "bell"), busy=0.45, electronic=True),
     "Palm Static": Style(
-        ("dorian", "minor"),
-        ((0, 3, 0, 3), (0, 6, 0, 6), (0, 4, 3, 0)),
-        (68, 94),
-        ("organ", "steel", "epiano"),
-        ("offbeat", "skank"),
-        ("reed", "organ", "square"),
-        ("sub", "fretless"),
-        ("dub", "heart"),
-        ("onedrop", "steppers"),
-        ("organ", "pad"),
-        swing=0.06,
-        busy=0.35,
-        echo=True,
-    ),
+        ("dorian", "minor"), ((0, 3, 0, 3), (0, 6, 0, 6), (0, 4, 3, 0)), (68, 94),
+        ("organ", "steel", "epiano"), ("offbeat", "skank"), ("reed", "organ", "square"), ("sub", "fretless"),
+        ("dub", "heart"), ("onedrop", "steppers"), ("organ", "pad"), swing=0.06, busy=0.35, echo=True),
     "Ilse Vanterpool": Style(
-        ("lydian", "major"),
-        ((0, 1, 0, 4), (0, 4, 1, 5), (0, 2, 3, 1)),
-        (64, 92),
-        ("pad", "epiano", "bell"),
-        ("ripple", "halves", "pick"),
-        ("voice", "flute", "bell"),
-        ("sub", "fretless"),
-        ("long", "heart"),
-        ("none", "soft", "backbeat"),
-        ("bell", "pad"),
-        busy=0.3,
-        seventh=True,
-        echo=True,
-        electronic=True,
-    ),
+        ("lydian", "major"), ((0, 1, 0, 4), (0, 4, 1, 5), (0, 2, 3, 1)), (64, 92),
+        ("pad", "epiano", "bell"), ("ripple", "halves", "pick"), ("voice", "flute", "bell"),
+        ("sub", "fretless"), ("long", "heart"), ("none", "soft", "backbeat"), ("bell", "pad"), busy=0.3,
+        seventh=True, echo=True, electronic=True),
     "Copper Kites": Style(
-        ("major", "mixolydian"),
-        ((0, 4, 5, 3), (0, 3, 0, 4), (5, 3, 0, 4)),
-        (118, 152),
-        ("steel", "organ", "saw"),
-        ("eighths", "strum"),
-        ("voice", "square", "steel"),
-        ("fretless", "acid"),
-        ("pump", "fifths"),
-        ("backbeat", "stomp"),
-        ("piano", "saw"),
-        busy=0.5,
-    ),
+        ("major", "mixolydian"), ((0, 4, 5, 3), (0, 3, 0, 4), (5, 3, 0, 4)), (118, 152),
+        ("steel", "organ", "saw"), ("eighths", "strum"), ("voice", "square", "steel"), ("fretless", "acid"),
+        ("pump", "fifths"), ("backbeat", "stomp"), ("piano", "saw"), busy=0.5),
     "Tamsin Oduya Trio": Style(
-        ("phrygian", "harmonic minor"),
-        ((0, 1, 0, 6), (0, 1, 2, 1), (0, 6, 5, 4)),
-        (84, 116),
-        ("nylon", "epiano", "steel"),
-        ("pick", "charleston"),
-        ("steel", "reed", "bell"),
-        ("fretless", "upright"),
-        ("heart", "fifths"),
-        ("steppers", "brush"),
-        ("voice", "organ"),
-        busy=0.6,
-        leap=0.25,
-    ),
+        ("phrygian", "harmonic minor"), ((0, 1, 0, 6), (0, 1, 2, 1), (0, 6, 5, 4)), (84, 116),
+        ("nylon", "epiano", "steel"), ("pick", "charleston"), ("steel", "reed", "bell"),
+        ("fretless", "upright"), ("heart", "fifths"), ("steppers", "brush"), ("voice", "organ"), busy=0.6,
+        leap=0.25),
 }
 STUDIOS = (  # tape, vinyl, hall, radio, loud, dry: where an album starts; `production` moves every knob a little
     Production(low=2.0, high=-9.0, bandwidth=6100.0, hiss=-59.0, wow=0.00035, drive=1.3, loudness=-19.7),
-    Production(low=-1.9, mid=3.4, mid_hz=940.0, high=-4.0, bandwidth=6750.0, crackles=8.5, hiss=-62.0, loudness=-18.8),
+    Production(low=-1.9, mid=3.4, mid_hz=940.0, high=-4.0, bandwidth=6750.0, crackles=8.5, hiss=-62.0,
+               loudness=-18.8),
     Production(low=-1.3, high=-5.6, room_seconds=1.6, wet=0.38, hiss=-70.0, loudness=-21.4),
-    Production(
-        low=-7.0,
-        mid=4.4,
-        mid_hz=1430.0,
-        high=-4.0,
-        bandwidth=5800.0,
-        rumble=130.0,
-        ratio=4.5,
-        threshold=-27.5,
-        drive=1.9,
-        hiss=-62.0,
-        loudness=-16.7,
-    ),
+    Production(low=-7.0, mid=4.4, mid_hz=1430.0, high=-4.0, bandwidth=5800.0, rumble=130.0, ratio=4.5,
+               threshold=-27.5, drive=1.9, hiss=-62.0, loudness=-16.7),
     Production(low=3.2, mid=-2.6, mid_hz=650.0, high=1.6, ratio=3.3, threshold=-25.0, loudness=-14.6),
     Production(mid=1.3, mid_hz=1930.0, high=-1.9, room_seconds=0.4, wet=0.06, hiss=-73.0, loudness=-18.0),
 )
-FIRST_WORDS = (
-    "Amber",
-    "Borrowed",
-    "Crooked",
-    "Distant",
-    "Early",
-    "Faded",
-    "Glass",
-    "Hollow",
-    "Idle",
-    "Josephine's",
-    "Little",
-    "Midnight",
-    "Northern",
-    "Paper",
-    "Quiet",
-    "Salt",
-    "Tender",
-    "Wooden",
-)
-SECOND_WORDS = (
-    "Atlas",
-    "Bicycle",
-    "Carousel",
-    "Departure",
-    "Engine",
-    "Fable",
-    "Garden",
-    "Horizon",
-    "Island",
-    "Letter",
-    "Meridian",
-    "Orchard",
-    "Parade",
-    "Rivers",
-    "Signal",
-    "Theatre",
-    "Umbrella",
-    "Voyage",
-)
+FIRST_WORDS = ("Amber", "Borrowed", "Crooked", "Distant", "Early", "Faded", "Glass", "Hollow", "Idle",
+               "Josephine's", "Little", "Midnight", "Northern", "Paper", "Quiet", "Salt", "Tender", "Wooden")
+SECOND_WORDS = ("Atlas", "Bicycle", "Carousel", "Departure", "Engine", "Fable", "Garden", "Horizon", "Island",
+                "Letter", "Meridian", "Orchard", "Parade", "Rivers", "Signal", "Theatre", "Umbrella",
+                "Voyage")
+# fmt: on
 
 
 @dataclass(frozen=True)
@@ -287,8 +163,8 @@ def load(data: str, progress: Progress | None = None) -> Corpus:
     parameters = CORPORA[data]
     described = json.dumps(parameters.described(), sort_keys=True)
     folder = cache.cache_root() / f"demo-{hashlib.sha256(described.encode()).hexdigest()[:16]}"
-    told = progress and (lambda done, total: progress(done, total, "demo corpus"))
-    table = synthesise(folder, **dataclasses.asdict(parameters), progress=told)
+    report = progress and (lambda done, total: progress(done, total, "demo corpus"))
+    table = synthesise(folder, **dataclasses.asdict(parameters), progress=report)
     return dataclasses.replace(manifest.load(str(table)), name=data)
 
 
@@ -527,15 +403,15 @@ def _claim(folder: Path, parameters: Parameters) -> None:
     """
     note, wanted = folder / PARAMETERS_FILE, parameters.described()
     if note.exists():
-        found = json.loads(note.read_text(encoding="utf-8"))
+        stored = json.loads(note.read_text(encoding="utf-8"))
     elif (folder / MANIFEST).exists():
-        found = "a corpus of another kind"
+        stored = "a corpus of another kind"
     else:
         with cache.atomic_write(note) as file:
             file.write(json.dumps(wanted).encode())
         return
-    if found != wanted:
-        raise InputError(f"{folder} holds {found}, expected a demo corpus of {wanted}. Give an empty folder.")
+    if stored != wanted:
+        raise InputError(f"{folder} holds {stored}, expected a demo corpus of {wanted}. Give an empty folder.")
 
 
 def _csv(songs: list[Song]) -> str:

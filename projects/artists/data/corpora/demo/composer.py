@@ -11,46 +11,34 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
 from .synth import Note
 
+T = TypeVar("T")
+# fmt: off
 SCALES = {
-    "major": (0, 2, 4, 5, 7, 9, 11),
-    "lydian": (0, 2, 4, 6, 7, 9, 11),
-    "mixolydian": (0, 2, 4, 5, 7, 9, 10),
-    "minor": (0, 2, 3, 5, 7, 8, 10),
-    "dorian": (0, 2, 3, 5, 7, 9, 10),
-    "phrygian": (0, 1, 3, 5, 7, 8, 10),
+    "major": (0, 2, 4, 5, 7, 9, 11), "lydian": (0, 2, 4, 6, 7, 9, 11), "mixolydian": (0, 2, 4, 5, 7, 9, 10),
+    "minor": (0, 2, 3, 5, 7, 8, 10), "dorian": (0, 2, 3, 5, 7, 9, 10), "phrygian": (0, 1, 3, 5, 7, 8, 10),
     "harmonic minor": (0, 2, 3, 5, 7, 8, 11),
 }
 CHORD_RHYTHMS = {
-    "strum": "x..oo.o.x.o.oo.o",
-    "pick": "x.o.o.o.x.o.o.o.",
-    "sustain": "x...............",
-    "halves": "x.......o.......",
-    "waltz": "....x...o.......",
-    "comp": "x.....o...x.....",
-    "charleston": "x.....x.......o.",
-    "offbeat": "..x...x...x...x.",
-    "skank": "..xo..x...xo..x.",
-    "gallop": "x.oox.oox.oox.oo",
-    "eighths": "x.o.o.o.x.o.o.o.",
-    "ripple": "xooooooooooooooo",
+    "strum": "x..oo.o.x.o.oo.o", "pick": "x.o.o.o.x.o.o.o.", "sustain": "x...............",
+    "halves": "x.......o.......", "waltz": "....x...o.......", "comp": "x.....o...x.....",
+    "charleston": "x.....x.......o.", "offbeat": "..x...x...x...x.", "skank": "..xo..x...xo..x.",
+    "gallop": "x.oox.oox.oox.oo", "eighths": "x.o.o.o.x.o.o.o.", "ripple": "xooooooooooooooo",
 }
+# fmt: on
 BROKEN = ("pick", "ripple")  # one voice after the other; the others sound whole chords
+# fmt: off
 BASS_LINES = {  # the digit is the degree above the root of the chord, 7 the octave
-    "fifths": "0.......4.......",
-    "country": "0.....0.4...2...",
-    "long": "0...............",
-    "walk": "0...2...4...5...",
-    "climb": "0...4...7...6...",
-    "pump": "0.0.0.0.0.0.0.0.",
-    "octaves": "0.7.0.7.0.7.0.7.",
-    "dub": "0.....0.2.0.....",
-    "heart": "0..0....4..0....",
+    "fifths": "0.......4.......", "country": "0.....0.4...2...", "long": "0...............",
+    "walk": "0...2...4...5...", "climb": "0...4...7...6...", "pump": "0.0.0.0.0.0.0.0.",
+    "octaves": "0.7.0.7.0.7.0.7.", "dub": "0.....0.2.0.....", "heart": "0..0....4..0....",
 }
+# fmt: on
 BEATS: dict[str, dict[str, str]] = {
     "none": {},
     "soft": {"shaker": "o...o...o...o...", "kick": "o..............."},
@@ -158,7 +146,7 @@ class Parts:
 def draw(style: Style, rng: np.random.Generator) -> Piece:
     """A piece in `style`."""
 
-    def one(choices: tuple) -> object:
+    def one(choices: tuple[T, ...]) -> T:
         weights = FAVOUR ** np.arange(len(choices))
         return choices[int(rng.choice(len(choices), p=weights / weights.sum()))]
 
@@ -307,13 +295,14 @@ def _sing(
     """One bar of the melody; notes on a beat or longer than one move to the nearest tone of the chord."""
     for step, steps, degree in motif:
         if step % 4 == 0 or steps > 4:
-            degree = min(
-                (root + tone + octave for tone in (0, 2, 4) for octave in (-7, 0, 7)),
-                key=lambda tone, wanted=degree: abs(tone - wanted),
-            )
+            degree = _nearest(degree, [root + tone + octave for tone in (0, 2, 4) for octave in (-7, 0, 7)])
         accent = 1.0 if step % 4 == 0 else 0.85
         midi = piece.pitch(degree)
         parts.lead.append(_note(piece, bar, step, min(steps, 8), midi, loud * accent, rng, 0.9))
+
+
+def _nearest(degree: int, tones: list[int]) -> int:
+    return min(tones, key=lambda tone: abs(tone - degree))
 
 
 def _beat(

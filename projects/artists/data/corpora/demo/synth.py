@@ -89,7 +89,7 @@ def sung(t: np.ndarray, h: np.ndarray, f0: float, force: float, *, vowels: tuple
 
     def shape(vowel: tuple[float, ...]) -> np.ndarray:
         formants = zip(vowel, (1.0, 0.6, 0.25), (90.0, 110.0, 160.0), strict=True)
-        return sum(gain / (1.0 + ((h * f0 - hz) / width) ** 2) for hz, gain, width in formants)
+        return sum((gain / (1.0 + ((h * f0 - hz) / width) ** 2) for hz, gain, width in formants), np.zeros_like(h))
 
     glide = np.clip(t / 0.25, 0.0, 1.0)
     return ((1.0 - glide) * shape(vowels[0]) + glide * shape(vowels[-1]) + 0.02) * h ** -(1.1 - 0.5 * force)
@@ -186,20 +186,15 @@ def _additive(
 
 _string = partial(_additive, string)
 _saw = partial(_additive, subtractive, square=False)
+# fmt: off
 INSTRUMENTS: dict[str, Instrument] = {
     name: Instrument(voice, family, bright, attack, release)
     for name, voice, family, bright, attack, release in (
         ("nylon", _string(position=0.23, tilt=1.6, damping=3.2), "acoustic", False, 0.003, 0.08),
         ("steel", _string(position=0.13, tilt=1.25, damping=2.0), "acoustic", True, 0.002, 0.08),
         ("piano", _string(position=0.11, tilt=1.4, damping=1.6, detune=1.5), "acoustic", False, 0.003, 0.12),
-        (
-            "flute",
-            _additive(blown, odd=0.35, tilt=2.6, rise=0.05, vibrato=14.0, breath=0.05),
-            "acoustic",
-            False,
-            0.05,
-            0.07,
-        ),
+        ("flute", _additive(blown, odd=0.35, tilt=2.6, rise=0.05, vibrato=14.0, breath=0.05), "acoustic",
+         False, 0.05, 0.07),
         ("reed", _additive(blown, odd=0.75, tilt=1.5, rise=0.03, vibrato=9.0), "acoustic", True, 0.025, 0.05),
         ("voice", _additive(sung, vowels=_VOWELS, vibrato=22.0, breath=0.02), "acoustic", False, 0.06, 0.09),
         ("organ", _additive(drawbars, bars=(1.0, 0.7, 0.5, 0.35, 0.2, 0.25)), "electric", True, 0.008, 0.03),
@@ -207,20 +202,15 @@ INSTRUMENTS: dict[str, Instrument] = {
         ("bell", partial(fm, ratio=3.5, index=1.6, decay=0.5, fade=1.1), "electric", True, 0.002, 0.4),
         ("pad", _saw(cutoff=900.0, sweep=0.8, decay=0.9, detune=8.0), "synthetic", False, 0.12, 0.3),
         ("saw", _saw(cutoff=1800.0, sweep=1.5, decay=0.15, detune=5.0), "synthetic", True, 0.004, 0.05),
-        (
-            "square",
-            _additive(subtractive, square=True, cutoff=2600.0, sweep=0.6, decay=0.2, vibrato=6.0),
-            "synthetic",
-            True,
-            0.004,
-            0.04,
-        ),
+        ("square", _additive(subtractive, square=True, cutoff=2600.0, sweep=0.6, decay=0.2, vibrato=6.0),
+         "synthetic", True, 0.004, 0.04),
         ("upright", _string(position=0.3, tilt=2.0, damping=3.5), "acoustic", False, 0.004, 0.05),
         ("fretless", _string(position=0.18, tilt=1.5, damping=2.0), "electric", False, 0.008, 0.05),
         ("sub", _saw(cutoff=160.0, sweep=1.0, decay=0.12), "synthetic", False, 0.005, 0.04),
         ("acid", _saw(cutoff=420.0, sweep=3.0, decay=0.12), "synthetic", True, 0.003, 0.03),
     )
 }
+# fmt: on
 
 
 def play(
@@ -334,17 +324,14 @@ def tom(kit: Kit, sr: int, rng: np.random.Generator) -> np.ndarray:
     return _swept(t, 190.0 * kit.pitch, 105.0 * kit.pitch, 0.06) * np.exp(-t / (0.12 * kit.length))
 
 
+# fmt: off
 DRUMS: dict[str, Callable[[Kit, int, np.random.Generator], np.ndarray]] = {
-    "kick": kick,
-    "snare": snare,
-    "rim": rim,
-    "tom": tom,
-    "shaker": shaker,
-    "hat": partial(_cymbal, fade=0.035, low=5000.0),
-    "open": partial(_cymbal, fade=0.2, low=4500.0),
+    "kick": kick, "snare": snare, "rim": rim, "tom": tom, "shaker": shaker,
+    "hat": partial(_cymbal, fade=0.035, low=5000.0), "open": partial(_cymbal, fade=0.2, low=4500.0),
     "ride": partial(_cymbal, fade=0.12, low=4000.0, ping=0.3),
     "crash": partial(_cymbal, fade=0.35, low=2500.0),
 }
+# fmt: on
 
 
 def drum_part(

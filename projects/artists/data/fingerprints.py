@@ -1,9 +1,9 @@
-"""The same recording under two names: equal bytes, or copies that were encoded again, cut, resampled or made louder.
+"""Audio fingerprints: what a recording keeps when it is encoded again, cut, resampled or made louder.
 
-An audio fingerprint in the manner of Wang 2003 ("An industrial-strength audio search algorithm"), over the log-mel
+They are in the manner of Wang 2003 ("An industrial-strength audio search algorithm"), over the log-mel
 features that are in the cache: local maxima in time and frequency (a change of level moves none of them), three
 neighbouring ones a landmark, a fixed 16th of the landmarks kept by their hash, so that a copy keeps the same ones.
-Two tracks are one recording where enough landmarks meet at one shift in time. tests/test_duplicates.py measures it.
+Two tracks are one recording where enough landmarks meet at one shift in time (tests/data/test_recordings.py).
 
 Not found: other takes, covers, other speeds or pitches, and copies of a few seconds, which are compared by bytes alone.
 The constants suit frames of 32 ms and 128 bands, the default; other features work by frames and bands, unmeasured.
@@ -11,12 +11,13 @@ The constants suit frames of 32 ms and 128 bands, the default; other features wo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ..audio.features import FeatureConfig, to_db
+from ..audio.features import to_db
+from ..audio.options import FeatureConfig
 from .cache import atomic_write, cache_root
 
 # Raise it when the fingerprints change: stored ones are then computed anew.
@@ -27,7 +28,7 @@ NEAR_FRAMES, NEAR_BANDS = 8, 5
 FAN, FAR = 5, 64
 KEPT_BITS = 4
 # The same recording: this many landmarks meet at one shift, and this share of those where the two overlap.
-# Between unlike music the share stays under 0.02, between copies over 0.06: tests/test_duplicates.py prints both.
+# Between unlike music the share stays under 0.02, between copies over 0.06: tests/data/test_recordings.py prints both.
 LEAST_MEETING, LEAST_SHARE = 8, 0.04
 # And they meet in at least half of the eighths of the shorter one: a shared introduction makes no duplicate.
 LEAST_SPREAD = 0.5
@@ -51,7 +52,7 @@ def fingerprint(log_mel: np.ndarray) -> np.ndarray:
     """
     frames, bands = _peaks(log_mel)
     bands = bands * 128 // max(128, log_mel.shape[1])
-    found = [np.empty((0, 2), np.uint64)]
+    landmarks = [np.empty((0, 2), np.uint64)]
     for first in range(1, FAN):
         for second in range(first + 1, FAN + 1):
             a, b, c = (slice(i, len(frames) - second + i) for i in (0, first, second))
@@ -60,8 +61,8 @@ def fingerprint(log_mel: np.ndarray) -> np.ndarray:
             ahead, further = frames[b] - frames[a], frames[c] - frames[a]
             word = ((bands[a] << 14 | bands[b] << 7 | bands[c]) << 12) | (np.minimum(ahead, FAR - 1) << 6)
             word = (word | np.minimum(further, FAR - 1))[further < FAR]
-            found.append(np.stack([_mixed(word), frames[a][further < FAR].astype(np.uint64)], axis=1))
-    marks = np.concatenate(found)
+            landmarks.append(np.stack([_mixed(word), frames[a][further < FAR].astype(np.uint64)], axis=1))
+    marks = np.concatenate(landmarks)
     marks = marks[marks[:, 0] >> np.uint64(64 - KEPT_BITS) == 0]
     marks[:, 0] = (marks[:, 0] >> np.uint64(32 - KEPT_BITS)) & np.uint64(0xFFFFFFFF)
     return marks[np.lexsort((marks[:, 1], marks[:, 0]))].astype(np.uint32)
@@ -75,7 +76,8 @@ def _peaks(log_mel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return np.empty(0, int), np.empty(0, int)
     highest = maximum_filter1d(log_mel, 2 * NEAR_FRAMES + 1, axis=0)
     highest = maximum_filter1d(highest, 2 * NEAR_BANDS + 1, axis=1)
-    return np.nonzero((log_mel == highest) & (log_mel > log_mel.min() + 1))
+    frames, bands = np.nonzero((log_mel == highest) & (log_mel > log_mel.min() + 1))
+    return frames, bands
 
 
 def _mixed(words: np.ndarray) -> np.ndarray:
@@ -186,46 +188,3 @@ def _candidates(marks: Sequence[np.ndarray]) -> list[tuple[int, int]]:
     ballots, counts = np.unique(np.concatenate(votes), return_counts=True)
     pairs = np.unique(ballots[counts >= AT_ONE_SHIFT] >> SHIFT_BITS)
     return [divmod(int(pair), n) for pair in pairs]
-
-
-def duplicate_groups(digests: Mapping[str, str], marks: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """Who is the same recording as somebody else.
-
-    Args:
-        digests: Audio digest of every track id.
-        marks: Fingerprint of every audio digest; without one, bytes alone decide.
-
-    Returns:
-        Group of the track ids that are in one: the smallest audio digest of its members.
-    """
-    known = sorted(set(digests.values()))
-    parent = {digest: digest for digest in known}
-    printed = [digest for digest in known if digest in marks]
-    for i, j in matching_pairs([marks[digest] for digest in printed]):
-        a, b = find_root(parent, printed[i]), find_root(parent, printed[j])
-        parent[max(a, b)] = min(a, b)
-    group = {name: find_root(parent, digest) for name, digest in digests.items()}
-    sizes = dict.fromkeys(group.values(), 0)
-    for root in group.values():
-        sizes[root] += 1
-    return {name: root for name, root in group.items() if sizes[root] > 1}
-
-
-def find_root(parent: dict, item):
-    """The smallest member of the set of `item`, in a forest where a parent is smaller than its children."""
-    while parent[item] != item:
-        parent[item] = parent[parent[item]]
-        item = parent[item]
-    return item
-
-
-def same_recordings(these: Iterable[str], those: Iterable[str], store: FingerprintStore) -> set[str]:
-    """Which of these audio digests are recordings that stand among those, by bytes or by fingerprint.
-
-    A digest without a fingerprint in the cache (music that was never here) is compared by bytes alone.
-    """
-    these, those = set(these), set(those)
-    marks = {digest: mark for digest in these | those if (mark := store.get(digest)) is not None}
-    group = duplicate_groups({digest: digest for digest in these | those}, marks)
-    known = {group.get(digest, digest) for digest in those}
-    return {digest for digest in these if group.get(digest, digest) in known}
