@@ -38,9 +38,9 @@ class Trainer:
 
     def __call__(self, cell: Cell, run: Run, trained: str = "") -> Mapping[str, float]:
         """Trains, evaluates and logs, or calls the entry point that follows; returns the metrics."""
-        if cell.needs:
-            return follow(cell, run, trained)
         plan = cell.plan
+        if plan is None:
+            return follow(cell, run, trained)
         run.params(plan.values)
         prepared = self._prepare(plan, run)
         results.log_data(run, prepared)

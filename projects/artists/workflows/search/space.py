@@ -15,6 +15,7 @@ from ...audio.features import FeatureConfig
 from ...data.options import field_names
 from ...errors import InputError
 from ...systems.base import options_of_epochs
+from ...systems.protocol import System
 from ...systems.space import contains
 from ..plan import read_config
 
@@ -53,14 +54,14 @@ class SearchSpace:
         return inside, {name: point[name] for name in self.names if name not in inside}
 
 
-def tunable(system: type) -> list[str]:
+def tunable(system: type[System]) -> list[str]:
     """Parameters that a search may vary: what is measured, and on what, stays the same."""
     training = options_of_epochs() if system.in_epochs else []
     options = [name for name in system.option_names() if name not in field_names(FeatureConfig)]
     return [*training, *options, *BESIDE]
 
 
-def make_space(system: type, file: str | None, given: Mapping[str, Any], cast: Cast) -> SearchSpace:
+def make_space(system: type[System], file: str | None, given: Mapping[str, Any], cast: Cast) -> SearchSpace:
     """The system's space, changed by a YAML file of `name: specification`, without the parameters that flags give.
 
     In the file a list is a choice, {low, high} a range (with log: true or step), a single value fixes a parameter, null
@@ -97,7 +98,7 @@ def read_points(path: str, space: SearchSpace, cast: Cast) -> list[Point]:
     return [{name: cast(name, value) for name, value in point.items()} for point in points]
 
 
-def _read(path: str, system: type) -> dict[str, Any]:
+def _read(path: str, system: type[System]) -> dict[str, Any]:
     try:
         wanted = read_config(path)
     except InputError as error:
