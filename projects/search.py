@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 # Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
+from .artists.data import corpora
 from .artists.workflows.plan import loose_plan_and
 from .artists.workflows.search.options import SearchOptions
 
@@ -14,7 +15,9 @@ from .artists.workflows.search.options import SearchOptions
 def plan(flags: Mapping[str, str]) -> Mapping[str, str]:
     """The flags; what is searched is resolved with the space, in the run."""
     if not flags.get("resume"):
-        loose_plan_and(flags, SearchOptions)[0].check_input()
+        plan, _ = loose_plan_and(flags, SearchOptions)
+        plan.check_input()
+        corpora.check(plan.data.data)
     return flags
 
 

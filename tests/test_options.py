@@ -362,6 +362,8 @@ def test_help_and_a_wrong_name_need_no_package_and_less_than_a_second(name):
     ("words", "said"),
     [
         (["train", "--clip", "abc"], "clip=abc is not a number"),
+        (["train", "--data", "nowhere"], "data=nowhere does not exist. Give `demo`, a folder"),
+        (["check", "--data", ""], "data= does not exist"),
         (["train", "--model", "crnm"], "model=crnm is unknown; choose one of crnn"),
         (["train", "--model", "mfcc_svm", "--epochs", "3"], "epochs=3 means nothing to mfcc_svm"),
         (["train", "--config", "nowhere.yaml"], "config=nowhere.yaml cannot be read"),
