@@ -55,11 +55,9 @@ def _log(run: cli.Run, enrolled: Reference, embedder: Embedder, options: EnrolOp
         }
     )
     run.metrics({"reference_songs": len(enrolled), "reference_artists": len(enrolled.artists)})
-    going_on = command("score", reference=run.run_id, model=embedder.source, audio="<folder>")
-    print(
-        f"\nVersion {enrolled.version}, {enrolled.digest}: {len(enrolled)} songs of "
-        f"{len(enrolled.artists)} {options.label}s. Next: {going_on}"
-    )
+    then = command("score", reference=run.run_id, model=embedder.source, audio="<folder>")
+    songs = f"{len(enrolled)} songs of {len(enrolled.artists)} {options.label}s"
+    print(f"\nVersion {enrolled.version}, {enrolled.digest}: {songs}. Next: {then}")
     curve = enrol.curve(enrolled, embedder, options.seed)
     if curve.empty:
         print(f"No report: it needs two {options.label}s with two songs each that the model was not trained on.")

@@ -27,7 +27,8 @@ def run(options: TransferOptions, run: cli.Run) -> None:
     corpus = corpora.load(options.data).labelled(options.label)
     with tempfile.TemporaryDirectory() as folder:
         embedded = _embedded(corpus, options, run, Path(folder))
-        groups = transfer.duplicate_groups(corpus, embedded, options.workers)
+        progress = cli.progress_bar("features for duplicates")
+        groups = transfer.duplicate_groups(corpus, embedded, options.workers, progress)
         results: list[Transferred] = []
         for each in embedded:
             with _place(run, each.name, alone=len(embedded) == 1) as place:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -13,8 +13,10 @@ from ..audio.clips import batch_size, disjoint_clips
 from ..audio.decode import DecodeError, Excerpt, read_audio
 from ..audio.features import log_mel
 from ..evaluation import calibration, pooling
-from ..systems.protocol import System
-from .card import Card
+
+if TYPE_CHECKING:
+    from ..systems.protocol import System
+    from .card import Card
 
 
 @dataclasses.dataclass(frozen=True)

@@ -291,12 +291,7 @@ def _key(colour: str, marker: str) -> Line2D:
 
 
 def spectrogram_grid(
-    excerpts: Mapping[str, np.ndarray],
-    *,
-    sr: int,
-    hop_length: int,
-    mel_frequencies: np.ndarray,
-    title: str,
+    excerpts: Mapping[str, np.ndarray], *, sr: int, hop_length: int, mel_frequencies: np.ndarray, title: str
 ) -> Figure:
     """One log-mel excerpt an artist, all on one scale of decibels (figure 1 of Nasrullah and Zhao).
 

@@ -12,14 +12,17 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 from markupsafe import Markup
-from plotly.graph_objects import Figure
 
-from .names import clean, clock
+from .markdown import code, inline
+from .names import clean, clock, decimal
 from .palette import DARK, LIGHT, colours
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
 
 # The buttons are listed because plotly.js's own list has "Share chart", which uploads the data to plotly.
 PLOTLY_CONFIG = {
@@ -107,7 +110,8 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"clean": clean, "clock": clock, "base64": _base64}
+    environment.filters |= {"clean": clean, "clock": clock, "decimal": decimal, "base64": _base64}
+    environment.filters |= {"markdown": lambda text: Markup(inline(text)), "code": code}
     environment.globals |= {"light": colours(24, LIGHT), "dark": colours(24, DARK)}
     return environment
 

@@ -1,16 +1,14 @@
-"""Logging the audio-in model of a run: the scorer, its copy of the package, the network, pinned requirements."""
+"""Logging the audio-in model of a run: the scorer, the code that it imports, the network, pinned requirements."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import re
-import shutil
 import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +20,12 @@ from mlflow.types import ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import Array, ColSpec, DataType
 
 from ..errors import InputError
+from ..package import contents
+from ..package.card import load_card
 from . import server
 
 # A model that has not answered by then is broken.
 FRESH_SECONDS = 600
-PACKAGE = Path(__file__).resolve().parents[1]
-REQUIREMENTS = (
-    "mlflow", "keras", "tensorflow", "librosa", "numpy", "scipy", "scikit-learn", "pandas", "soundfile", "soxr",
-    "pyyaml", "threadpoolctl",
-)  # fmt: skip
 # Seconds that the model waits for a server that is away; it cannot wait in the outbox, which holds no network.
 PATIENCE = 120.0
 SIGNATURE = ModelSignature(
@@ -71,7 +66,7 @@ def log_model(system_folder: Path, golden: Path, work: Path) -> str:
     """Logs the model of the active run.
 
     Args:
-        system_folder: What `saved.save` wrote.
+        system_folder: What `card.save` wrote.
         golden: What `golden.write` wrote.
         work: An empty folder to build the copy of the package in.
 
@@ -97,13 +92,12 @@ def save_model(folder: Path, system_folder: Path, golden: Path, work: Path) -> P
 
 def _parts(system_folder: Path, golden: Path, work: Path) -> dict[str, Any]:
     """What the model is made of; the copy of the package is built in `work`."""
-    package = work / "package"
-    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+    package = contents.copy(load_card(system_folder).model, work / "package")
     return {
-        "python_model": str(PACKAGE / "package" / "pyfunc.py"),
+        "python_model": str(contents.SCRIPT),
         "artifacts": {"package": str(package), "system": str(system_folder), "golden": str(golden)},
         "signature": SIGNATURE,
-        "pip_requirements": [f"{name}=={metadata.version(name)}" for name in REQUIREMENTS],
+        "pip_requirements": contents.requirements([contents.SCRIPT, *package.rglob("*.py")]),
     }
 
 
@@ -116,7 +110,7 @@ def _quiet() -> Iterator[None]:
 
 
 def download_system(model: str, work: Path) -> Path:
-    """The folder that `saved.load` reads, of a logged model; Args, Raises: as `download_model`."""
+    """The folder that `card.load` reads, of a logged model; Args, Raises: as `download_model`."""
     return download_model(model, work) / "artifacts" / "system"
 
 

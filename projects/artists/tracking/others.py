@@ -13,7 +13,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.time import get_current_time_millis
 
 from ..errors import InputError
-from ..reports.summary import inline
+from ..reports.markdown import inline
 from . import server
 from .delivery import Uploader, missing
 from .outbox import Outbox

@@ -33,6 +33,11 @@ def release() -> None:
     keras.utils.clear_session(free_memory=True)
 
 
+def backend() -> str:
+    """The package that Keras computes with: tensorflow, jax or torch."""
+    return keras.config.backend()
+
+
 def device() -> str:
     """`gpu:N` with the number of devices that the backend sees, or `cpu:N` with the number of cores that it may use."""
     gpus = keras.distribution.list_devices("gpu")

@@ -115,7 +115,7 @@ class TransferOptions:
         if self.k < 1:
             raise InputError(f"k={self.k} must be at least 1; 20 is Park et al.'s.")
         if not self.names("model"):
-            refuse(self, ("crop", "workers"), "without model=: vectors= are there already")
+            refuse(self, ("crop",), "without model=: vectors= are there already")
         check_seed(self.seed)
         processes(self.workers)
         check_folds(self)

@@ -10,8 +10,8 @@ import pandas as pd
 
 from ...errors import InputError
 from ...reports import charts
+from ...reports.markdown import plain
 from ...reports.pages import Chart, Link, Row, Section, Table, Value, render
-from ...reports.summary import plain
 from ...tracking import others, reading
 from ...tracking.reading import TrackedRun
 from ..options import ReportOptions

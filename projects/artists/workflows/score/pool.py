@@ -10,6 +10,7 @@ from typing import Any
 
 from ...data import workers
 from ...package import request as intake
+from ...package.scorer import failed, unexpected
 from ...tracking import model
 
 ERROR = "error"
@@ -40,12 +41,6 @@ def answers(songs: Iterable[Song], request: Request) -> Iterator[tuple[Song, dic
         yield song, answer or failed("the decoder crashed on this file")
 
 
-def failed(reason: str) -> dict[str, Any]:
-    """The row of a song that no model has seen."""
-    empty = {"artist": None, "probability": None, "top_artists": [], "top_probabilities": [], "clips": 0}
-    return {**empty, "seconds": 0.0, "embedding": [], "status": ERROR, "reason": reason}
-
-
 # Of a worker process, set once when it starts.
 _loaded: dict[str, Any] = {}
 
@@ -71,6 +66,10 @@ def _answer(song: Song) -> dict[str, Any]:
             row = {"audio": song.path.read_bytes()}
         except OSError as error:
             return failed(error.strerror or str(error))
-    table = _loaded["model"].predict(pd.DataFrame([row]), params=_loaded["params"])
+    try:
+        table = _loaded["model"].predict(pd.DataFrame([row]), params=_loaded["params"])
+    except Exception as error:
+        # A model of an older version lets through what it does not expect.
+        return unexpected(error)
     # A float column knows no null.
     return {name: None if intake.is_missing(value) else value for name, value in table.to_dict("records")[0].items()}
