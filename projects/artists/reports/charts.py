@@ -139,11 +139,6 @@ def map_chart(title: str, xy: Sequence[tuple[float, float]], labels: Sequence[in
     return Chart(title, svg(figure, title), keys=[(name, i, "dots") for i, name in enumerate(names)], kind="map")
 
 
-def image_chart(title: str, png: bytes) -> Chart:
-    """A PNG that somebody else has drawn."""
-    return Chart(title, render("image.html", title=title, png=png))
-
-
 def svg(figure: Figure, title: str) -> Markup:
     """A figure as SVG for the middle of a page. An artist's `gid` is its name: the text that it shows, else its tip.
 

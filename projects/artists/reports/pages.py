@@ -10,11 +10,12 @@ from __future__ import annotations
 import base64
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jinja2
+import pandas as pd
 from markupsafe import Markup
 
 from .markdown import code, inline
@@ -98,6 +99,13 @@ def graph(figure: Figure, *, library: bool = True, config: dict[str, Any] | None
     """A plotly figure as a part of a page. library: whether plotly.js comes with it, as once a page it has to."""
     whole = {**PLOTLY_CONFIG, **(config or {})}
     return Markup(figure.to_html(config=whole, include_plotlyjs=library, full_html=False, **options))
+
+
+def check_columns(table: pd.DataFrame, columns: Iterable[str], what: str) -> None:
+    """Raises ValueError where a column is missing."""
+    missing = ", ".join(name for name in dict.fromkeys(columns) if name not in table)
+    if missing:
+        raise ValueError(f"the table of {what} has no column {missing}; it has {', '.join(map(str, table.columns))}")
 
 
 @functools.cache

@@ -140,14 +140,19 @@ def _section(heading: str, lines: list[str]) -> list[str]:
 
 def _wrap(text: str, indent: str) -> list[str]:
     """Lines of at most 100 columns, broken at spaces only: a path or address stays whole, however long."""
-    lines, line = [], ""
-    for word in text.split():
-        longer = f"{line} {word}" if line else word
-        if line and display_width(indent + longer) > WIDTH:
-            lines.append(indent + line)
-            longer = word
+    return _fill(text.split(), indent, indent, WIDTH)
+
+
+def _fill(pieces: Sequence[str], first: str, indent: str, width: int) -> list[str]:
+    """As many pieces a line as `width` has room for; `first` begins the first line, `indent` the others."""
+    lines, line = [], first
+    for piece in pieces:
+        longer = f"{line} {piece}" if line.strip() else line + piece
+        if line.strip() and display_width(longer) > width:
+            lines.append(line)
+            longer = indent + piece
         line = longer
-    return [*lines, indent + line]
+    return [*lines, line]
 
 
 def _continued(command: str) -> list[str]:
@@ -155,14 +160,8 @@ def _continued(command: str) -> list[str]:
     whole = _INDENT + printable(command)
     if display_width(whole) <= WIDTH:
         return [whole]
-    lines, line = [], ""
-    for piece in _pieces(printable(command)):
-        longer = f"{line} {piece}" if line else _INDENT + piece
-        if line and display_width(longer) > WIDTH - 2:
-            lines.append(line + " \\")
-            longer = 3 * _INDENT + piece
-        line = longer
-    return [*lines, line]
+    *lines, last = _fill(_pieces(printable(command)), _INDENT, 3 * _INDENT, WIDTH - 2)
+    return [*(f"{line} \\" for line in lines), last]
 
 
 def _pieces(command: str) -> list[str]:

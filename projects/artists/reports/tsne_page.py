@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from .names import clean, clock, distinct_names, groups, shorten
-from .pages import graph, render
+from .pages import check_columns, graph, render
 from .palette import INK, LIGHT, colours
 
 COLUMNS = ("x", "y", "song", "album", "artist", "predicted", "clip_start")
@@ -51,11 +51,7 @@ def tsne_html(
     Raises:
         ValueError: a column is missing, or `colour_by` is empty.
     """
-    missing = [name for name in dict.fromkeys([*COLUMNS, *colour_by, target]) if name not in table.columns]
-    if missing:
-        raise ValueError(
-            f"the table of the map has no column {', '.join(missing)}; it has {', '.join(map(str, table.columns))}"
-        )
+    check_columns(table, [*COLUMNS, *colour_by, target], "the map")
     if not colour_by:
         raise ValueError("colour_by is empty; name at least one column of the table to colour the map by")
     right = np.array(table["predicted"].map(clean) == table[target].map(clean), dtype=bool)

@@ -26,6 +26,7 @@ COSTS = {
 }  # fmt: skip
 # Rows of a table of the papers, with the kind of each, and their own figures.
 STATISTICS, FIGURES = {"mean": "average", "best": "best", "deviation": "deviation"}, ("average", "best")
+AXES = {"clip": "length of a clip, seconds", "classes": "number of artists (classes)"}
 METRIC_NAMES = {
     "test/clip_f1": "F1 by clip",
     "test/clip_f1_macro": "Macro F1 by clip",
@@ -101,13 +102,9 @@ def axis_charts(results: Results, metric: str, axis: str, published: pd.DataFram
         where = "".join(f", {name} {value}" for name, value in values.items())
         title = f"{METRIC_NAMES.get(metric, metric)} against {axis}{where}"
         lines = baseline_lines(part, metric)
-        labels = {"x_label": axis_label(axis), "y_label": metric}
+        labels = {"x_label": AXES.get(axis, axis), "y_label": metric}
         drawings.append(charts.line_chart(title, ticks, series, bounds=bounds, lines=lines, **labels))
     return drawings
-
-
-def axis_label(axis: str) -> str:
-    return {"clip": "length of a clip, seconds", "classes": "number of artists (classes)"}.get(axis, axis)
 
 
 def _part(results: Results, members: pd.Index) -> Results:

@@ -19,7 +19,7 @@ from .worker import ENTRY, FINISHED, TRAINED, by_cell
 
 SEEDS = ("seed", "random_seed", "random_state")
 # Say how a run was made, not what it is.
-IGNORED = (*NOT_OF_IDENTITY, "study", "study_name")
+IGNORED = (*NOT_OF_IDENTITY, "grid", "study", "study_name")
 # Metrics of every training, the second also of one that was ended early; a promotion repeats those of its candidate.
 TRAINING, CANDIDATE = {"train_seconds", "epoch/loss"}, "candidate_run_id"
 FIRST = ("entry", "data", "model", "split", "label", "clip", "artists", "classes")
