@@ -14,8 +14,8 @@ from .artists.workflows.plan import TrainingPlan, changed, training_plan
 def plan(flags: Mapping[str, str]) -> tuple[TrainingPlan, Mapping[str, str]]:
     """The plan, and the flags for train."""
     plan = training_plan(flags)
-    plan.check_input()
     corpora.check(plan.data.data)
+    plan.check_input()
     return plan, flags
 
 

@@ -14,8 +14,8 @@ from .artists.workflows.search.request import Request, request
 
 def plan(flags: Mapping[str, str]) -> Request:
     search = request(flags)
-    search.plan.check_input()
     corpora.check(search.plan.data.data)
+    search.plan.check_input()
     return search
 
 

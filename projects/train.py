@@ -20,8 +20,8 @@ def plan(flags: Mapping[str, str]) -> TrainingPlan | str:
             raise InputError(f"resume keeps the parameters of the old run; leave out {', '.join(others)}.")
         return flags["resume"]
     plan = training_plan(flags)
-    plan.check_input()
     corpora.check(plan.data.data)
+    plan.check_input()
     return plan
 
 
