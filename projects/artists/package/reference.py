@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from ..data.cache import atomic_write
+from ..data.tracks import free_name
 from ..errors import InputError
 from ..evaluation import enrolment
 from ..evaluation.retrieval import nearest
@@ -155,10 +156,12 @@ class Reference:
                     "Remove it from one of the two, or begin a reference of its own."
                 )
         new = [i for i, recording in enumerate(recordings) if recording not in known]
+        # Two folders may name their files alike.
+        taken = set(self.track_ids)
         return _ordered(
             dataclasses.replace(
                 self,
-                track_ids=self.track_ids + _distinct(self.track_ids, [other.track_ids[i] for i in new]),
+                track_ids=self.track_ids + [free_name(other.track_ids[i], taken) for i in new],
                 labels=self.labels + [other.labels[i] for i in new],
                 audio_sha256=self.audio_sha256 + [other.audio_sha256[i] for i in new],
                 vectors=np.concatenate([self.vectors, other.vectors[new]]),
@@ -270,15 +273,3 @@ def _ordered(reference: Reference) -> Reference:
     order = sorted(range(len(reference)), key=lambda i: reference.track_ids[i])
     columns = {name: [getattr(reference, name)[i] for i in order] for name in ("track_ids", "labels", "audio_sha256")}
     return dataclasses.replace(reference, **columns, vectors=reference.vectors[order])
-
-
-def _distinct(known: Sequence[str], new: Sequence[str]) -> list[str]:
-    """`new` names, numbered where another song has one of them: two folders may name their files alike."""
-    taken, named = set(known), []
-    for name in new:
-        number, free = 2, name
-        while free in taken:
-            free, number = f"{name} ({number})", number + 1
-        taken.add(free)
-        named.append(free)
-    return named
