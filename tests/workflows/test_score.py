@@ -167,7 +167,7 @@ def test_a_resumed_scoring_with_another_reference_is_refused(counted, music, tmp
     options = ScoreOptions(audio=str(music), output=str(tmp_path / "out.csv"), embedding=True)
     with pytest.raises(KeyboardInterrupt):
         batch.score(options, of(before), stop)
-    with pytest.raises(InputError, match="another scoring .*reference="):
+    with pytest.raises(InputError, match=r"another scoring .*reference="):
         batch.score(options, of(after))
     batch.score(options, of(before))
     assert len(set(counted)) == 12
