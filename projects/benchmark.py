@@ -7,16 +7,16 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-# Spawned workers import this module again: what is slow to load is imported where it is used.
+# Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
 from .artists.workflows.options import BenchmarkOptions
 from .artists.workflows.plan import values
 
 if TYPE_CHECKING:
-    from .artists.tracking.runs import Run
+    from .artists.workflows.benchmark.figure import Figure
 
 
-def run(options: BenchmarkOptions, run: Run) -> None:
+def run(options: BenchmarkOptions, run: cli.Run) -> None:
     from .artists.workflows.benchmark import figure
 
     run.params(values(options))
@@ -29,12 +29,12 @@ def run(options: BenchmarkOptions, run: Run) -> None:
     print(text)
 
 
-def _measured(options, run, folder: Path) -> list:
+def _measured(options: BenchmarkOptions, run: cli.Run, folder: Path) -> list[Figure]:
     from .artists.data import corpora
     from .artists.workflows.benchmark import memory, sound, speed
 
     bar = cli.progress_bar("features")
-    figures = []
+    figures: list[Figure] = []
     if any(options.measures(part) for part in ("features", "workers", "scoring")):
         y = sound.concatenated(corpora.load(options.data, bar), options.minutes)
     if options.measures("features"):

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
-# Spawned workers import this module again: what is slow to load is imported where it is used.
+# Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
 from .artists.audio.options import FeatureConfig
 from .artists.data.options import DataOptions
 from .artists.workflows.options import CheckOptions
 from .artists.workflows.plan import values
 
-if TYPE_CHECKING:
-    from .artists.tracking.runs import Run
 
-
-def run(plan: tuple[DataOptions, FeatureConfig, CheckOptions], run: Run) -> None:
+def run(plan: tuple[DataOptions, FeatureConfig, CheckOptions], run: cli.Run) -> None:
     from .artists.data import prepare
     from .artists.errors import command
     from .artists.workflows import check
 
     options, config, split = plan
     run.params(values(*plan))
-    found = check.examine(options, config, seed=split.seed, progress=cli.progress_bar("check"))
-    check.log(run, found, options)
-    prepare.prepare(found.corpus, found.features, options, seed=split.seed)
+    findings = check.examine(options, config, seed=split.seed, progress=cli.progress_bar("check"))
+    check.log(run, findings, options)
+    prepare.prepare(findings.corpus, findings.features, options, seed=split.seed)
     print(f"\nA training is possible. Next: {command('train', data=options.data, split=options.split)}")
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
     from .artists.data.tracks import Progress
+    from .artists.tracking.runs import Run as Run
 
 README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- parameters, written by `python -m projects.cli` -->", "<!-- end of the parameters -->"
@@ -188,7 +189,8 @@ class Interruption:
 
     def __init__(self) -> None:
         self.signal: int | None = None
-        self._allowed, self._at, self._old = False, 0.0, {}
+        self._allowed, self._at = False, 0.0
+        self._old: dict[int, Any] = {}
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():

@@ -7,52 +7,58 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-# Spawned workers import this module again: what is slow to load is imported where it is used.
+# Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
 from .artists.workflows.options import EnrolOptions
 from .artists.workflows.plan import values
 
 if TYPE_CHECKING:
-    from .artists.tracking.runs import Run
+    from .artists.package.reference import Reference
+    from .artists.workflows.embed import Embedder
 
 
-def run(options: EnrolOptions, run: Run) -> None:
-    from .artists.data import songs as given
+def run(options: EnrolOptions, run: cli.Run) -> None:
+    from .artists.data import songs
     from .artists.package import reference
     from .artists.tracking import references
     from .artists.workflows import embed, enrol, quarantine
 
     run.params(values(options))
-    corpus = given.enrolled(options.songs)
+    corpus = songs.enrolled(options.songs)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         before = None
         if options.reference:
             before = reference.read(references.fetch(options.reference, reference.FILE, work))
-        embedder = embed.open_embedder(options.model or before.model_source, work)
+        embedder = embed.open_embedder(options.model or (before.model_source if before else ""), work)
         if before:
             before.check_model(embedder.identity)
         corpus = enrol.named(corpus, options.label)
         progress = cli.progress_bar("features")
-        songs = quarantine.embed(run, embedder, corpus, options.label, workers=options.workers, progress=progress)
-        made = enrol.enrolled(songs, embedder, options.label, before)
-        reference.write(work / "made" / reference.FILE, made)
-        run.folder(work / "made")
-    _log(run, made, embedder, options)
+        vectors = quarantine.embed(run, embedder, corpus, options.label, workers=options.workers, progress=progress)
+        enrolled = enrol.enrolled(vectors, embedder, options.label, before)
+        reference.write(work / "reference" / reference.FILE, enrolled)
+        run.folder(work / "reference")
+    _log(run, enrolled, embedder, options)
 
 
-def _log(run, made, embedder, options) -> None:
+def _log(run: cli.Run, enrolled: Reference, embedder: Embedder, options: EnrolOptions) -> None:
     from .artists.errors import command
     from .artists.workflows import enrol
 
-    run.table(made.table(), "reference.csv")
-    run.tags({"reference_digest": made.digest, "reference_version": str(made.version), "reference_from": made.previous})
-    run.metrics({"reference_songs": len(made), "reference_artists": len(made.artists)})
-    print(
-        f"\nVersion {made.version}, {made.digest}: {len(made)} songs of {len(made.artists)} {options.label}s. "
-        f"Next: {command('score', reference=run.run_id, model=embedder.source, audio='<folder>')}"
+    run.table(enrolled.table(), "reference.csv")
+    run.tags(
+        {
+            "reference_digest": enrolled.digest,
+            "reference_version": str(enrolled.version),
+            "reference_from": enrolled.previous,
+        }
     )
-    curve = enrol.curve(made, embedder, options.seed)
+    run.metrics({"reference_songs": len(enrolled), "reference_artists": len(enrolled.artists)})
+    then = command("score", reference=run.run_id, model=embedder.source, audio="<folder>")
+    songs = f"{len(enrolled)} songs of {len(enrolled.artists)} {options.label}s"
+    print(f"\nVersion {enrolled.version}, {enrolled.digest}: {songs}. Next: {then}")
+    curve = enrol.curve(enrolled, embedder, options.seed)
     if curve.empty:
         print(f"No report: it needs two {options.label}s with two songs each that the model was not trained on.")
         return

@@ -6,17 +6,13 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-# Spawned workers import this module again: what is slow to load is imported where it is used.
+# Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
 from .artists.data.options import DataOptions
 from .artists.evaluation.options import EvaluationOptions
 from .artists.workflows.options import EvaluateOptions
 from .artists.workflows.plan import FIXED_BY_MODEL, evaluation_plan
-
-if TYPE_CHECKING:
-    from .artists.tracking.runs import Run
 
 
 def plan(flags: Mapping[str, str]) -> Mapping[str, str]:
@@ -25,7 +21,7 @@ def plan(flags: Mapping[str, str]) -> Mapping[str, str]:
     return flags
 
 
-def run(flags: Mapping[str, str], run: Run) -> None:
+def run(flags: Mapping[str, str], run: cli.Run) -> None:
     from .artists.data import prepare, recordings
     from .artists.package import card as saved
     from .artists.tracking.model import download_system

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
-# Spawned workers import this module again: what is slow to load is imported where it is used.
+# Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
 from .artists.audio.options import FeatureConfig
 from .artists.data.options import CorpusOptions, refuse
 from .artists.workflows.plan import resolve, values
-
-if TYPE_CHECKING:
-    from .artists.tracking.runs import Run
 
 
 def plan(flags: Mapping[str, str]) -> tuple[CorpusOptions, FeatureConfig]:
@@ -23,7 +19,7 @@ def plan(flags: Mapping[str, str]) -> tuple[CorpusOptions, FeatureConfig]:
     return options, config
 
 
-def run(plan: tuple[CorpusOptions, FeatureConfig], run: Run) -> None:
+def run(plan: tuple[CorpusOptions, FeatureConfig], run: cli.Run) -> None:
     from .artists.data.featurize import surviving
     from .artists.errors import command
     from .artists.workflows import quarantine

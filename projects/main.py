@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from . import cli
 from .artists.data.options import CorpusOptions, field_names
 from .artists.workflows.plan import TrainingPlan, changed, training_plan
-
-if TYPE_CHECKING:
-    from .artists.tracking.runs import Run
 
 
 def plan(flags: Mapping[str, str]) -> tuple[TrainingPlan, Mapping[str, str]]:
@@ -21,7 +17,7 @@ def plan(flags: Mapping[str, str]) -> tuple[TrainingPlan, Mapping[str, str]]:
     return plan, flags
 
 
-def run(plans: tuple[TrainingPlan, Mapping[str, str]], run: Run) -> None:
+def run(plans: tuple[TrainingPlan, Mapping[str, str]], run: cli.Run) -> None:
     from .artists.data.cache import cache_root
 
     plan, flags = plans

@@ -5,30 +5,25 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-# Spawned workers import this module again: what is slow to load is imported where it is used.
+# Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
 from .artists.workflows.options import PromoteOptions
 from .artists.workflows.plan import values
 
-if TYPE_CHECKING:
-    from .artists.tracking.runs import Run
 
-
-def run(options: PromoteOptions, run: Run) -> None:
-
+def run(options: PromoteOptions, run: cli.Run) -> None:
     run.params(values(options))
     with tempfile.TemporaryDirectory() as folder:
         {"promote": _promote, "history": _history, "rollback": _rollback}[options.action](options, run, Path(folder))
 
 
-def _promote(options, run, work: Path) -> None:
+def _promote(options: PromoteOptions, run: cli.Run, work: Path) -> None:
     from .artists.reports import verdict
     from .artists.tracking import candidates
     from .artists.workflows.promote import decide
 
-    run_id = options.run_id or candidates.best_run(options.experiment_name, options.metric)
+    run_id = options.run_id or candidates.best_run(str(options.experiment_name), options.metric)
     candidate = decide.Candidate(run_id, *candidates.fetch(run_id, work / "candidate"))
     outcome = decide.promote(options, candidate, work)
     text = verdict.outcome_text(outcome, options.name, run_id)
@@ -38,7 +33,7 @@ def _promote(options, run, work: Path) -> None:
     print("\n" + text)
 
 
-def _history(options, run, work: Path) -> None:
+def _history(options: PromoteOptions, run: cli.Run, work: Path) -> None:
     from .artists.reports import verdict
     from .artists.tracking.registry import Registry
     from .artists.workflows.promote import decide
@@ -48,13 +43,13 @@ def _history(options, run, work: Path) -> None:
     print("\n" + verdict.history_text(steps, options.name))
 
 
-def _rollback(options, run, work: Path) -> None:
+def _rollback(options: PromoteOptions, run: cli.Run, work: Path) -> None:
     from .artists.workflows.promote import decide
 
     decision = decide.rollback(options)
     run.tags({"version": decision.version, "role": "champion"})
-    said = "would be" if options.dry_run else "is"
-    print(f"\nVersion {decision.version} of {options.name} {said} the champion again; before: {decision.against}.")
+    verb = "would be" if options.dry_run else "is"
+    print(f"\nVersion {decision.version} of {options.name} {verb} the champion again; before: {decision.against}.")
 
 
 COMMAND = cli.Command(

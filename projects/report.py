@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
-# Spawned workers import this module again: what is slow to load is imported where it is used.
+# Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
 from .artists.workflows.options import ReportOptions
 from .artists.workflows.plan import values
 
-if TYPE_CHECKING:
-    from .artists.tracking.runs import Run
 
-
-def run(options: ReportOptions, run: Run) -> None:
+def run(options: ReportOptions, run: cli.Run) -> None:
     from .artists.workflows.grid import report
 
     run.params({name: value for name, value in values(options).items() if value is not None})

@@ -7,19 +7,19 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-# Spawned workers import this module again: what is slow to load is imported where it is used.
+# Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
 from .artists.workflows.options import ScoreOptions
 from .artists.workflows.plan import values
 
 if TYPE_CHECKING:
-    from .artists.tracking.runs import Run
+    from .artists.workflows.score.table import Source
 
 # Larger tables stay where they are.
 SMALL = 20e6
 
 
-def run(options: ScoreOptions, run: Run) -> None:
+def run(options: ScoreOptions, run: cli.Run) -> None:
     from .artists.workflows.score import table
 
     run.params(values(options))
@@ -30,7 +30,7 @@ def run(options: ScoreOptions, run: Run) -> None:
         run.metrics(done)
         report = Path(folder, "report")
         report.mkdir()
-        _judge(options, source, run, report)
+        _log_scores(options, source, run, report)
         if options.file.stat().st_size < SMALL:
             (report / options.file.name).write_bytes(options.file.read_bytes())
         run.folder(report)
@@ -40,7 +40,7 @@ def run(options: ScoreOptions, run: Run) -> None:
     )
 
 
-def _judge(options, source, run, report: Path) -> None:
+def _log_scores(options: ScoreOptions, source: Source, run: cli.Run, report: Path) -> None:
     """Metrics and confusion matrix, where the table carries labels."""
     from .artists.reports import figures
     from .artists.workflows.score import table
@@ -48,15 +48,15 @@ def _judge(options, source, run, report: Path) -> None:
     evaluated = table.evaluated(options.file, source.classes)
     if evaluated is None:
         return
-    said = evaluated.metrics()
-    run.metrics(said)
+    metrics = evaluated.metrics()
+    run.metrics(metrics)
     matrix = evaluated.confusion(source.classes)
     matrix.to_csv(report / "confusion_song.csv")
     figure = figures.confusion_figure(matrix.to_numpy(), source.classes, f"{Path(options.audio).name}, song level")
     (report / "confusion_song.png").write_bytes(figures.figure_bytes(figure))
     print(
-        f"\nSong F1 {said['score_song_f1']:.3f}, accuracy {said['score_song_accuracy']:.3f} over "
-        f"{said['score_songs']:.0f} labelled songs."
+        f"\nSong F1 {metrics['score_song_f1']:.3f}, accuracy {metrics['score_song_accuracy']:.3f} over "
+        f"{metrics['score_songs']:.0f} labelled songs."
     )
 
 

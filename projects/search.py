@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
-# Spawned workers import this module again: what is slow to load is imported where it is used.
+# Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
 from .artists.workflows.plan import loose_plan_and
 from .artists.workflows.search.options import SearchOptions
-
-if TYPE_CHECKING:
-    from .artists.tracking.runs import Run
 
 
 def plan(flags: Mapping[str, str]) -> Mapping[str, str]:
@@ -22,19 +18,19 @@ def plan(flags: Mapping[str, str]) -> Mapping[str, str]:
     return flags
 
 
-def run(flags: Mapping[str, str], run: Run) -> None:
+def run(flags: Mapping[str, str], run: cli.Run) -> None:
     """Prepares features and split once, then trains trial after trial in this process."""
     from .artists.data import prepare
     from .artists.workflows import quarantine, results
     from .artists.workflows.search import search
 
-    asked = search.request(flags)
-    run.params(asked.params)
-    plan = asked.plan
+    request = search.request(flags)
+    run.params(request.params)
+    plan = request.plan
     corpus, features = quarantine.read_features(run, plan.data, plan.features, progress=cli.progress_bar("features"))
     prepared = prepare.prepare(corpus, features, plan.data, seed=plan.seed)
     results.log_data(run, prepared)
-    print("\n" + search.search(asked, prepared, run))
+    print("\n" + search.search(request, prepared, run))
 
 
 COMMAND = cli.Command(

@@ -7,23 +7,24 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-# Spawned workers import this module again: what is slow to load is imported where it is used.
+# Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
 from .artists.workflows.options import SimilarOptions
 from .artists.workflows.plan import values
 
 if TYPE_CHECKING:
-    from .artists.tracking.runs import Run
+    from .artists.package.reference import Reference
+    from .artists.workflows.embed import Embedder
 
 
-def run(options: SimilarOptions, run: Run) -> None:
+def run(options: SimilarOptions, run: cli.Run) -> None:
     from .artists.workflows import embed
 
     run.params(values(options))
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         index = _read(options.index, work) if options.index else None
-        embedder = embed.open_embedder(options.model or index.model_source, work)
+        embedder = embed.open_embedder(options.model or (index.model_source if index else ""), work)
         if index is None:
             index = _build(embedder, options, run, work)
         index.check_model(embedder.identity)
@@ -32,20 +33,20 @@ def run(options: SimilarOptions, run: Run) -> None:
             _search(embedder, index, options, run)
 
 
-def _read(value: str, work: Path):
+def _read(value: str, work: Path) -> Reference:
     from .artists.package import reference
     from .artists.tracking import references
 
     return reference.read(references.fetch(value, reference.FILE, work))
 
 
-def _build(embedder, options, run, work: Path):
+def _build(embedder: Embedder, options: SimilarOptions, run: cli.Run, work: Path) -> Reference:
     from .artists.data import corpora
     from .artists.errors import command
     from .artists.package import reference
     from .artists.workflows import enrol, quarantine
 
-    corpus = enrol.named(corpora.load(options.data), options.label)
+    corpus = enrol.named(corpora.load(str(options.data)), options.label)
     progress = cli.progress_bar("features")
     songs = quarantine.embed(run, embedder, corpus, options.label, workers=options.workers, progress=progress)
     index = enrol.make_reference(songs, embedder, options.label)
@@ -60,17 +61,17 @@ def _build(embedder, options, run, work: Path):
     return index
 
 
-def _search(embedder, index, options, run) -> None:
-    from .artists.data import songs as given
+def _search(embedder: Embedder, index: Reference, options: SimilarOptions, run: cli.Run) -> None:
+    from .artists.data import songs
     from .artists.reports.names import printable, printable_lines
     from .artists.workflows import enrol, quarantine
 
-    found = embedder.embed(given.query(options.query), workers=options.workers)
-    quarantine.log(run, found.features, "query_quarantined.csv")
-    table = enrol.neighbours(index, found, options.k)
+    queries = embedder.embed(songs.query(str(options.query)), workers=options.workers)
+    quarantine.log(run, queries.features, "query_quarantined.csv")
+    table = enrol.neighbours(index, queries, options.k)
     run.table(table, "similar.csv")
     print("\n" + printable_lines(table.to_string(index=False, float_format="{:.3f}".format)))
-    for name, reason in sorted(found.features.quarantined.items()):
+    for name, reason in sorted(queries.features.quarantined.items()):
         print(f"warning: {printable(f'{name}: {reason}')}")
 
 

@@ -5,13 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from . import cli
 from .artists.errors import InputError
-
-if TYPE_CHECKING:
-    from .artists.tracking.runs import Run
 
 SECONDS = 60.0
 
@@ -21,13 +17,13 @@ def plan(flags: Mapping[str, str]) -> None:
         raise InputError(f"sync takes no parameters; leave out {', '.join(sorted(flags))}.")
 
 
-def run(_: None, run: Run | None) -> None:
+def run(_: None, run: cli.Run | None) -> None:
     from .artists.tracking import delivery, server
 
     seconds = server.seconds_setting("ARTISTS_FLUSH_SECONDS", SECONDS)
     done = left = 0
-    for run_id, arrived, said in delivery.deliver_left(seconds, own=run and run.run_id):
-        print(f"{run_id}: {said}", flush=True)
+    for run_id, arrived, message in delivery.deliver_left(seconds, own=run.run_id if run else None):
+        print(f"{run_id}: {message}", flush=True)
         done, left = done + arrived, left + (not arrived)
     if run:
         run.metrics({"outboxes_done": done, "outboxes_left": left})

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
-# Spawned workers import this module again: what is slow to load is imported where it is used.
+# Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
 from .artists.errors import InputError, command
 from .artists.workflows.plan import TrainingPlan, training_plan
-
-if TYPE_CHECKING:
-    from .artists.tracking.runs import Run
 
 
 def plan(flags: Mapping[str, str]) -> TrainingPlan | str:
@@ -27,7 +23,7 @@ def plan(flags: Mapping[str, str]) -> TrainingPlan | str:
     return plan
 
 
-def run(plan: TrainingPlan | str, run: Run) -> None:
+def run(plan: TrainingPlan | str, run: cli.Run) -> None:
     """Trains, evaluates on the best weights, and logs the model."""
     from .artists.workflows import train
 

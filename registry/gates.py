@@ -37,10 +37,10 @@ class Failure:
     value: float | None
 
     def __str__(self) -> str:
-        said = "not measured" if self.value is None else f"{self.value:.4g}"
+        value = "not measured" if self.value is None else f"{self.value:.4g}"
         bounds = [(word, bound) for word, bound in (("at least", self.gate.min), ("at most", self.gate.max))]
         wanted = " and ".join(f"{word} {bound:.4g}" for word, bound in bounds if math.isfinite(bound))
-        return f"{self.gate.name}: {said}, {wanted} is needed"
+        return f"{self.gate.name}: {value}, {wanted} is needed"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,12 +65,12 @@ class Verdict:
 
     @property
     def reason(self) -> str:
-        said = [str(failure) for failure in self.failures]
-        said += [f"not comparable with the champion: {self.not_comparable}"] if self.not_comparable else []
-        return "; ".join(said) or "passed every gate"
+        reasons = [str(failure) for failure in self.failures]
+        reasons += [f"not comparable with the champion: {self.not_comparable}"] if self.not_comparable else []
+        return "; ".join(reasons) or "passed every gate"
 
 
-def policy_of(values: Mapping[str, Any]) -> Policy:
+def policy_of(values: Any) -> Policy:
     """The policy that a mapping, as read from policy.yaml, describes.
 
     Raises:

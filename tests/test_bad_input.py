@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from projects import cli, evaluate, featurize, main, train
-from projects.artists.reports.summary import plain
+from projects.artists.reports.markdown import plain
 from projects.artists.tracking import outbox
 
 

@@ -34,16 +34,16 @@ def instructions() -> list[tuple[str, str]]:
 
 def stages() -> dict[str, list[tuple[str, str]]]:
     """Instructions of each stage, by its name."""
-    found: dict[str, list[tuple[str, str]]] = {}
+    by_name: dict[str, list[tuple[str, str]]] = {}
     for name, text in instructions():
         if name == "FROM":
-            current = found.setdefault(text.split(" AS ")[1], [])
+            current = by_name.setdefault(text.split(" AS ")[1], [])
         current.append((name, text))
-    return found
+    return by_name
 
 
 def installs() -> Iterator[list[str]]:
-    """Words of every `pip install`, `uv pip install` and `uv pip sync`, what follows the verb."""
+    """Words of every `pip install`, `uv pip install` and `uv pip sync`, without the subcommand."""
     arguments = dict(text.split("=") for name, text in instructions() if name == "ARG")
     for name, text in instructions():
         for command in re.split(r"&&|;", text) if name == "RUN" else ():
@@ -81,9 +81,9 @@ def test_every_stage_starts_from_an_exact_tag_or_another_stage():
 
 
 def test_dockerfile_installs_from_the_lock_and_nothing_unpinned():
-    found = list(installs())
-    assert len(found) == 3
-    for words in found:
+    commands = list(installs())
+    assert len(commands) == 3
+    for words in commands:
         held = "/locks/requirements.txt" in words and "--constraint" in words
         names = [w for w in words if not w.startswith(("-", "/", "$"))]
         loose = [w for w in names if not re.fullmatch(r"[\w.-]+==[\d.]+", w) and not (held and w in lock_names())]
@@ -223,8 +223,8 @@ def test_flags_of_the_server_exist_in_the_installed_mlflow():
     from mlflow.cli import server
 
     known = {flag for option in server.params for flag in (*option.opts, *option.secondary_opts)}
-    program, verb, *flags = SERVICES["server"]["command"]
-    assert (program, verb) == ("mlflow", "server")
+    program, subcommand, *flags = SERVICES["server"]["command"]
+    assert (program, subcommand) == ("mlflow", "server")
     assert [flag for flag in flags if flag.split("=")[0] not in known] == []
 
 
@@ -248,21 +248,21 @@ class Store:
     """An S3 client that answers `head_bucket` with a status."""
 
     def __init__(self, status: int) -> None:
-        self.status, self.made = status, []
+        self.status, self.created = status, []
 
     def head_bucket(self, **arguments: str) -> None:
         if self.status != 200:
             raise ClientError({"ResponseMetadata": {"HTTPStatusCode": self.status}}, "HeadBucket")
 
     def create_bucket(self, *, Bucket: str) -> None:
-        self.made.append(Bucket)
+        self.created.append(Bucket)
 
 
-@pytest.mark.parametrize(("status", "made"), [(404, ["mlflow"]), (200, [])])
-def test_the_bucket_is_created_once(status: int, made: list[str]):
+@pytest.mark.parametrize(("status", "created"), [(404, ["mlflow"]), (200, [])])
+def test_the_bucket_is_created_once(status: int, created: list[str]):
     store = Store(status)
-    assert create_bucket().ensure_bucket(store, "mlflow") is bool(made)
-    assert store.made == made
+    assert create_bucket().ensure_bucket(store, "mlflow") is bool(created)
+    assert store.created == created
 
 
 def test_wrong_keys_of_the_store_are_an_error():

@@ -39,12 +39,12 @@ LOCK, GPU_LOCK = read_lock("requirements.txt"), read_lock("requirements-gpu.txt"
 
 def pins(lock: list[Requirement]) -> dict[str, set[str]]:
     """Name -> versions; a lock for all platforms may hold two of a name."""
-    found: dict[str, set[str]] = {}
+    versions: dict[str, set[str]] = {}
     for requirement in lock:
         (specifier,) = requirement.specifier
         assert specifier.operator == "==" and "*" not in specifier.version, f"{requirement} is not pinned"
-        found.setdefault(canonicalize_name(requirement.name), set()).add(specifier.version)
-    return found
+        versions.setdefault(canonicalize_name(requirement.name), set()).add(specifier.version)
+    return versions
 
 
 def applicable(lock: list[Requirement], environment: dict[str, str] | None = None) -> list[Requirement]:
@@ -167,3 +167,15 @@ def test_ci_checks_style_and_types_in_the_locked_environment_before_the_tests():
         "projects",
         "registry",
     ]
+
+
+@pytest.mark.parametrize("readme", READMES, ids=[path.relative_to(PROJECT).as_posix() for path in READMES])
+def test_entry_points_grids_and_files_that_a_readme_names_exist(readme):
+    text = readme.read_text(encoding="utf-8")
+    known = yaml.safe_load((PROJECT / "MLproject").read_text(encoding="utf-8"))["entry_points"]
+    assert set(re.findall(r"(?:mlflow run \.|artists|train) -e (\w+)", text)) <= set(known)
+    assert [
+        n for n in re.findall(r"-P grid=(\w+)", text) if not (PROJECT / "projects/grids" / f"{n}.yaml").is_file()
+    ] == []
+    paths = re.findall(r"(?<![\w./])(?:projects|tests|docker|registry)/[\w/]+\.(?:py|yaml|conf|md)\b", text)
+    assert [path for path in paths if not (PROJECT / path).exists() and path != "projects/x.py"] == []

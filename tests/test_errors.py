@@ -24,11 +24,11 @@ def test_an_environment_of_ones_own_is_local(tmp_path):
 @pytest.mark.parametrize("maker", ["uv", "virtualenv"])
 def test_the_manager_that_made_an_environment_is_named(tmp_path, maker):
     place = tmp_path / f"mlflow-{'0' * 40}"
-    made = ["uv", "venv", "--offline", "-p", sys.executable] if maker == "uv" else [sys.executable, "-m", "venv"]
+    words = ["uv", "venv", "--offline", "-p", sys.executable] if maker == "uv" else [sys.executable, "-m", "venv"]
     if maker == "uv":
         pytest.importorskip("uv")
-        made = [sys.executable, "-m", *made]
-    subprocess.run([*made, str(place)], check=True, capture_output=True)
+        words = [sys.executable, "-m", *words]
+    subprocess.run([*words, str(place)], check=True, capture_output=True)
     assert env_manager(place) == f" --env-manager={maker}"
 
 

@@ -20,7 +20,7 @@ from projects.artists.data.options import CorpusOptions, DataOptions, field_name
 from projects.artists.errors import InputError
 from projects.artists.reports.parameters import parameters
 from projects.artists.tracking import runs
-from projects.artists.workflows.options import CheckOptions, PromoteOptions
+from projects.artists.workflows.options import CheckOptions, GridOptions, PromoteOptions
 from projects.artists.workflows.plan import GROUPS, evaluation_plan, resolve, training_plan, used
 from projects.artists.workflows.search.search import request
 
@@ -30,7 +30,7 @@ NEEDED = {
     "promote": {"run_id": "r"},
     "score": {"audio": "songs", "output": "table.csv"},
     "similar": {"data": "songs", "model": "m"},
-    "grid": {"study": "demo_tables_4_5"},
+    "grid": {"grid": "demo_tables_4_5"},
     "transfer": {"model": "m"},
 }
 
@@ -138,6 +138,10 @@ def test_an_evaluation_of_another_split_forgets_the_folds_of_the_training():
     assert (same.split, same.folds, same.fold) == ("kfold", 4, 2)
     assert (other.split, other.folds, other.fold) == ("all", 5, 0)
     assert evaluation_plan({"model": "m"}, {**trained, "split": "song"}).data.fold == 0, "a model of an older version"
+    assert evaluation_plan({"model": "m", "fold": "7"}) and evaluation_plan({"model": "m", "folds": "9", "fold": "7"})
+    for given in ({"fold": "1", "split": "all"}, {"folds": "9", "fold": "9"}):
+        with pytest.raises(InputError, match="fold="):
+            evaluation_plan({"model": "m", **given})
     with pytest.raises(InputError, match="fold=1 means nothing with split=all"):
         evaluation_plan({"model": "m", "split": "all", "fold": "1"}, trained)
 
@@ -256,7 +260,9 @@ def accepted(name: str) -> set[str]:
         assert said == "sync takes no parameters; leave out xyzzy."
         return set()
     known = set(re.search(r"(?:Known: |it takes )(.*)\.$", said)[1].split(", "))
-    return known - ({"resume"} if name != "train" else set()) | ({"study", "full"} if name == "grid" else set())
+    return known - ({"resume"} if name != "train" else set()) | (
+        set(field_names(GridOptions)) if name == "grid" else set()
+    )
 
 
 def listed(usage: str) -> dict[str, str]:

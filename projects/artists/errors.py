@@ -1,4 +1,4 @@
-"""What a user can act on: the error that is shown as one sentence, and commands to type next."""
+"""Messages to the user: an error that is printed as one sentence, and commands to type next."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class InputError(ValueError):
-    """What was given, what was expected, what to do; verbs print it and fail the run."""
+    """What was given, what was expected, what to do; entry points print it and fail the run."""
 
 
 def command(entry_point: str, **parameters: object) -> str:
@@ -20,11 +20,11 @@ def command(entry_point: str, **parameters: object) -> str:
 
 
 def env_manager(prefix: Path) -> str:
-    """The flag of `mlflow run` by which an environment was made; MLflow tells the process nothing of it."""
+    """The flag of `mlflow run` by which an environment was built; MLflow does not pass it on."""
     if not prefix.name.startswith("mlflow-"):
         return " --env-manager=local"
     if (prefix / "conda-meta").is_dir():
         return ""
-    made = prefix / "pyvenv.cfg"
-    by_uv = made.is_file() and "\nuv = " in made.read_text(encoding="utf-8", errors="replace")
+    config = prefix / "pyvenv.cfg"
+    by_uv = config.is_file() and "\nuv = " in config.read_text(encoding="utf-8", errors="replace")
     return f" --env-manager={'uv' if by_uv else 'virtualenv'}"

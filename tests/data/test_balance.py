@@ -9,9 +9,9 @@ import pytest
 
 from projects.artists.audio.features import FeatureConfig
 from projects.artists.data import prepare
-from projects.artists.data.balance import balanced
 from projects.artists.data.featurize import featurize
 from projects.artists.data.options import DataOptions
+from projects.artists.data.selection import balanced
 from projects.artists.data.splits import make_split
 from projects.artists.data.tracks import Corpus, Track
 from projects.artists.errors import InputError
@@ -69,7 +69,8 @@ def test_prepared_sides_are_balanced_and_an_evaluation_finds_the_same_songs(cach
     counts = {subset: Counter(track.artist for track in tracks) for subset, tracks in prepared.tracks.items()}
     assert {subset: set(count.values()) for subset, count in counts.items()} == {"train": {3}, "val": {1}, "test": {1}}
     again = prepare.prepare(cached, features, options, seed=3, classes=prepared.classes, required=("test",))
-    assert again.tracks == prepared.tracks and list(again.clips["test"].classes) == prepared.classes
+    assert again.tracks == prepared.tracks and again.classes == prepared.classes
+    assert list(again.clips["test"].y) == list(prepared.clips["test"].y)
     with pytest.raises(InputError, match="songs_per_artist=7"):
         prepare.prepare(cached, features, DataOptions(clip=1.0, songs_per_artist=7), seed=3)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import itertools
 from collections import defaultdict
@@ -14,7 +15,7 @@ import soxr
 
 from projects.artists.audio.decode import read_audio
 from projects.artists.audio.features import FeatureConfig, log_mel
-from projects.artists.data import corpora, prepare
+from projects.artists.data import corpora, prepare, recordings
 from projects.artists.data.featurize import featurize
 from projects.artists.data.fingerprints import (
     FingerprintStore,
@@ -24,7 +25,7 @@ from projects.artists.data.fingerprints import (
     same_recording,
 )
 from projects.artists.data.options import DataOptions
-from projects.artists.data.recordings import Recordings, copies, duplicate_groups, of_digests
+from projects.artists.data.recordings import Recordings, copies, duplicate_groups, identities, of_digests
 from projects.artists.data.splits import make_split
 from projects.artists.data.tracks import Corpus, Track
 
@@ -193,6 +194,50 @@ def test_songs_of_another_corpus_are_recognised_by_bytes_or_by_fingerprint(tmp_p
     assert heard(["22", "33", "44", "55"], ["11", "44"]) == {"22", "44"}
     assert heard(["11"], ["11", "22"]) == {"11"}
     assert heard(["33"], []) == set()
+
+
+def test_a_model_carries_the_fingerprints_of_its_songs_and_an_old_one_finds_them_in_the_cache(
+    tmp_path, monkeypatch, songs, marks
+):
+    monkeypatch.setenv("ARTISTS_CACHE", str(tmp_path / "cache"))
+    digests = [f"{i:064x}" for i in range(4)]
+    known = Recordings(frozenset(digests[:3]), {digests[0]: marks[0], digests[1]: marks[1], digests[2]: marks[0][:0]})
+    copy = Recordings(frozenset("f"), {"f": marks_of(COPIES["mp3, 64 kbps"](songs[1]))})
+    subsets = {"train": digests[:2], "val": [digests[2]], "test": [digests[3]]}
+
+    def read() -> Recordings:
+        return recordings.learned(tmp_path, subsets, {}, CONFIG)
+
+    old = read()
+    assert old.digests == known.digests and not old.marks and copies([copy], [old]) == set()
+    assert old.warning.startswith("3 of the 3 songs that the model has learned from have no fingerprint")
+    recordings.write(tmp_path, known)
+    model = read()
+    assert not model.warning and copies([copy], [model]) == {"f"}
+    for digest, mark in known.marks.items():
+        np.testing.assert_array_equal(model.marks[digest], mark)
+    whole = (tmp_path / recordings.FILE).read_bytes()
+    assert len(whole) < 2000 + 6 * sum(map(len, known.marks.values()))
+    FingerprintStore(CONFIG).write(digests[1], marks[1])
+    for bad in (b"", b"text", whole[: len(whole) // 2]):
+        (tmp_path / recordings.FILE).write_bytes(bad)
+        assert read().marks.keys() == {digests[1]} and copies([copy], [read()]) == {"f"}
+        assert read().warning.startswith("2 of the 3 songs")
+    (tmp_path / recordings.FILE).write_bytes(whole)
+    monkeypatch.setattr(recordings, "VERSION", recordings.VERSION + 1)
+    assert read().marks.keys() == {digests[1]}, "fingerprints of another version say nothing"
+
+
+def test_recordings_are_the_same_over_any_chain_of_bytes_fingerprints_and_groups(songs, marks):
+    copy = marks_of(COPIES["mp3, 64 kbps"](songs[0]))
+    mine = Recordings(frozenset({"b", "d"}), {"b": marks[0]}, {"d": "c", "c": "c"})
+    other = Recordings(frozenset({"e", "f"}), {"e": copy}, {"e": "c", "f": "f"})
+    assert identities([mine, other]) == {"b": "b", "d": "b", "c": "b", "e": "b", "f": "f"}
+    assert copies([mine], [other]) == {"b", "d"} and copies([other], [mine]) == {"e"}
+    cropped = dataclasses.replace(other, groups={}, config=FeatureConfig(crop=30.0, chroma=True))
+    assert copies([cropped], [mine]) == {"e"}
+    unlike = dataclasses.replace(cropped, config=FeatureConfig(hop_length=256))
+    assert copies([unlike], [mine]) == set(), "frames of another length are not compared"
 
 
 def test_a_stored_fingerprint_that_is_not_whole_is_made_again(tmp_path, songs, marks):

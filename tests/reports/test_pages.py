@@ -20,7 +20,7 @@ def charts(name: str) -> list[Chart]:
         line_chart(
             f"{name} 1", [name, "b"], [series], x_label=name, y_label=name, bounds=(0, 1), lines={name: 0.5}
         ),
-        paired_chart(f"{name} 2", name, "right", [(0.1, 0.2, 0)], [name], y_label=name, bounds=(0, 1)),
+        paired_chart(f"{name} 2", (name, "right"), [(0.1, 0.2, 0)], [name], y_label=name, bounds=(0, 1)),
         matrix_chart(f"{name} 3", [[3, 1], [0, 2]], [name, "b"]),
         map_chart(f"{name} 4", [(0.0, 1.0), (1.0, 2.0), (float("nan"), 0.0)], [0, 1, 1], [name, "b"]),
     ]  # fmt: skip

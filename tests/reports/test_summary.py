@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
+from projects.artists.reports.markdown import inline, plain
 from projects.artists.reports.names import display_width
-from projects.artists.reports.summary import Score, inline, plain, summary_markdown, summary_text
+from projects.artists.reports.summary import Score, summary_markdown, summary_text
 
 SCORES = [("song F1", 0.656, 0.52, 0.78), ("clip F1", 0.585, None, None)]
 BASELINES = {"majority class": 0.04, "loudness alone": 0.35, "MFCC logistic regression": 0.55}

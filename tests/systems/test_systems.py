@@ -18,7 +18,7 @@ from projects.artists.data.options import field_names
 from projects.artists.errors import InputError
 from projects.artists.systems.keras_system import settle_within_an_epoch
 from projects.artists.training.loop import Hooks
-from projects.artists.training.training import Training
+from projects.artists.training.training import RECIPES, Training
 from projects.artists.workflows.plan import training_plan
 
 CLASSES = 3
@@ -322,3 +322,19 @@ def test_moving_statistics_follow_within_an_epoch_of_a_small_corpus(steps, momen
     inputs = keras.Input((3,))
     settle_within_an_epoch(keras.Model(inputs, layer(inputs)), steps)
     assert layer.momentum == pytest.approx(momentum)
+
+
+@pytest.mark.parametrize("recipe", [None, *RECIPES])
+def test_only_the_recipe_for_small_corpora_lowers_the_momentum_of_batch_normalisation(recipe):
+    plan = training_plan({"recipe": recipe} if recipe else {})
+    system = systems.find("rnn")()
+    system.model = system.build(8, 4, 2)
+    system.settle(range(16), plan.training)
+    (momentum,) = {layer.momentum for layer in system.model.layers if hasattr(layer, "momentum")}
+    assert momentum == (0.5 if recipe == "small" else 0.99)
+    assert plan.values["adapt_batchnorm"] is (recipe == "small"), "which a run logs"
+
+
+@pytest.mark.parametrize("name", systems.names())
+def test_no_system_lowers_the_momentum_by_default(name):
+    assert training_plan({"model": name}).training.adapt_batchnorm is False

@@ -187,8 +187,8 @@ def test_a_training_does_not_go_on_with_another_corpus(interrupted, write_audio,
     added = write_audio(interrupted.corpus / "artist0" / "album3" / "song0.flac", tone(seconds=4.0, seed=99))
     for _ in range(2):
         assert interrupted.resume(old) == 1
-        said = capsys.readouterr().err.split("error: ")[1].strip()
-        assert "began with another corpus and another split" in said and "train anew" in said and "\n" not in said
+        output = capsys.readouterr().err.split("error: ")[1].strip()
+        assert "began with another corpus and another split" in output and "train anew" in output and "\n" not in output
         run = client.get_run(old)
         assert run.info.status == "FAILED" and len(digests) == 3 and digests.items() <= run.data.tags.items()
     assert logged(old, "epoch/loss").keys() == {0}
@@ -210,8 +210,10 @@ def test_a_training_whose_checkpoint_is_gone_does_not_begin_again_behind_its_old
     before = len(in_process)
     soundfile.write(interrupted.corpus / "artist0" / "album0" / "new.flac", np.zeros(16000), 16000)
     assert interrupted.resume(old) == 1
-    said = capsys.readouterr().err
-    assert "has logged 2 epoch(s)" in said and str(interrupted.checkpoint(old)) in said and "ARTISTS_CACHE" in said
+    output = capsys.readouterr().err
+    assert (
+        "has logged 2 epoch(s)" in output and str(interrupted.checkpoint(old)) in output and "ARTISTS_CACHE" in output
+    )
     assert len(in_process) == before and logged(old, "epoch/loss").keys() == {0, 1}
 
 
@@ -300,15 +302,15 @@ def test_ctrl_c_ends_a_training_as_killed_with_what_was_learned(place, number):
     wait_for(lambda: (run := newest(place)) and run.info.run_id != known and epochs(place, run.info.run_id), process)
     # The whole foreground group, as a terminal does: `mlflow run` gets it too.
     os.killpg(process.pid, number)
-    said, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=120)
     run = newest(place)
     wait_for_end(place, run.info.run_id)
     run = place[3].get_run(run.info.run_id)
-    assert run.info.status == "KILLED", said
+    assert run.info.status == "KILLED", output
     done = epochs(place, run.info.run_id)
     assert done == list(range(len(done))) and len(done) < 40
     assert f"Interrupted after {len(done)} epoch(s). The best so far is epoch" in run.data.tags["mlflow.note.content"]
-    assert f"-P resume={run.info.run_id}" in said and run.data.tags["resume_with"] in said
+    assert f"-P resume={run.info.run_id}" in output and run.data.tags["resume_with"] in output
     assert (place[0] / "cache" / "checkpoints" / f"{run.info.run_id}.npz").is_file()
     assert not list((place[0] / "cache" / "outbox").iterdir())
 
@@ -356,8 +358,8 @@ def test_kill_9_anywhere_and_resume_end_as_if_nothing_had_happened(place, seed):
     wanted = TRAINING | {"epochs": 3, "n_mels": 128 if seed % 2 else 160, "data": place[1]}
     whole = launch(place, "train", **wanted)
     began = time.monotonic()
-    said, _ = whole.communicate(timeout=400)
-    assert whole.returncode == 0, said
+    output, _ = whole.communicate(timeout=400)
+    assert whole.returncode == 0, output
     lasted, expected = time.monotonic() - began, newest(place)
     rng, client, old = random.Random(seed), place[3], None
     for _ in range(3):
@@ -366,8 +368,8 @@ def test_kill_9_anywhere_and_resume_end_as_if_nothing_had_happened(place, seed):
             killed_after(place, rng.uniform(0.1, 1.1) * lasted, resume=old)
     if client.get_run(old).info.status != "FINISHED":
         process = launch(place, "train", resume=old)
-        said, _ = process.communicate(timeout=400)
-        assert process.returncode == 0, said
+        output, _ = process.communicate(timeout=400)
+        assert process.returncode == 0, output
     run = client.get_run(old)
     assert run.info.status == "FINISHED" and epochs(place, old) == [0, 1, 2]
     assert run.data.params == expected.data.params
@@ -387,8 +389,8 @@ def test_sync_as_an_entry_point_sends_what_a_dead_run_left(place, monkeypatch):
     last = box.records()[-1].at
     box.close()
     process = launch(place, "sync")
-    said, _ = process.communicate(timeout=200)
-    assert process.returncode == 0 and f"{dead}: delivered 2 metric rows" in said
+    output, _ = process.communicate(timeout=200)
+    assert process.returncode == 0 and f"{dead}: delivered 2 metric rows" in output
     run = client.get_run(dead)
     assert [row.step for row in client.get_metric_history(dead, "x")] == [0, 1]
     assert (run.info.status, run.info.end_time) == ("KILLED", last) and not box.folder.exists()

@@ -136,9 +136,9 @@ def test_an_outbox_of_another_store_is_left_with_words_and_others_are_sent(tmp_p
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
         died = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, timeout=60)
         ids[uri] = died.stdout.strip()
-    said = {run_id: (done, words) for run_id, done, words in delivery.deliver_left(5)}
-    assert said[ids[ours]][0] and not said[ids[theirs]][0]
-    words = said[ids[theirs]][1]
+    outcomes = {run_id: (done, words) for run_id, done, words in delivery.deliver_left(5)}
+    assert outcomes[ids[ours]][0] and not outcomes[ids[theirs]][0]
+    words = outcomes[ids[theirs]][1]
     assert f"It was logged to {theirs}: set MLFLOW_TRACKING_URI to that, or delete" in words and ids[theirs] in words
     assert outbox.left() == [ids[theirs]]
 
@@ -165,12 +165,12 @@ def test_nothing_said_is_lost_by_kill_9_and_the_run_ends_as_killed(proxy, client
     while int(process.stdout.readline()) < 300:
         pass
     process.kill()
-    said = [int(line) for line in process.stdout.read().splitlines() if line.isdigit()]
+    printed = [int(line) for line in process.stdout.read().splitlines() if line.isdigit()]
     process.wait()
     proxy.set("pass")
     assert [(i, done) for i, done, _ in delivery.deliver_left(30)] == [(run_id, True)]
     steps = [row.step for row in client.get_metric_history(run_id, "x")]
-    assert steps == list(range(len(steps))) and len(steps) >= 1 + max(said, default=300)
+    assert steps == list(range(len(steps))) and len(steps) >= 1 + max(printed, default=300)
     info = client.get_run(run_id).info
     assert info.status == "KILLED" and info.start_time <= info.end_time <= time.time() * 1000
     assert not outbox.left()

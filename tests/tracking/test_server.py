@@ -101,14 +101,14 @@ def no_pause(monkeypatch):
 
 def lose_answers(proxy, ask: Callable[[], Any]) -> list[Any]:
     """Asks again and again, each time with a later piece of the answers lost, until none is; what was answered."""
-    said = []
+    results = []
     for before in (0, 1, 2, 3, *(4**n for n in range(1, 7))):
         lost = proxy.trouble["drop one"]
         proxy.set("drop one", before)
-        said.append(ask())
+        results.append(ask())
         proxy.set("pass")
         if proxy.trouble["drop one"] == lost:
-            return said
+            return results
     raise AssertionError("never ends")
 
 
@@ -119,8 +119,8 @@ LONG = ("candidate", "model of run", "model of version")
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in LONG else n for n in ASKED])
 def test_whatever_answer_is_lost_the_result_is_the_same(proxy, place, no_pause, name):
     calm = ASKED[name](place)
-    said = lose_answers(proxy, lambda: ASKED[name](place))
-    assert len(said) > 1 and all(each == calm for each in said)
+    results = lose_answers(proxy, lambda: ASKED[name](place))
+    assert len(results) > 1 and all(each == calm for each in results)
 
 
 @pytest.mark.parametrize("name", ASKED)
@@ -129,15 +129,15 @@ def test_a_server_that_stays_away_is_one_sentence_that_says_what_to_do(proxy, pl
     proxy.set("refuse")
     with pytest.raises(InputError) as caught:
         ASKED[name](place)
-    said = str(caught.value)
-    assert f"The tracking server {proxy.uri} did not answer" in said and "MLFLOW_TRACKING_URI" in said
-    assert "MLflow UI" not in said
+    message = str(caught.value)
+    assert f"The tracking server {proxy.uri} did not answer" in message and "MLFLOW_TRACKING_URI" in message
+    assert "MLflow UI" not in message
 
 
 def test_nothing_is_made_twice_though_answers_get_lost(proxy, place, client, no_pause):
     parent = runs.Run(place.run_id)
-    made = lose_answers(proxy, lambda: runs.new_child(parent, f"child {next(NAMES)}", {"kind": "fold"}))
-    assert sorted(made) == sorted(run.run_id for run in reading.children(place.run_id)) and len(made) > 2
+    created = lose_answers(proxy, lambda: runs.new_child(parent, f"child {next(NAMES)}", {"kind": "fold"}))
+    assert sorted(created) == sorted(run.run_id for run in reading.children(place.run_id)) and len(created) > 2
     registries = []
 
     def register() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import typing
 
 import pytest
 
@@ -14,6 +15,7 @@ from projects.artists.evaluation.options import EvaluationOptions
 from projects.artists.systems import find
 from projects.artists.training.training import RECIPES, Training
 from projects.artists.workflows.plan import (
+    Sources,
     TrainingPlan,
     changed,
     evaluation_plan,
@@ -129,6 +131,7 @@ def test_a_system_has_defaults_of_its_own_below_every_recipe(monkeypatch):
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_recipe_sets_parameters_of_training(recipe):
     assert RECIPES[recipe].keys() <= set(field_names(Training))
+    assert set(typing.get_args(typing.get_type_hints(Sources)["recipe"])) == set(RECIPES)
     assert plan("--recipe", recipe).training == Training(**RECIPES[recipe])
 
 
@@ -182,7 +185,6 @@ def test_a_plan_holds_the_options_of_each_part():
 
 def test_no_two_groups_of_parameters_share_a_name():
     from projects.artists.systems import names
-    from projects.artists.workflows.plan import Sources
 
     for name in names():
         fields = field_names(Sources, DataOptions, FeatureConfig, Training, EvaluationOptions, find(name).Config)

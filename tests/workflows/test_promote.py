@@ -7,6 +7,7 @@ import dataclasses
 import itertools
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -23,8 +24,9 @@ from mlflow.tracking import MlflowClient
 
 from projects import promote
 from projects.artists.audio.features import FeatureConfig
-from projects.artists.data import prepare, recordings
+from projects.artists.data import corpora, prepare, recordings
 from projects.artists.data.cache import audio_digest
+from projects.artists.data.featurize import featurize
 from projects.artists.data.options import DataOptions
 from projects.artists.errors import InputError
 from projects.artists.package import card as saved
@@ -223,6 +225,10 @@ def two_corpora(tmp_path, write_audio, in_process) -> tuple[Path, Path]:
     return tmp_path / "mp3", tmp_path / "flac"
 
 
+def digests_of(folder: Path) -> list[str]:
+    return sorted(audio_digest(path) for path in folder.rglob("*.*") if path.is_file())
+
+
 def compared(candidate: evidence.Candidate, champion: evidence.Candidate, data: Path) -> float:
     """Songs that promote would compare on: more are asked for than there are, so that nothing is scored."""
     policy = gates.Policy((), (), "f1", 10**6, 2, "")
@@ -233,9 +239,8 @@ def compared(candidate: evidence.Candidate, champion: evidence.Candidate, data: 
 
 def test_copies_in_another_encoding_of_what_the_champion_has_learned_are_not_compared_on(tmp_path, two_corpora):
     older, newer = two_corpora
-    everything = sorted(audio_digest(path) for path in newer.rglob("*.flac"))
-    tested = {"train": [], "val": [], "test": everything}
-    learned = {"train": sorted(audio_digest(path) for path in older.rglob("*.mp3")), "val": [], "test": []}
+    tested = {"train": [], "val": [], "test": digests_of(newer)}
+    learned = {"train": digests_of(older), "val": [], "test": []}
     champion = model_of(tmp_path / "champion", older, songs=learned)
     assert compared(model_of(tmp_path / "candidate", newer, songs=tested), champion, newer) == 20
     # And the other way round: the candidate is tested on what it has learned in another encoding itself.
@@ -244,9 +249,29 @@ def test_copies_in_another_encoding_of_what_the_champion_has_learned_are_not_com
     assert compared(both, stranger, newer) == 20
 
 
+def test_the_fingerprints_of_a_model_travel_with_it_whatever_its_features(tmp_path, two_corpora, monkeypatch, caplog):
+    """On a machine that has never heard what the champion has learned."""
+    older, newer = two_corpora
+    candidate = model_of(tmp_path / "candidate", newer, songs={"train": [], "val": [], "test": digests_of(newer)})
+    champion = model_of(
+        tmp_path / "champion", older, songs={"train": digests_of(older), "val": [], "test": []},
+        features=dataclasses.asdict(FeatureConfig(sr=22050, hop_length=706)),
+    )  # fmt: skip
+    config = champion.card.feature_config
+    entries = featurize(corpora.load(str(older)), config).entries.values()
+    recordings.write(champion.folder / evidence.SYSTEM, recordings.of_entries(entries, config))
+    monkeypatch.setenv("ARTISTS_CACHE", str(tmp_path / "elsewhere"))
+    shutil.rmtree(older)
+    assert compared(candidate, champion, newer) == 20 and not caplog.messages
+    # A model of an earlier version has no such file: its bytes alone are compared, which is said.
+    (champion.folder / evidence.SYSTEM / recordings.FILE).unlink()
+    assert compared(candidate, champion, newer) == 40
+    assert "20 of the 20 songs that the model has learned from have no fingerprint" in caplog.text
+
+
 def test_copies_that_two_models_know_through_different_songs_are_one_recording(tmp_path, two_corpora):
     older, newer = two_corpora
-    first, *others = sorted(audio_digest(path) for path in newer.rglob("*.flac"))
+    first, *others = digests_of(newer)
     tested = {"train": [], "val": [], "test": [first, *others]}
     mine = model_of(tmp_path / "mine", newer, songs=tested, groups={first: "aa", "bridge": "aa"})
     rival = {"songs": {"train": ["cc"], "val": [], "test": []}, "groups": {"bridge": "cc", "cc": "cc"}}

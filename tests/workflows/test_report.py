@@ -244,6 +244,26 @@ def test_a_model_that_was_evaluated_and_promoted_is_one_row(common_corpus, commo
     assert list(tables.results([reading.read(evaluation)]).runs) == [evaluation], "what stands alone is reported"
 
 
+def test_runs_of_earlier_versions_are_reported_under_the_names_of_today(tmp_path, tracking_template, monkeypatch):
+    shutil.copy(tracking_template, tmp_path / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    client = MlflowClient()
+    old = client.create_experiment("old", artifact_location=(tmp_path / "artifacts").as_uri())
+    parent = client.create_run(old, tags={"study": "x", "study_metrics": "test_song_f1"}).info.run_id
+    for split, value in (("song", 0.8), ("album", 0.5)):
+        run_id = client.create_run(old, tags={"mlflow.parentRunId": parent}).info.run_id
+        client.log_param(run_id, "split", split)
+        for name in ("test_song_f1", "test_clip_f1", "epoch_loss", "train_seconds"):
+            client.log_metric(run_id, name, value)
+        client.log_text(run_id, "track_id,side,label\nt,test,a\n", "split.csv")
+        client.log_text(run_id, "x,y,side,label\n0,1,test,a\n1,0,test,b\n", "tsne.csv")
+        client.set_terminated(run_id)
+    result = report.report(ReportOptions(run_id=parent))
+    assert list(result.summary["metric"]) == ["test/song_f1"] * 2 and list(result.summary["mean"]) == [0.8, 0.5]
+    assert "album split minus song split" in result.page and "-0.300" in result.page
+    assert result.page.count('class="chart map"') == 2
+
+
 def test_what_a_report_cannot_be_made_of_is_said(here):
     for options, word in (
         ({"run_id": "0" * 32}, "no such run"), ({"experiment_name": "nowhere"}, "ours, theirs"),

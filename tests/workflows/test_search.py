@@ -21,9 +21,8 @@ from optuna.trial import TrialState
 
 from projects import cli, search, train
 from projects.artists.workflows import train as experiment
+from projects.artists.workflows.engine import is_failure, storage_url
 from projects.artists.workflows.plan import training_plan
-from projects.artists.workflows.search.storage import storage_url
-from projects.artists.workflows.search.trial import is_failure
 
 PROJECT = Path(__file__).parents[2]
 FIT = experiment.fit

@@ -72,8 +72,8 @@ def test_a_file_narrows_widens_fixes_adds_and_leaves_out(tmp_path):
 def test_a_flag_fixes_its_parameter_and_a_configuration_file_only_sets_where_the_search_starts(tmp_path):
     config = write(tmp_path / "config.yaml", {"learning_rate": 0.002, "augment": 0.5})
     got = asked(tmp_path, config=config, dropout="0.2")
-    assert "dropout" not in got.space.names and got.settings["dropout"] == 0.2
-    assert "learning_rate" in got.space.open and got.settings["learning_rate"] == 0.002
+    assert "dropout" not in got.space.names and got.plan.values["dropout"] == 0.2
+    assert "learning_rate" in got.space.open and got.plan.values["learning_rate"] == 0.002
     assert got.given["augment"] == 0.5 and got.params["n_trials"] == 30
 
 

@@ -15,9 +15,11 @@ from mlflow.tracking import MlflowClient
 from optuna.trial import TrialState
 
 from projects.artists.errors import InputError
-from projects.artists.workflows.search import report, storage
+from projects.artists.workflows import engine
+from projects.artists.workflows.engine import TrialFailed
+from projects.artists.workflows.search import report
 from projects.artists.workflows.search.space import SearchSpace
-from projects.artists.workflows.search.study import SeededSampler, TrialFailed, enqueue, make_pruner, open_study, work
+from projects.artists.workflows.search.study import SeededSampler, enqueue, make_pruner, open_study, work
 
 PROJECT = Path(__file__).parents[2]
 SPACE = SearchSpace({"x": {"low": 0.0, "high": 1.0}, "kind": ["a", "b"]}, {})
@@ -25,9 +27,9 @@ PUBLISHED = {"x": 0.5, "kind": "a"}
 
 
 def opened(url, name="s", *, identity=None, seed=0, pruner="none", max_retry=1):
-    made = storage.open_storage(url, max_retry=max_retry, heartbeat=1)
+    made = engine.open_storage(url, max_retry=max_retry, heartbeat=1)
     attributes = {"identity": identity or {"data": "demo"}}
-    with storage.exclusive(url, name):
+    with engine.exclusive(url, name):
         got = open_study(
             made, name, ["val/song_f1"],
             sampler=SeededSampler(seed), pruner=make_pruner(pruner, 9), attributes=attributes,
@@ -110,7 +112,7 @@ def test_an_error_that_is_no_failure_of_a_trial_ends_the_search(url):
 
     with pytest.raises(ValueError, match="a fault"):
         work(opened(url), url, train, limit=2)
-    with storage.exclusive(url, "s"):
+    with engine.exclusive(url, "s"):
         pass
 
 
@@ -173,24 +175,49 @@ def test_a_study_of_something_else_is_not_joined(url):
 @pytest.mark.parametrize("url", ["mysql://host/db", "journal.log", "redis://host"])
 def test_a_storage_that_workers_cannot_share_is_refused(url):
     with pytest.raises(InputError, match="sqlite:///FILE"):
-        storage.storage_url(url)
+        engine.storage_url(url)
 
 
 def test_a_database_that_does_not_answer_is_one_sentence(tmp_path):
-    url = storage.storage_url(f"postgresql://nobody@/nothing?host={tmp_path}")
+    url = engine.storage_url(f"postgresql://nobody@/nothing?host={tmp_path}")
     with pytest.raises(InputError, match="does not answer"):
-        storage.open_storage(url, max_retry=0, heartbeat=1)
+        engine.open_storage(url, max_retry=0, heartbeat=1)
+
+
+DIES_TAKING_A_TRIAL = """
+import os, signal, sys
+from projects.artists.workflows import engine
+from projects.artists.workflows.search.study import SeededSampler, make_pruner, open_study, work
+
+class Dying(SeededSampler):
+    def before_trial(self, study, trial):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+made = engine.open_storage(sys.argv[1], max_retry=1, heartbeat=1)
+study = open_study(made, "s", ["val/song_f1"], sampler=Dying(0), pruner=make_pruner("none", 1),
+                   attributes={"identity": {"data": "demo"}})
+work(study, sys.argv[1], lambda trial: 0.0, limit=2)
+"""
+
+
+def test_a_worker_that_dies_before_its_trials_first_sign_of_life_keeps_nobody_waiting(url):
+    made = opened(url)
+    died = subprocess.run([sys.executable, "-c", DIES_TAKING_A_TRIAL, url], cwd=PROJECT, timeout=120)
+    assert died.returncode == -9 and [t.state for t in made.trials] == [TrialState.RUNNING]
+    work(made, url, peak, limit=2)
+    assert [t.state.name for t in made.trials] == ["FAIL", "COMPLETE", "COMPLETE"]
+    assert made.trials[1].params == PUBLISHED, "the trial that it had taken"
 
 
 WORKER = """
 import os, signal, sys
-from projects.artists.workflows.search import storage
+from projects.artists.workflows import engine
 from projects.artists.workflows.search.study import SeededSampler, make_pruner, open_study, work
 from projects.artists.tracking import runs
 
 url, parent, poisoned = sys.argv[1], runs.Run(sys.argv[2]), int(sys.argv[3])
-made = storage.open_storage(url, max_retry=1, heartbeat=1)
-with storage.exclusive(url, "s"):
+made = engine.open_storage(url, max_retry=1, heartbeat=1)
+with engine.exclusive(url, "s"):
     study = open_study(made, "s", ["val/song_f1"], sampler=SeededSampler(0), pruner=make_pruner("none", 1),
                        attributes={"identity": {}})
 
@@ -211,7 +238,7 @@ work(study, url, train, limit=9, poll=0.2)
 def test_three_workers_on_postgresql_share_a_study_that_kills_two_of_them(postgresql, tmp_path):
     client = MlflowClient()
     parent = client.create_run(client.create_experiment("workers", artifact_location=(tmp_path / "a").as_uri()))
-    url = storage.storage_url(postgresql)
+    url = engine.storage_url(postgresql)
     command = [sys.executable, "-c", WORKER, url, parent.info.run_id, "2"]
     workers = [
         subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -276,6 +276,16 @@ def test_transfer_keeps_copies_of_a_recording_in_one_subset(place, compiled, tmp
     assert not apart, f"{len(apart)} of {len(originals)} recordings stand in two subsets"
 
 
+def test_transfer_of_vectors_says_where_copies_cannot_be_recognised(place, tmp_path, capsys):
+    rows = pd.read_csv(manifest(place, tmp_path))
+    rows.loc[0, "path"] = str(tmp_path / "gone.flac")
+    rows.to_csv(tmp_path / "genres.csv", index=False)
+    vectors = np.random.default_rng(0).normal(size=(24, 3)).tolist()
+    pd.DataFrame({"track_id": rows["track_id"], "vector": vectors}).to_parquet(tmp_path / "v.parquet")
+    run(transfer, vectors=tmp_path / "v.parquet", data=tmp_path / "genres.csv", split="album", k=1)
+    assert "1 of 24 files cannot be read: copies of one recording among them are not" in capsys.readouterr().out
+
+
 def test_transfer_and_enrol_know_songs_of_the_training_that_were_encoded_again(place, tmp_path, write_audio):
     """The network has learned from FLAC files; their music comes again as mp3, under artists of other names."""
     corpus, again = tmp_path / "corpus", tmp_path / "again"
@@ -417,6 +427,24 @@ def test_a_reference_grows_in_versions_of_its_own(place, tmp_path):
     assert second.data.tags["reference_version"] == "2"
     assert second.data.tags["reference_from"] == first.data.tags["reference_digest"]
     assert len(fetched(first)) == 2 and fetched(second).artists == ["artist0", "artist1"]
+
+
+def test_a_recording_is_enrolled_once_and_under_one_artist_however_it_is_encoded(place, tmp_path, write_audio, capsys):
+    folder = tmp_path / "songs"
+    for a, s in itertools.product(range(2), range(2)):
+        write_audio(folder / f"artist{a}" / f"song{s}.flac", melody(10 * a + s, 12))
+    (folder / "artist0" / "live.mp3").write_bytes(mp3(melody(0, 12), 64).getvalue())
+    first = run(enrol, model=place.model, songs=folder)
+    assert first.data.metrics["reference_songs"] == 4
+    more = tmp_path / "more" / "artist1"
+    more.mkdir(parents=True)
+    (more / "again.mp3").write_bytes(mp3(melody(11, 12), 64).getvalue())
+    write_audio(more / "new.flac", melody(12, 12))
+    second = run(enrol, reference=first.info.run_id, songs=more.parent)
+    assert fetched(second).track_ids == sorted([*fetched(first).track_ids, "artist1/new.flac"])
+    (folder / "artist1" / "stolen.mp3").write_bytes(mp3(melody(0, 12), 64).getvalue())
+    run(enrol, status=1, model=place.model, songs=folder)
+    assert "artist1/stolen.mp3 is enrolled as artist0 already" in capsys.readouterr().err
 
 
 def test_enrol_says_what_is_wrong(place, tmp_path, capsys):

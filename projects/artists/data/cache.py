@@ -21,7 +21,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ..audio.features import FeatureConfig
+from ..audio.options import FeatureConfig
 from ..errors import InputError
 
 # A temporary file older than this was left by a process that died.
@@ -140,7 +140,7 @@ class DigestIndex:
 
     def __init__(self, root: Path | None = None) -> None:
         self._path = (root or cache_root()) / "digests.sqlite"
-        with self._told():
+        with self._explained():
             self._db = sqlite3.connect(self._path, timeout=60)
             self._db.execute(
                 "CREATE TABLE IF NOT EXISTS file"
@@ -152,7 +152,7 @@ class DigestIndex:
             stat = path.stat()
         except (OSError, ValueError):
             return None
-        with self._told():
+        with self._explained():
             row = self._db.execute(
                 "SELECT sha256 FROM file WHERE path = ? AND size = ? AND mtime = ? AND ctime = ?", _key(path, stat)
             ).fetchone()
@@ -160,11 +160,11 @@ class DigestIndex:
 
     def put(self, path: Path, stat: os.stat_result, sha256: str) -> None:
         """`stat` was taken before the bytes were read, so that a change in between is seen next time."""
-        with self._told(), self._db:
+        with self._explained(), self._db:
             self._db.execute("INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?)", (*_key(path, stat), sha256))
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def _explained(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.OperationalError as error:

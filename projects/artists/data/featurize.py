@@ -12,7 +12,8 @@ from stat import S_ISDIR, S_ISREG
 import numpy as np
 
 from ..audio.decode import LONGEST_SECONDS, DecodeError, Excerpt, observe_audio, read_audio
-from ..audio.features import FeatureConfig, log_mel, to_db
+from ..audio.features import log_mel, to_db
+from ..audio.options import FeatureConfig
 from ..errors import InputError
 from .audit import Auditor, AuditStore
 from .cache import DigestIndex, FeatureStore, audio_digest, sweep
@@ -91,7 +92,8 @@ def featurize(
             quarantined[track.track_id] = done.reason
         else:
             computed += done.computed
-            index.put(track.path, done.stat, done.digest)
+            if done.stat:
+                index.put(track.path, done.stat, done.digest)
             entries[track.track_id] = Entry(done.digest, done.n_frames, store.path(done.digest))
         if progress:
             progress(len(entries) + len(quarantined), total)
@@ -148,7 +150,7 @@ def _compute(path: Path, store: FeatureStore, audits: AuditStore | None = None) 
         return _Done(reason="not enough memory to decode it")
     if not frames and not np.isfinite(features).all():
         return _Done(reason="its samples are too large: the power of the spectrum overflows")
-    if auditor:
+    if audits and auditor:
         audits.write(digest, auditor.audit(path))
     if frames:
         return _Done(digest, frames, stat)

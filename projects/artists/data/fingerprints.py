@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..audio.features import FeatureConfig, to_db
+from ..audio.features import to_db
+from ..audio.options import FeatureConfig
 from .cache import atomic_write, cache_root
 
 # Raise it when the fingerprints change: stored ones are then computed anew.

@@ -30,8 +30,8 @@ def private_mb(pid: int | None = None) -> float:
         status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
     except (OSError, psutil.Error):
         return 0.0
-    found = re.search(r"^RssAnon:\s+(\d+)", status, re.MULTILINE)
-    return int(found[1]) / 1024 if found else 0.0
+    match = re.search(r"^RssAnon:\s+(\d+)", status, re.MULTILINE)
+    return int(match[1]) / 1024 if match else 0.0
 
 
 def processes(workers: int | None) -> int:

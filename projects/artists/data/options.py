@@ -20,7 +20,9 @@ class CorpusOptions:
     data: Annotated[str, "demo, demo30, a folder, a manifest (.csv, .parquet) or s3://bucket/prefix"] = "demo"
     label: Annotated[str, "the column that is learned"] = "artist"
     # Park et al.: 500 to 10,000.
-    artists: Annotated[int | None, "so many values of the label, drawn by the seed; none: all"] = None
+    artists: Annotated[int | None, "so many values of the label, the first by the digest of their names; none: all"] = (
+        None
+    )
     songs_per_artist: Annotated[int | None, "so many songs of each value, and no value with fewer; none: all"] = None
     workers: Annotated[int | None, "processes that compute features; none: one a core", NO_IDENTITY] = None
 

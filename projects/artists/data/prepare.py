@@ -10,16 +10,15 @@ import numpy as np
 import pandas as pd
 
 from ..audio.clips import clip_frames
-from ..audio.features import FeatureConfig
+from ..audio.options import FeatureConfig
 from ..errors import InputError
 from . import corpora
 from .audit import AuditStore
-from .balance import balanced
 from .clipset import ClipSet, make_clips
 from .featurize import Features, featurize, surviving
 from .options import CorpusOptions, DataOptions
 from .recordings import groups_of
-from .selection import first_values
+from .selection import balanced, first_values
 from .splits import SUBSETS, Split, check_subsets, make_split
 from .tags import holds_tags
 from .tracks import Corpus, Progress, Track
@@ -64,17 +63,17 @@ class Prepared:
     @property
     def warnings(self) -> list[str]:
         """What a reader of the scores has to know."""
-        said = [
+        warnings = [
             f"No song of {self.label} {_first(values)} is in subset {subset}." for subset, values in self.absent.items()
         ]
         if self.short:
-            said.append(
+            warnings.append(
                 f"{len(self.short)} song(s) are shorter than one clip and left out: {', '.join(self.short[:3])}."
             )
         if self.features.quarantined:
-            said.append(f"{len(self.features.quarantined)} file(s) could not be read: see quarantined.csv.")
-        said += unlabelled_warnings(self.corpus, self.label)
-        return said + duplicate_warnings(self.corpus, self.groups, self.split, self.label)
+            warnings.append(f"{len(self.features.quarantined)} file(s) could not be read: see quarantined.csv.")
+        warnings += unlabelled_warnings(self.corpus, self.label)
+        return warnings + duplicate_warnings(self.corpus, self.groups, self.split, self.label)
 
     @property
     def absent(self) -> dict[str, list[str]]:
@@ -117,9 +116,9 @@ def known_to_model(corpus: Corpus, label: str, classes: Sequence[str]) -> Corpus
     values = {track.label(label) for track in corpus.tracks}
     known = values & set(classes)
     if len(known) < 2:
-        found = f"Only {min(known)}" if known else "None"
+        some = f"Only {min(known)}" if known else "None"
         raise InputError(
-            f"{found} of the {label}s of {corpus.name} ({_first(values)}) is known to the model; "
+            f"{some} of the {label}s of {corpus.name} ({_first(values)}) is known to the model; "
             f"it knows {_first(classes)}. Give a corpus with two or more of these {label}s, spelled as here."
         )
     return corpus.only(track for track in corpus.tracks if track.label(label) in known)
@@ -217,31 +216,31 @@ def unlabelled_warnings(corpus: Corpus, label: str) -> list[str]:
 
 def duplicate_warnings(corpus: Corpus, groups: Mapping[str, str], split: Split, label: str) -> list[str]:
     """How many duplicates there are, and `duplicate_conflicts`."""
-    found = _by_recording(corpus, groups)
-    if not found:
+    recordings = _by_recording(corpus, groups)
+    if not recordings:
         return []
-    many = "one recording" if len(found) == 1 else f"{len(found)} recordings"
-    told = f"{sum(map(len, found))} tracks are {many}: {_some(found)}."
-    return [told, *duplicate_conflicts(corpus, groups, split, label)]
+    many = "one recording" if len(recordings) == 1 else f"{len(recordings)} recordings"
+    summary = f"{sum(map(len, recordings))} tracks are {many}: {_some(recordings)}."
+    return [summary, *duplicate_conflicts(corpus, groups, split, label)]
 
 
 def duplicate_conflicts(corpus: Corpus, groups: Mapping[str, str], split: Split, label: str) -> list[str]:
     """Recordings that stand in two subsets of a manifest, or under two labels or artists."""
-    found, said = _by_recording(corpus, groups), []
-    torn = [tracks for tracks in found if len({split.subsets[t.track_id] for t in tracks}) > 1]
+    recordings, messages = _by_recording(corpus, groups), []
+    torn = [tracks for tracks in recordings if len({split.subsets[t.track_id] for t in tracks}) > 1]
     if torn:
-        said.append(
+        messages.append(
             f"THE SAME RECORDING STANDS ON TWO SUBSETS of the fold column ({len(torn)} found): {_some(torn)}. "
             "Scores are too high by what the model remembers; give all copies one fold."
         )
     for column in dict.fromkeys((label, "artist")):
-        torn = [tracks for tracks in found if len({t.label(column) for t in tracks}) > 1]
+        torn = [tracks for tracks in recordings if len({t.label(column) for t in tracks}) > 1]
         if torn:
-            said.append(
+            messages.append(
                 f"The same recording carries two values of {column} ({len(torn)} found): {_some(torn)}. "
                 "Correct the label or remove the copy."
             )
-    return said
+    return messages
 
 
 def _by_recording(corpus: Corpus, groups: Mapping[str, str]) -> list[list[Track]]:
@@ -255,10 +254,10 @@ def _by_recording(corpus: Corpus, groups: Mapping[str, str]) -> list[list[Track]
 
 def _some(groups: Sequence[Sequence[Track]]) -> str:
     """The first groups, the beginning of each."""
-    shown = []
+    names = []
     for tracks in groups[:3]:
-        shown.append(" = ".join(t.track_id for t in tracks[:3]) + (" = ..." if len(tracks) > 3 else ""))
-    return "; ".join(shown) + ("; ..." if len(groups) > 3 else "")
+        names.append(" = ".join(t.track_id for t in tracks[:3]) + (" = ..." if len(tracks) > 3 else ""))
+    return "; ".join(names) + ("; ..." if len(groups) > 3 else "")
 
 
 def with_overlap(prepared: Prepared, overlap: float) -> Prepared:

@@ -14,6 +14,7 @@ changed.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -57,7 +58,7 @@ def make_split(
     balanced: bool = False,
     groups: Mapping[str, str] | None = None,
 ) -> Split:
-    """Deals the tracks of a corpus to train, val and test.
+    """Assigns the tracks of a corpus to train, val and test.
 
     Args:
         split: `song` (stratified by `label`), `album` (by artist), `kfold` (albums of an artist assigned to `folds`
@@ -71,15 +72,15 @@ def make_split(
     """
     groups = groups or {}
     if split == "song":
-        assign = _twentieths if balanced else _tenths
-        subsets = _dealt(corpus, lambda t: t.label(label), lambda t: t.track_id, seed, assign, groups)
+        shares = functools.partial(_shares, balanced=balanced)
+        subsets = _assigned(corpus, lambda t: t.label(label), lambda t: t.track_id, seed, shares, groups)
     elif split == "album":
-        subsets = _dealt(corpus, lambda t: t.artist, _album, seed, _one_each, groups)
+        subsets = _assigned(corpus, lambda t: t.artist, _album, seed, _one_each, groups)
     elif split == "kfold":
         check_fold(folds, fold)
-        subsets = _dealt(corpus, lambda t: t.artist, _album, seed, lambda n: _fold_sides(n, folds, fold), groups)
+        subsets = _assigned(corpus, lambda t: t.artist, _album, seed, lambda n: _fold_subsets(n, folds, fold), groups)
     elif split == "manifest":
-        subsets = {track.track_id: _manifest_side(track) for track in corpus.tracks}
+        subsets = {track.track_id: _manifest_subset(track) for track in corpus.tracks}
     elif split == "all":
         subsets = dict.fromkeys((track.track_id for track in corpus.tracks), "test")
     else:
@@ -114,7 +115,7 @@ def _album(track: Track) -> str:
 Unit = tuple[str, str]
 
 
-def _dealt(
+def _assigned(
     corpus: Corpus,
     stratum: Callable[[Track], str],
     unit: Callable[[Track], str],
@@ -122,14 +123,14 @@ def _dealt(
     assign: Callable[[int], list[str]],
     groups: Mapping[str, str],
 ) -> dict[str, str]:
-    """Deals units (songs or albums), whole, within each stratum, in the order of their digests."""
+    """Assigns units (songs or albums), whole, within each stratum, in the order of their digests."""
     units: dict[Unit, list[Track]] = defaultdict(list)
     for track in corpus.tracks:
         units[stratum(track), unit(track)].append(track)
     strata: dict[str, dict[str, list[Track]]] = defaultdict(lambda: defaultdict(list))
     for own, (home, name) in _joined(units, groups).items():
         strata[home][name] += units[own]
-    subsets = {}
+    subsets: dict[str, str] = {}
     for assigned in strata.values():
         order = sorted(assigned, key=lambda u: hashlib.sha256(f"{seed}\n{u}".encode()).digest())
         for name, subset in zip(order, assign(len(order)), strict=True):
@@ -146,17 +147,11 @@ def _joined(units: Mapping[Unit, list[Track]], groups: Mapping[str, str]) -> dic
     return joined([*([unit] for unit in units), *members.values()])
 
 
-def _tenths(n: int) -> list[str]:
-    """A tenth to test, a tenth of the rest to validation, at least one each while training keeps one."""
+def _shares(n: int, balanced: bool) -> list[str]:
+    """A tenth to test and a tenth of the rest to validation, or two and three of twenty; one each where there are two
+    or three."""
     test = max(1, round(0.1 * n)) if n > 1 else 0
-    val = max(1, round(0.1 * (n - test))) if n > 2 else 0
-    return ["test"] * test + ["val"] * val + ["train"] * (n - test - val)
-
-
-def _twentieths(n: int) -> list[str]:
-    """Two of twenty to test, three to validation, at least one each while training keeps one."""
-    test = max(1, round(0.1 * n)) if n > 1 else 0
-    val = max(1, round(0.15 * n)) if n > 2 else 0
+    val = max(1, round(0.15 * n if balanced else 0.1 * (n - test))) if n > 2 else 0
     return ["test"] * test + ["val"] * val + ["train"] * (n - test - val)
 
 
@@ -164,12 +159,12 @@ def _one_each(n: int) -> list[str]:
     return (["test"] * (n > 1) + ["val"] * (n > 2) + ["train"] * n)[:n]
 
 
-def _fold_sides(n: int, folds: int, fold: int) -> list[str]:
+def _fold_subsets(n: int, folds: int, fold: int) -> list[str]:
     special = {fold: "test", (fold + 1) % folds: "val"}
     return [special.get(i % folds, "train") for i in range(n)]
 
 
-def _manifest_side(track: Track) -> str:
+def _manifest_subset(track: Track) -> str:
     subset = _SPELLINGS.get(track.fold.lower())
     if subset is None:
         raise InputError(

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
@@ -31,10 +31,10 @@ def spread(
     Args:
         setup: Called with `arguments` in every new process.
     """
-    tasks, left = iter(tasks), True
+    queue, left = iter(tasks), True
     while left:
         suspects: deque[Task] = deque()
-        left = yield from _until_crash(tasks, suspects, function, workers, setup, arguments)
+        left = yield from _until_crash(queue, suspects, function, workers, setup, arguments)
         while suspects:
             guilty: deque[Task] = deque()
             yield from _until_crash(_drained(suspects), guilty, function, 1, setup, arguments)
@@ -54,7 +54,7 @@ def _until_crash(
     workers: int,
     setup: Callable[..., None],
     arguments: tuple[Any, ...],
-) -> Iterator[tuple[Task, Result]]:
+) -> Generator[tuple[Task, Result], None, bool]:
     """Returns whether tasks may be left: a process has died, and those then in flight are in `crashed`."""
     in_flight = 1 if workers == 1 else 2 * workers
     running: dict[futures.Future[Result], Task] = {}

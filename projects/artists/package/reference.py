@@ -140,34 +140,24 @@ class Reference:
     def extended(self, other: Reference, identity: Mapping[str, str] | None = None) -> Reference:
         """A new version with the songs of `other` added; songs that are here already, under the same name, stay.
 
-        Args:
-            identity: As in `make`.
-
         Raises:
             InputError: Another model, or a song that is here under another artist.
         """
         self.check_model(other.model)
-        known = dict(zip(_recordings(self.audio_sha256, identity), self.labels, strict=True))
-        recordings = _recordings(other.audio_sha256, identity)
-        for recording, label, track in zip(recordings, other.labels, other.track_ids, strict=True):
-            if known.get(recording, label) != label:
-                raise InputError(
-                    f"{track} is enrolled as {known[recording]} already; now it stands under {label}. "
-                    "Remove it from one of the two, or begin a reference of its own."
-                )
-        new = [i for i, recording in enumerate(recordings) if recording not in known]
         # Two folders may name their files alike.
         taken = set(self.track_ids)
-        return _ordered(
+        return _once(
             dataclasses.replace(
                 self,
-                track_ids=self.track_ids + [free_name(other.track_ids[i], taken) for i in new],
-                labels=self.labels + [other.labels[i] for i in new],
-                audio_sha256=self.audio_sha256 + [other.audio_sha256[i] for i in new],
-                vectors=np.concatenate([self.vectors, other.vectors[new]]),
+                track_ids=self.track_ids + [free_name(name, taken) for name in other.track_ids],
+                labels=self.labels + other.labels,
+                audio_sha256=self.audio_sha256 + other.audio_sha256,
+                vectors=np.concatenate([self.vectors, other.vectors]),
                 version=self.version + 1,
                 previous=self.digest,
-            )
+            ),
+            identity,
+            len(self),
         )
 
     def table(self) -> pd.DataFrame:
@@ -181,7 +171,7 @@ def make(
     audio_sha256: Sequence[str],
     vectors: np.ndarray,
     identity: Mapping[str, str] | None = None,
-    **source: str,
+    **source: Any,
 ) -> Reference:
     """A first version; of songs that are one recording by one artist the first is kept.
 
@@ -192,24 +182,8 @@ def make(
     Raises:
         InputError: The same audio stands under two artists.
     """
-    first: dict[str, int] = {}
-    for i, recording in enumerate(_recordings(audio_sha256, identity)):
-        other = first.setdefault(recording, i)
-        if labels[other] != labels[i]:
-            raise InputError(
-                f"{track_ids[i]} ({labels[i]}) and {track_ids[other]} ({labels[other]}) are the same "
-                "audio under two names. Remove one of them."
-            )
-    kept = list(first.values())
-    return _ordered(
-        Reference(
-            [track_ids[i] for i in kept],
-            [labels[i] for i in kept],
-            [audio_sha256[i] for i in kept],
-            np.asarray(vectors, np.float32)[kept],
-            **source,
-        )
-    )
+    given = Reference(list(track_ids), list(labels), list(audio_sha256), np.asarray(vectors, np.float32), **source)
+    return _once(given, identity)
 
 
 def write(path: Path, reference: Reference) -> None:
@@ -251,7 +225,7 @@ def identity_of(folder: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _checked(parts: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> Reference:
+def _checked(parts: dict[str, np.ndarray], meta: Mapping[str, Any]) -> Reference:
     vectors = parts.pop("vectors")
     if not isinstance(meta, dict) or meta.pop("format", None) != FORMAT:
         raise ValueError(f"it is not of format {FORMAT}")
@@ -265,11 +239,23 @@ def _checked(parts: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> Refere
     return Reference(**{name: part.tolist() for name, part in parts.items()}, vectors=vectors, **meta)
 
 
-def _recordings(digests: Sequence[str], identity: Mapping[str, str] | None) -> list[str]:
-    return [(identity or {}).get(digest, digest) for digest in digests]
+def _once(songs: Reference, identity: Mapping[str, str] | None, stay: int = 0) -> Reference:
+    """The first `stay` songs and the first of each other recording, in the order of ids.
 
-
-def _ordered(reference: Reference) -> Reference:
-    order = sorted(range(len(reference)), key=lambda i: reference.track_ids[i])
-    columns = {name: [getattr(reference, name)[i] for i in order] for name in ("track_ids", "labels", "audio_sha256")}
-    return dataclasses.replace(reference, **columns, vectors=reference.vectors[order])
+    Raises:
+        InputError: One of the others stands under two artists.
+    """
+    first: dict[str, int] = {}
+    for i, digest in enumerate(songs.audio_sha256):
+        other = first.setdefault((identity or {}).get(digest, digest), i)
+        if i >= stay and songs.labels[other] != songs.labels[i]:
+            raise InputError(
+                f"{songs.track_ids[i]} is enrolled as {songs.labels[other]} already; now it stands under "
+                f"{songs.labels[i]}: with {songs.track_ids[other]} it is the same audio under two names. "
+                "Remove one of them, or begin a reference of its own."
+            )
+    order = sorted({*range(stay), *first.values()}, key=lambda i: songs.track_ids[i])
+    columns: dict[str, Any] = {
+        name: [getattr(songs, name)[i] for i in order] for name in ("track_ids", "labels", "audio_sha256")
+    }
+    return dataclasses.replace(songs, **columns, vectors=songs.vectors[order])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import math
 import re
 from collections.abc import Mapping, Sequence
 from xml.etree import ElementTree
@@ -68,7 +67,7 @@ def line_chart(
         ticks: Names of the positions, evenly spaced.
         bounds: Lowest and highest value of the axis.
     """
-    axes = _axes(ticks, bounds, x_label)
+    figure, axes = _axes(ticks, bounds, x_label)
     levels = list((lines or {}).items())
     for i, (_, value) in enumerate(levels):
         axes.axhline(value, color=SOFT, linewidth=1.3, linestyle=DASHES[i % len(DASHES)])
@@ -76,27 +75,26 @@ def line_chart(
         _draw(axes, one)
     keys = [(s.name, s.colour, "published" if s.published else "") for s in series]
     keys += [(f"{name} {value:.2f}", 0, f"base b{i % len(DASHES)}") for i, (name, value) in enumerate(levels)]
-    return Chart(title, svg(axes.figure, title), y_label, keys)
+    return Chart(title, svg(figure, title), y_label, keys)
 
 
 def paired_chart(
     title: str,
-    left: str,
-    right: str,
+    ends: tuple[str, str],
     pairs: Sequence[tuple[float, float, int]],
     names: Sequence[str],
     *,
     y_label: str,
     bounds: tuple[float, float],
 ) -> Chart:
-    """A line a pair from its left to its right value. pairs: (left, right, colour); names: of the colours."""
-    axes = _axes([left, right], bounds)
-    for a, b, colour in pairs:
-        axes.plot([a, b], color=_colour(colour), linewidth=1.1, marker="o", markersize=5, alpha=0.75)
+    """A line a pair, from end to end. pairs: (left, right, colour); names: of the colours."""
+    figure, axes = _axes(ends, bounds)
+    for left, right, colour in pairs:
+        axes.plot([left, right], color=_colour(colour), linewidth=1.1, marker="o", markersize=5, alpha=0.75)
     if pairs:
         axes.plot(np.mean([pair[:2] for pair in pairs], axis=0), color=INK, linewidth=3)
     keys = [(name, i, "") for i, name in enumerate(names)]
-    return Chart(title, svg(axes.figure, title), y_label, [*keys, ("mean", 0, "mean")])
+    return Chart(title, svg(figure, title), y_label, [*keys, ("mean", 0, "mean")])
 
 
 def matrix_chart(title: str, matrix: Sequence[Sequence[float]], names: Sequence[str]) -> Chart:
@@ -105,29 +103,15 @@ def matrix_chart(title: str, matrix: Sequence[Sequence[float]], names: Sequence[
     margin = 88 if named else 4
     size = (MATRIX_WIDTH - margin - 2) / max(len(names), 1)
     text_size = min(11.0, 0.95 * size)
-    cells = [
-        {
-            "x": round(margin + column * size, 2),
-            "y": round(row * size, 2),
-            "share": round(max(value / sum(counts), 0.04), 2),
-            "text": f"{clean(names[row])} as {clean(names[column])}: {value:g} of {sum(counts):g}",
-        }
-        for row, counts in enumerate(matrix)
-        for column, value in enumerate(counts)
-        if value
-    ]
-    # An em of a name is about 0.68 of its size wide.
-    room = int((margin - 6) / (0.68 * text_size))
-    labels = [
-        {"y": round((i + 0.5) * size + text_size / 3, 2), "text": shorten(clean(name), room)}
-        for i, name in enumerate(names if named else ())
-    ]
-    side = round(size * len(names), 2)
-    layout = {"width": MATRIX_WIDTH, "height": math.ceil(side + 22), "margin": margin, "side": side}
-    body = render(
-        "matrix.svg", title=title, cells=cells, labels=labels, size=round(size, 2), text_size=text_size, **layout
+    # A letter is about 0.68 of its size wide.
+    labels = [shorten(clean(name), int((margin - 6) / (0.68 * text_size))) for name in names] if named else []
+    layout = {"width": MATRIX_WIDTH, "margin": margin, "size": size, "text_size": text_size}
+    return Chart(
+        title,
+        render("matrix.svg", title=title, matrix=matrix, names=names, labels=labels, **layout),
+        "true",
+        kind="matrix",
     )
-    return Chart(title, body, "true", kind="matrix")
 
 
 def map_chart(title: str, xy: Sequence[tuple[float, float]], labels: Sequence[int], names: Sequence[str]) -> Chart:
@@ -153,11 +137,6 @@ def map_chart(title: str, xy: Sequence[tuple[float, float]], labels: Sequence[in
             PathPatch(path, fill=False, edgecolor=_colour(number), linewidth=3.4, capstyle="round", gid=name)
         )
     return Chart(title, svg(figure, title), keys=[(name, i, "dots") for i, name in enumerate(names)], kind="map")
-
-
-def image_chart(title: str, png: bytes) -> Chart:
-    """A PNG that somebody else has drawn."""
-    return Chart(title, render("image.html", title=title, png=png))
 
 
 def svg(figure: Figure, title: str) -> Markup:
@@ -204,7 +183,7 @@ def _colour(number: int) -> str:
     return COLOURS[number % len(COLOURS)]
 
 
-def _axes(ticks: Sequence[str], bounds: tuple[float, float], x_label: str = "") -> Axes:
+def _axes(ticks: Sequence[str], bounds: tuple[float, float], x_label: str = "") -> tuple[Figure, Axes]:
     """Axes over named positions, with lines at round values. Texts are named: the page has fonts that are not here."""
     low, high = bounds if bounds[1] > bounds[0] else (bounds[0] - 0.5, bounds[0] + 0.5)
     width, height = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
@@ -223,23 +202,21 @@ def _axes(ticks: Sequence[str], bounds: tuple[float, float], x_label: str = "") 
     axes.set_axisbelow(True)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelsize=12, labelcolor=INK, pad=6)
-    return axes
+    return figure, axes
 
 
 def _draw(axes: Axes, series: Series) -> None:
     """Line, error bars and single runs, cut at the ends of the axis."""
-    low, high = axes.get_ylim()
+    (low, high), colour = axes.get_ylim(), _colour(series.colour)
     y = np.clip(np.asarray(series.y, dtype=float), low, high)
-    style = {"color": _colour(series.colour), "linewidth": 1.8, "gid": series.name}
-    if series.published:
-        style |= {"linestyle": (0, (2, 3)), "linewidth": 1.4, "markerfacecolor": PANEL}
-    (line,) = axes.plot(series.x, y, marker="o", markersize=6.5, markeredgewidth=1.6, **style)
-    if not series.joined:
-        line.set_linestyle("")
+    dashes = (0, (2, 3)) if series.published else "-"
+    (line,) = axes.plot(series.x, y, color=colour, linestyle=dashes if series.joined else "", gid=series.name)
+    line.set(linewidth=1.4 if series.published else 1.8, marker="o", markersize=6.5, markeredgewidth=1.6)
+    line.set_markerfacecolor(PANEL if series.published else colour)
     if len(series.spread):
         spread = np.asarray(series.spread, dtype=float)
         ends = [y - np.clip(y - spread, low, high), np.clip(y + spread, low, high) - y]
-        axes.errorbar(series.x, y, ends, fmt="none", ecolor=style["color"], elinewidth=1.8, capsize=4)
+        axes.errorbar(series.x, y, ends, fmt="none", ecolor=colour, elinewidth=1.8, capsize=4)
     if series.points:
         x, values = zip(*series.points, strict=True)
-        axes.plot(x, np.clip(values, low, high), "o", color=style["color"], markersize=4, markeredgewidth=0, alpha=0.45)
+        axes.plot(x, np.clip(values, low, high), "o", color=colour, markersize=4, markeredgewidth=0, alpha=0.45)

@@ -150,8 +150,7 @@ def _minutes(axes: Axes, minutes: pd.DataFrame, count: int) -> None:
         if subset in most and most[subset].any():
             axes.barh(range(len(most)), most[subset], left=left, color=colour, label=subset or "in no subset")
             left += most[subset].to_numpy()
-    names = [f"{name}" for name in drawable_names(most.index, _NAME)]
-    axes.set_yticks(range(len(most)), names, **text_style(9.0, color=INK))
+    axes.set_yticks(range(len(most)), drawable_names(most.index, _NAME), **text_style(9.0, color=INK))
     axes.set_ylim(len(most) - 0.4, -0.6)
     rest = f" ({count} of {len(minutes)}, those with most music)" if len(minutes) > count else ""
     _plain(axes, f"Minutes of each artist{rest}")

@@ -36,15 +36,8 @@ def figure_bytes(figure: Figure, dpi: int = 120) -> bytes:
     """PNG of `figure`, cut to its contents; the same figure gives the same bytes (no date, no version)."""
     FigureCanvasAgg(figure)
     buffer = io.BytesIO()
-    figure.savefig(
-        buffer,
-        format="png",
-        dpi=dpi,
-        bbox_inches="tight",
-        pad_inches=0.12,
-        facecolor="white",
-        metadata={"Software": None},
-    )
+    options: dict[str, Any] = {"bbox_inches": "tight", "pad_inches": 0.12, "facecolor": "white"}
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None}, **options)
     return buffer.getvalue()
 
 
@@ -141,13 +134,9 @@ def _name_rows_and_columns(axes: Axes, names: list[str], support: np.ndarray, ce
     style = text_style(_label_size(cell), color=INK)
     axes.set_yticks(ticks, [f"{names[i]} ({support[i]:,.0f})" for i in ticks], **style)
     axes.set_xticks(ticks, [names[i] for i in ticks], **style)
+    rotation, align, mode = (90, "center", "default") if cell < 0.4 else (45, "right", "anchor")
     for label in axes.get_xticklabels():
-        label.set(
-            rotation=90 if cell < 0.4 else 45,
-            ha="center" if cell < 0.4 else "right",
-            va="top",
-            rotation_mode="default" if cell < 0.4 else "anchor",
-        )
+        label.set(rotation=rotation, ha=align, va="top", rotation_mode=mode)
     axes.set_xlabel("predicted", **text_style(10.0, color=INK))
     axes.set_ylabel("true (number of examples)", **text_style(10.0, color=INK))
     axes.tick_params(length=0)
@@ -167,15 +156,9 @@ def _write_cells(axes: Axes, counts: np.ndarray, share: np.ndarray, cell: float)
     for row, column in zip(*np.nonzero(written), strict=True):
         percent = f"{100 * share[row, column]:.0f}"
         text = f"{percent}%\n{counts[row, column]:,.0f}" if two_lines else percent
-        axes.text(
-            column,
-            row,
-            text,
-            ha="center",
-            va="center",
-            linespacing=1.15,
-            **text_style(8.5, color=text_on(colours[row, column]), fontweight="bold" if row == column else "normal"),
-        )
+        weight = "bold" if row == column else "normal"
+        style = text_style(8.5, color=text_on(colours[row, column]), fontweight=weight, linespacing=1.15)
+        axes.text(column, row, text, ha="center", va="center", **style)
     for index in range(len(counts)):
         corner = (index - 0.5, index - 0.5)
         axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=INK, linewidth=1.1, zorder=3))
@@ -184,11 +167,8 @@ def _write_cells(axes: Axes, counts: np.ndarray, share: np.ndarray, cell: float)
 def _write_recall_at_right(axes: Axes, recall: np.ndarray, cell: float) -> None:
     ticks = np.arange(0, len(recall), _label_step(cell))
     right = axes.secondary_yaxis("right")
-    right.set_yticks(
-        ticks,
-        ["–" if np.isnan(recall[i]) else f"{100 * recall[i]:.0f}" for i in ticks],
-        **text_style(_label_size(cell), color=INK),
-    )
+    names = ["–" if np.isnan(recall[i]) else f"{100 * recall[i]:.0f}" for i in ticks]
+    right.set_yticks(ticks, names, **text_style(_label_size(cell), color=INK))
     right.tick_params(length=0)
     right.spines[:].set_visible(False)
     right.set_ylabel("recall (%)", **text_style(10.0, color=INK))
@@ -235,11 +215,8 @@ def tsne_figure(xy: np.ndarray, labels: Sequence[str], title: str) -> Figure:
     of_point = np.array([clean(label) for label in labels], dtype=object)
     area = float(np.clip(9000 / max(len(points), 1), 10, 40))
     for index, name in enumerate(names):
-        colour, marker = mark(index)
-        chosen = points[of_point == name]
-        axes.scatter(
-            chosen[:, 0], chosen[:, 1], s=area, c=colour, marker=marker, alpha=0.85, edgecolors="black", linewidths=0.3
-        )
+        (colour, marker), (x, y) = mark(index), points[of_point == name].T
+        axes.scatter(x, y, s=area, c=colour, marker=marker, alpha=0.85, edgecolors="black", linewidths=0.3)
     _bare(axes)
     if names:
         _legend(figure, names, columns)
@@ -260,43 +237,26 @@ def _legend(figure: Figure, names: list[str], columns: int) -> None:
         handles.append(Line2D([], [], linestyle=""))
         shown.append(f"… and {len(names) - len(shown)} more")
     # Legend drops labels that begin with an underscore: place-holders first, names into their texts.
+    places, spaces = ["x" * display_width(name) for name in shown], {"columnspacing": 1.0, "labelspacing": 0.45}
     legend = figure.legend(
-        handles,
-        ["x" * display_width(name) for name in shown],
-        loc="outside right center",
-        ncols=columns,
-        frameon=False,
-        handletextpad=0.2,
-        columnspacing=1.0,
-        labelspacing=0.45,
+        handles, places, loc="outside right center", ncols=columns, frameon=False, handletextpad=0.2, **spaces
     )
     for text, name in zip(legend.get_texts(), shown, strict=True):
         text.set(text=name, **text_style(9.0, color=INK))
 
 
 def _key(colour: str, marker: str) -> Line2D:
-    return Line2D(
-        [],
-        [],
-        linestyle="",
-        marker=marker,
-        color=colour,
-        markersize=5.2 if marker == "D" else 6.5,
-        markeredgecolor="black",
-        markeredgewidth=0.3,
-    )
+    size = 5.2 if marker == "D" else 6.5
+    key = Line2D([], [], linestyle="", marker=marker, color=colour, markersize=size)
+    key.set(markeredgecolor="black", markeredgewidth=0.3)
+    return key
 
 
 # -------------------------------------------------------------------------------------- grid of spectrograms
 
 
 def spectrogram_grid(
-    excerpts: Mapping[str, np.ndarray],
-    *,
-    sr: int,
-    hop_length: int,
-    mel_frequencies: np.ndarray,
-    title: str,
+    excerpts: Mapping[str, np.ndarray], *, sr: int, hop_length: int, mel_frequencies: np.ndarray, title: str
 ) -> Figure:
     """One log-mel excerpt an artist, all on one scale of decibels (figure 1 of Nasrullah and Zhao).
 
@@ -324,13 +284,13 @@ def spectrogram_grid(
         extent = (0, len(panel) * hop_length / sr, -0.5, panel.shape[1] - 0.5)
         image = axes.imshow(
             panel.T,
-            origin="lower",
-            aspect="auto",
-            interpolation="nearest",
             cmap="magma",
             vmin=low,
             vmax=high,
             extent=extent,
+            origin="lower",
+            aspect="auto",
+            interpolation="nearest",
         )
         axes.set_title(name, pad=3, **text_style(9.0, color=INK))
     _label_grid(grid, len(panels), seconds, np.asarray(mel_frequencies))

@@ -17,28 +17,11 @@ from .names import clean, distinct_names
 
 BASE = "DejaVu Sans"  # comes with matplotlib
 FALLBACKS = (
-    "Noto Sans",
-    "Noto Sans CJK JP",
-    "Noto Sans JP",
-    "Noto Sans CJK SC",
-    "Hiragino Sans",
-    "Yu Gothic",
-    "MS Gothic",
-    "IPAexGothic",
-    "PingFang SC",
-    "Microsoft YaHei",
-    "WenQuanYi Zen Hei",
-    "Apple SD Gothic Neo",
-    "Malgun Gothic",
-    "NanumGothic",
-    "Noto Sans Devanagari",
-    "Noto Sans Thai",
-    "Noto Sans Hebrew",
-    "Noto Sans Arabic",
-    "Arial Unicode MS",
-    "FreeSans",
-    "Unifont",
-)
+    "Noto Sans", "Noto Sans CJK JP", "Noto Sans JP", "Noto Sans CJK SC", "Hiragino Sans", "Yu Gothic", "MS Gothic",
+    "IPAexGothic", "PingFang SC", "Microsoft YaHei", "WenQuanYi Zen Hei", "Apple SD Gothic Neo", "Malgun Gothic",
+    "NanumGothic", "Noto Sans Devanagari", "Noto Sans Thai", "Noto Sans Hebrew", "Noto Sans Arabic",
+    "Arial Unicode MS", "FreeSans", "Unifont",
+)  # fmt: skip
 BOX = "□"
 
 
@@ -52,11 +35,11 @@ def families() -> tuple[str, ...]:
 @functools.lru_cache(maxsize=1)
 def drawable_characters() -> frozenset[int]:
     """Code points that at least one of `families()` has a glyph for."""
-    found: set[int] = set()
+    characters: set[int] = set()
     for family in families():
         path = font_manager.findfont(font_manager.FontProperties(family=[family]))
-        found.update(font_manager.get_font(path).get_charmap())
-    return frozenset(found)
+        characters.update(font_manager.get_font(path).get_charmap())
+    return frozenset(characters)
 
 
 def drawable(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections import Counter
@@ -111,6 +112,13 @@ def _in_reading_order(name: str) -> tuple[list[tuple[int, str]], str]:
     """ "CD 2" before "CD 10", whatever the case of letters."""
     pieces = re.split(r"([0-9]+)", name.casefold())
     return [(int(piece), "") if index % 2 else (-1, piece) for index, piece in enumerate(pieces)], name
+
+
+def decimal(value: float | None) -> str:
+    """Three decimals, as the papers have it; "–" for none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.0f}"
 
 
 def clock(seconds: float) -> str:

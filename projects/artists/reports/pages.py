@@ -10,16 +10,20 @@ from __future__ import annotations
 import base64
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
+import pandas as pd
 from markupsafe import Markup
-from plotly.graph_objects import Figure
 
-from .names import clean, clock
+from .markdown import code, inline
+from .names import clean, clock, decimal
 from .palette import DARK, LIGHT, colours
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
 
 # The buttons are listed because plotly.js's own list has "Share chart", which uploads the data to plotly.
 PLOTLY_CONFIG = {
@@ -97,6 +101,13 @@ def graph(figure: Figure, *, library: bool = True, config: dict[str, Any] | None
     return Markup(figure.to_html(config=whole, include_plotlyjs=library, full_html=False, **options))
 
 
+def check_columns(table: pd.DataFrame, columns: Iterable[str], what: str) -> None:
+    """Raises ValueError where a column is missing."""
+    missing = ", ".join(name for name in dict.fromkeys(columns) if name not in table)
+    if missing:
+        raise ValueError(f"the table of {what} has no column {missing}; it has {', '.join(map(str, table.columns))}")
+
+
 @functools.cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
@@ -107,7 +118,8 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"clean": clean, "clock": clock, "base64": _base64}
+    environment.filters |= {"clean": clean, "clock": clock, "decimal": decimal, "base64": _base64}
+    environment.filters |= {"markdown": lambda text: Markup(inline(text)), "code": code}
     environment.globals |= {"light": colours(24, LIGHT), "dark": colours(24, DARK)}
     return environment
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import html
 import math
 import re
 from collections.abc import Mapping, Sequence
 
-from .names import clean, display_width, printable, shorten
+from markupsafe import Markup
+
+from .markdown import fence
+from .names import clean, decimal, display_width, printable, shorten
+from .pages import render
 
 Score = tuple[str, float, float | None, float | None]
 
@@ -16,9 +19,6 @@ _NAME_WIDTH = 70
 _INDENT = "  "
 _TOKEN = re.compile(r"""(?:[^\s"']|"[^"]*"|'[^']*'|["'])+""")
 _BARE_OPTION = re.compile(r"--?[A-Za-z][\w-]*")
-# What begins a link, an emphasis, a table cell or a heading inside one line of Markdown.
-_MARKDOWN = re.compile(r"([\\`*_\[\]{}|~#!])")
-_MARKDOWN_ESCAPE = re.compile(rf"\\{_MARKDOWN.pattern}")
 
 
 def summary_text(
@@ -69,17 +69,11 @@ def summary_markdown(
 ) -> str:
     """The same as Markdown; arguments and errors as those of `summary_text`. Names stay plain text."""
     headline = _headline(scores, against)
-    blocks = [f"### {inline(title)}"]
-    if verdict := _verdict(headline, baselines):
-        blocks.append(inline(verdict))  # before the table: MLflow shows the first lines only
-    if scores:
-        blocks.append(_score_table(scores, baselines, headline))
-    blocks.append("\n".join(f"- {inline(name)}: {inline(value)}" for name, value in facts.items()))
-    if figures:
-        blocks.append("**Figures**\n\n" + "\n".join(f"- {_code(path)}" for path in figures))
-    if next_commands:
-        blocks.append("**Next**\n\n" + _fenced(next_commands))
-    return "\n\n".join(block for block in blocks if block) + "\n"
+    commands = "\n".join(line.removeprefix(_INDENT) for command in next_commands for line in _continued(command))
+    return render(
+        "summary.md", title=title, verdict=_verdict(headline, baselines), scores=scores, headline=headline, facts=facts,
+        baselines=baselines, figures=figures, commands=Markup(commands), fence=fence(commands, 3), interval=_interval,
+    )  # fmt: skip
 
 
 def _headline(scores: Sequence[Score], against: str | None) -> Score | None:
@@ -93,12 +87,8 @@ def _headline(scores: Sequence[Score], against: str | None) -> Score | None:
     raise ValueError(f"baselines are given by {against!r}, which is not among the scores: {known}")
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None or not math.isfinite(value) else f"{value:.3f}"
-
-
 def _interval(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f"{_number(low)} to {_number(high)}"
+    return "" if low is None or high is None else f"{decimal(low)} to {decimal(high)}"
 
 
 def _verdict(headline: Score | None, baselines: Mapping[str, float]) -> str:
@@ -108,8 +98,8 @@ def _verdict(headline: Score | None, baselines: Mapping[str, float]) -> str:
         return ""
     name, value, low, high = headline
     best = max(measured, key=lambda key: measured[key])
-    beginning = f"{shorten(clean(name), _NAME_WIDTH)} {_number(value)} is"
-    end = f"the best baseline ({shorten(clean(best), _NAME_WIDTH)}, {_number(measured[best])})"
+    beginning = f"{shorten(clean(name), _NAME_WIDTH)} {decimal(value)} is"
+    end = f"the best baseline ({shorten(clean(best), _NAME_WIDTH)}, {decimal(measured[best])})"
     if not value > measured[best]:
         return f"{beginning} not above {end}."
     if low is None or high is None:
@@ -121,10 +111,10 @@ def _verdict(headline: Score | None, baselines: Mapping[str, float]) -> str:
 
 def _score_lines(scores: Sequence[Score], baselines: Mapping[str, float], headline: Score | None) -> list[str]:
     rows = [("", "value", "95 % interval")]
-    rows += [(clean(name), _number(value), _interval(low, high)) for name, value, low, high in scores]
+    rows += [(clean(name), decimal(value), _interval(low, high)) for name, value, low, high in scores]
     if baselines and headline:
         rows.append((f"for comparison, {shorten(clean(headline[0]), _NAME_WIDTH - 20)} of", "", ""))
-        rows += [(_INDENT + clean(name), _number(value), "") for name, value in baselines.items()]
+        rows += [(_INDENT + clean(name), decimal(value), "") for name, value in baselines.items()]
     names = [shorten(name, _NAME_WIDTH) for name, *_ in rows]
     widest = max(display_width(name) for name in names)
     return [
@@ -150,14 +140,19 @@ def _section(heading: str, lines: list[str]) -> list[str]:
 
 def _wrap(text: str, indent: str) -> list[str]:
     """Lines of at most 100 columns, broken at spaces only: a path or address stays whole, however long."""
-    lines, line = [], ""
-    for word in text.split():
-        longer = f"{line} {word}" if line else word
-        if line and display_width(indent + longer) > WIDTH:
-            lines.append(indent + line)
-            longer = word
+    return _fill(text.split(), indent, indent, WIDTH)
+
+
+def _fill(pieces: Sequence[str], first: str, indent: str, width: int) -> list[str]:
+    """As many pieces a line as `width` has room for; `first` begins the first line, `indent` the others."""
+    lines, line = [], first
+    for piece in pieces:
+        longer = f"{line} {piece}" if line.strip() else line + piece
+        if line.strip() and display_width(longer) > width:
+            lines.append(line)
+            longer = indent + piece
         line = longer
-    return [*lines, indent + line]
+    return [*lines, line]
 
 
 def _continued(command: str) -> list[str]:
@@ -165,14 +160,8 @@ def _continued(command: str) -> list[str]:
     whole = _INDENT + printable(command)
     if display_width(whole) <= WIDTH:
         return [whole]
-    lines, line = [], ""
-    for piece in _pieces(printable(command)):
-        longer = f"{line} {piece}" if line else _INDENT + piece
-        if line and display_width(longer) > WIDTH - 2:
-            lines.append(line + " \\")
-            longer = 3 * _INDENT + piece
-        line = longer
-    return [*lines, line]
+    *lines, last = _fill(_pieces(printable(command)), _INDENT, 3 * _INDENT, WIDTH - 2)
+    return [*(f"{line} \\" for line in lines), last]
 
 
 def _pieces(command: str) -> list[str]:
@@ -184,38 +173,3 @@ def _pieces(command: str) -> list[str]:
         else:
             pieces.append(token)
     return pieces
-
-
-def _score_table(scores: Sequence[Score], baselines: Mapping[str, float], headline: Score | None) -> str:
-    rows = ["| | value | 95 % interval |", "|---|---:|---|"]
-    rows += [f"| {inline(name)} | **{_number(value)}** | {_interval(low, high)} |" for name, value, low, high in scores]
-    if baselines and headline:
-        rows += [
-            f"| *{inline(headline[0])} of: {inline(name)}* | {_number(value)} | |" for name, value in baselines.items()
-        ]
-    return "\n".join(rows)
-
-
-def inline(text: object) -> str:
-    """Plain text inside a line of Markdown: neither HTML nor marks, links or table borders."""
-    return html.escape(_MARKDOWN.sub(r"\\\1", clean(text)), quote=False)
-
-
-def plain(markdown: str) -> str:
-    """The text that `inline` was given, as it was cleaned."""
-    return _MARKDOWN_ESCAPE.sub(r"\1", html.unescape(markdown))
-
-
-def _code(text: object) -> str:
-    """A span of code whose fence is longer than any run of backticks in it."""
-    content = printable(text)
-    fence = "`" * (1 + max((len(run) for run in re.findall(r"`+", content)), default=0))
-    space = " " if content.startswith("`") or content.endswith("`") else ""
-    return f"{fence}{space}{content}{space}{fence}"
-
-
-def _fenced(commands: Sequence[str]) -> str:
-    lines = [line.removeprefix(_INDENT) for command in commands for line in _continued(command)]
-    longest = max((len(run) for line in lines for run in re.findall(r"`+", line)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return "\n".join([f"{fence}sh", *lines, fence])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-TOLD = (
+NUMBERS = (
     "test/song_f1", "test/clip_f1", "test/song_ece", "test/song_ece_calibrated", "golden_difference",
     "audio_seconds_per_second", "model_mb", "common_songs", "champion_f1", "candidate_f1", "improvement",
     "worst_recall_drop", "signature_changed",
@@ -20,7 +20,7 @@ def outcome_text(outcome: Any, name: str, run_id: str) -> str:
     verdict = outcome.verdict
     version = f"version {outcome.version} of {name}" if outcome.version else f"a dry run: nothing of {name} is changed"
     lines = [f"{verdict.role.upper()}  run {run_id}, {version}"]
-    lines += [f"  {key:<26}{outcome.numbers[key]:.4g}" for key in TOLD if key in outcome.numbers]
+    lines += [f"  {key:<26}{outcome.numbers[key]:.4g}" for key in NUMBERS if key in outcome.numbers]
     if outcome.champion:
         lines += [f"compared with version {outcome.champion}, the champion"]
     lines += [f"failed  {failure}" for failure in verdict.failures]

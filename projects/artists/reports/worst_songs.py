@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from .pages import render
+from .pages import check_columns, render
 
 SONGS = 20
 COLUMNS = ("track_id", "song", "artist", "predicted", "probability", "seconds")
@@ -26,11 +26,7 @@ def worst_songs_html(table: pd.DataFrame, clips: Mapping[str, bytes | None] | No
     Raises:
         ValueError: a column is missing.
     """
-    missing = [name for name in COLUMNS if name not in table.columns]
-    if missing:
-        raise ValueError(
-            f"the table of songs has no column {', '.join(missing)}; it has {', '.join(map(str, table.columns))}"
-        )
+    check_columns(table, COLUMNS, "songs")
     known = pd.to_numeric(table["probability"], errors="coerce").astype(float)
     worst = table.assign(probability=known).sort_values(["probability", "track_id"]).head(SONGS)
     return render("worst_songs.html", title=title, songs=worst.to_dict("records"), count=len(table), clips=clips or {})

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
+
+if TYPE_CHECKING:
+    from .protocol import System
 
 _SHARED = {
     "protocol", "base", "options", "keras_system", "layers", "park", "pretrained", "array_system", "arrays", "space",
@@ -17,7 +21,7 @@ def names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in _SHARED)
 
 
-def find(name: str) -> type:
+def find(name: str) -> type[System]:
     """The System class of a name.
 
     Raises:

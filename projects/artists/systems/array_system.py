@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from . import arrays
@@ -94,7 +94,7 @@ class ArraySystem(BaseSystem, abc.ABC):
     def count_params(self) -> int:
         """Numbers that are stored."""
         parts = [arrays.fitted(estimator) for estimator in self.estimators().values()]
-        stored = [value for part in parts for value in part.values()] + list(self.numbers().values())
+        stored: list[Any] = [value for part in parts for value in part.values()] + list(self.numbers().values())
         return int(sum(np.size(value) for value in stored))
 
     def save(self, folder: Path) -> None:

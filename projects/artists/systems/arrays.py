@@ -27,11 +27,11 @@ def fitted(estimator: BaseEstimator) -> dict[str, np.ndarray]:
     if is_neighbours(estimator):
         return {"x": estimator._fit_X, "y": estimator.classes_[estimator._y]}
     options = estimator.get_params(deep=False)
-    found = {k: np.asarray(v) for k, v in vars(estimator).items() if k not in options and v is not None}
-    odd = [name for name, value in found.items() if value.dtype == object]
+    attributes = {k: np.asarray(v) for k, v in vars(estimator).items() if k not in options and v is not None}
+    odd = [name for name, value in attributes.items() if value.dtype == object]
     if odd:
         raise TypeError(f"{type(estimator).__name__} holds {', '.join(odd)}, expected arrays alone.")
-    return found
+    return attributes
 
 
 def is_neighbours(estimator: BaseEstimator) -> bool:
@@ -64,7 +64,8 @@ def save(folder: Path, estimators: Mapping[str, BaseEstimator], **numbers: objec
     """Writes estimators and further arrays or numbers into one file."""
     parts = {name: fitted(estimator) for name, estimator in estimators.items()}
     flat = {f"{name}{BETWEEN}{key}": value for name, part in parts.items() for key, value in part.items()}
-    np.savez(folder / FILE, **flat, **numbers)
+    stored: dict[str, Any] = {**flat, **numbers}
+    np.savez(folder / FILE, **stored)
 
 
 def load(folder: Path) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, np.ndarray]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ..audio.options import FeatureConfig
 from ..errors import InputError
@@ -33,17 +33,17 @@ class BaseSystem(Searchable):
         return [field.name for field in dataclasses.fields(cls.Config)]
 
     @classmethod
-    def unused(cls, config: object) -> dict[str, str]:
+    def unused(cls, config: Any) -> dict[str, str]:
         """Parameters that change nothing, each with the option of `config` that makes it so, "" where all do."""
         return {} if cls.in_epochs else dict.fromkeys(options_of_epochs(), "")
 
     @classmethod
-    def least(cls, options: object | None = None) -> tuple[int, int]:
+    def least(cls, options: Any = None) -> tuple[int, int]:
         """Frames and bands that a clip must have; `options`: a Config, None for the defaults."""
         return cls.min_frames, cls.min_mels
 
     @classmethod
-    def check_input(cls, clip: float, config: FeatureConfig, options: object | None = None) -> None:
+    def check_input(cls, clip: float, config: FeatureConfig, options: Any = None) -> None:
         """Raises InputError where the system cannot take clips of `clip` seconds, that few bands, or chroma."""
         from ..audio.clips import clip_frames
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from ..errors import InputError
 from .keras_system import KerasSystem
@@ -43,8 +43,8 @@ class Config:
             raise InputError(f"width={self.width:g} must be above 0 and at most 64; 1 is as published.")
         lengths = {name: len(self.numbers(name)) for name in LISTS}
         if len(set(lengths.values())) > 1:
-            said = ", ".join(f"{name} {count}" for name, count in lengths.items())
-            raise InputError(f"Each block needs a number in each list; there are {said}.")
+            counts = ", ".join(f"{name} {count}" for name, count in lengths.items())
+            raise InputError(f"Each block needs a number in each list; there are {counts}.")
 
     def numbers(self, name: str) -> list[int]:
         return whole_numbers(name, getattr(self, name))
@@ -63,7 +63,7 @@ class System(KerasSystem):
     }
 
     @classmethod
-    def least(cls, options: Config | None = None) -> tuple[int, int]:
+    def least(cls, options: Any = None) -> tuple[int, int]:
         """What the poolings leave one of."""
         time, bands = (math.prod((options or cls.Config()).numbers(name)) for name in ("pool_time", "pool_bands"))
         return time, bands

@@ -7,7 +7,7 @@ bands (theirs are raw decibels, which saturate the first layer) and zero padding
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from .keras_system import KerasSystem
 from .layers import check_pools, recurrent
@@ -40,7 +40,7 @@ class System(KerasSystem):
     }
 
     @classmethod
-    def least(cls, options: Config | None = None) -> tuple[int, int]:
+    def least(cls, options: Any = None) -> tuple[int, int]:
         """What the poolings, one a convolution, leave one of."""
         return 2 ** len(whole_numbers("filters", (options or cls.Config()).filters)), 1
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -27,13 +27,13 @@ class KerasSystem(BaseSystem, abc.ABC):
     The layer named `embedding` gives what the softmax is computed from.
     """
 
-    custom_objects: ClassVar[dict[str, object]] = CUSTOM_OBJECTS
+    custom_objects: ClassVar[Mapping[str, object]] = CUSTOM_OBJECTS
     space: ClassVar[dict[str, object]] = TRAINING_SPACE
 
     def __init__(self, **options: object) -> None:
         super().__init__(**options)
-        self.model: keras.Model | None = None
-        self._both: keras.Model | None = None
+        self.model: keras.Model = None
+        self._both: keras.Model = None
 
     @abc.abstractmethod
     def build(self, frames: int, n_mels: int, num_classes: int) -> keras.Model:
@@ -72,7 +72,10 @@ class KerasSystem(BaseSystem, abc.ABC):
             embedding = self.model.get_layer("embedding").output
             self._both = keras.Model(self.model.input, [self.model.output, embedding])
         outputs = [self._both.predict_on_batch(clips) for clips in batches]
-        return tuple(np.concatenate([np.asarray(part) for part in parts]) for parts in zip(*outputs, strict=True))
+        proba, embeddings = (
+            np.concatenate([np.asarray(part) for part in parts]) for parts in zip(*outputs, strict=True)
+        )
+        return proba, embeddings
 
     def count_params(self) -> int:
         return self.model.count_params()

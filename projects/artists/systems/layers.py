@@ -13,10 +13,10 @@ def check_pools(frames: int, n_mels: int, time: Sequence[int], bands: Sequence[i
     """Raises InputError where the poolings would leave nothing of a clip (frames, n_mels)."""
     for what, size, pools in (("frames", frames, time), ("bands", n_mels, bands)):
         if size < math.prod(pools):
-            said = " x ".join(map(str, pools))
+            product = " x ".join(map(str, pools))
             more = "take a longer clip" if what == "frames" else "raise n_mels"
             raise InputError(
-                f"Clips of {size} {what} are too few for poolings of {said} = {math.prod(pools)}. "
+                f"Clips of {size} {what} are too few for poolings of {product} = {math.prod(pools)}. "
                 f"Give the poolings of {what} smaller numbers or {more}."
             )
 

@@ -39,7 +39,7 @@ class Config:
 
 
 class System(ArraySystem):
-    Config = Config
+    Config: ClassVar[type] = Config
     space: ClassVar = {
         **CLIPS_SPACE,
         "n_mfcc": {"low": 8, "high": 40},

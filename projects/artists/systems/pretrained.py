@@ -31,7 +31,7 @@ def read_tower(path: Path, shapes: Sequence[Sequence[Shape]]) -> list[list[np.nd
     path = path.expanduser()
     try:
         if path.stat().st_size > MOST_BYTES:
-            raise InputError(_said(path, f"it is larger than {MOST_BYTES >> 20} MiB"))
+            raise InputError(_message(path, f"it is larger than {MOST_BYTES >> 20} MiB"))
         with h5py.File(path, "r") as file:
             root = _group(file, "model_weights") or file
             return [_layer(path, root, i, wanted) for i, wanted in enumerate(shapes)]
@@ -39,26 +39,27 @@ def read_tower(path: Path, shapes: Sequence[Sequence[Shape]]) -> list[list[np.nd
         raise
     except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0][:200]
-        raise InputError(_said(path, reason)) from error
+        raise InputError(_message(path, reason)) from error
 
 
 def _layer(path: Path, root: h5py.Group, i: int, shapes: Sequence[Shape]) -> list[np.ndarray]:
     """The weights of layer i, of the names that Keras 2 gives them."""
     kind, names = KINDS[i % 2]
     layer = f"{kind}_{i // 2 + 1}"
-    found = []
+    arrays = []
     for name, shape in zip(names, shapes, strict=True):
         place = f"{layer}/{layer}/{name}:0"
         data = _dataset(root, place)
         if data is None:
-            raise InputError(_said(path, f"it has no {place}"))
+            raise InputError(_message(path, f"it has no {place}"))
         if data.shape != tuple(shape) or data.dtype.kind != "f":
-            raise InputError(_said(path, f"{place} is {data.dtype} {data.shape}, the tower has floats {tuple(shape)}"))
+            reason = f"{place} is {data.dtype} {data.shape}, the tower has floats {tuple(shape)}"
+            raise InputError(_message(path, reason))
         array = data[()].astype(np.float32)
         if not np.isfinite(array).all() or (name == "moving_variance" and (array < 0).any()):
-            raise InputError(_said(path, f"{place} holds values that no training gives"))
-        found.append(array)
-    return found
+            raise InputError(_message(path, f"{place} holds values that no training gives"))
+        arrays.append(array)
+    return arrays
 
 
 def _group(parent: h5py.Group, name: str) -> h5py.Group | None:
@@ -82,7 +83,7 @@ def _dataset(root: h5py.Group, place: str) -> h5py.Dataset | None:
     return data if isinstance(data, h5py.Dataset) and not data.external and not data.is_virtual else None
 
 
-def _said(path: Path, reason: str) -> str:
+def _message(path: Path, reason: str) -> str:
     return (
         f"pretrained={path} cannot be used: {reason}. Give the HDF5 file of a Park et al. network with 128 mel bands, "
         "for example model_siamese_10000.h5 of their repository."

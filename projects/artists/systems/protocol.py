@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
 
     from ..audio.options import FeatureConfig
     from ..data.clipset import ClipSet
+    from ..training.checkpoints import State
+    from ..training.loop import Hooks
+    from ..training.training import Training
 
 
 class System(Protocol):
@@ -46,15 +49,15 @@ class System(Protocol):
     def option_names(cls) -> list[str]: ...
 
     @classmethod
-    def unused(cls, config: object) -> dict[str, str]: ...
+    def unused(cls, config: Any) -> dict[str, str]: ...
 
     @classmethod
-    def least(cls, options: object | None = None) -> tuple[int, int]: ...
+    def least(cls, options: Any = None) -> tuple[int, int]: ...
 
     @classmethod
-    def check_input(cls, clip: float, config: FeatureConfig, options: object | None = None) -> None: ...
+    def check_input(cls, clip: float, config: FeatureConfig, options: Any = None) -> None: ...
 
-    def fit(self, train: ClipSet, val: ClipSet, num_classes: int, training: object, hooks: object) -> object:
+    def fit(self, train: ClipSet, val: ClipSet, num_classes: int, training: Training, hooks: Hooks) -> State:
         """Learns; the result has best_epoch and history."""
 
     def scores(self, batches: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

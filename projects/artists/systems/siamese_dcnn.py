@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from ..errors import InputError
 from . import arrays
@@ -89,7 +89,7 @@ class System(ParkSystem):
     training: ClassVar = {"learning_rate": 0.1, "batch_size": 15}
 
     @classmethod
-    def unused(cls, config: Config) -> dict[str, str]:
+    def unused(cls, config: Any) -> dict[str, str]:
         """A frozen tower is not trained, and each head has an option of its own."""
         frozen = [*options_of_epochs(), "margin", "negatives", "dropout"] if config.freeze else []
         return dict.fromkeys(frozen, "freeze") | {"head_c" if config.head == "knn" else "neighbours": "head"}
@@ -141,7 +141,7 @@ class System(ParkSystem):
         self.songs = len(y)
         self.head = self.new_head().fit(vectors, y)
 
-    def new_head(self) -> object:
+    def new_head(self) -> Any:
         from sklearn.linear_model import LogisticRegression
         from sklearn.neighbors import KNeighborsClassifier
         from sklearn.pipeline import make_pipeline

@@ -13,7 +13,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.time import get_current_time_millis
 
 from ..errors import InputError
-from ..reports.summary import inline
+from ..reports.markdown import inline
 from . import server
 from .delivery import Uploader, missing
 from .outbox import Outbox
@@ -52,10 +52,9 @@ def fail(run_id: str, reason: str) -> None:
     client.set_terminated(run_id, RunStatus.to_string(RunStatus.FAILED))
 
 
-def finish(run_id: str) -> None:
-    """Ends a run as FINISHED, even one that has an end already."""
-    client = server.client(f"ending run {run_id} ({KEPT})")
-    client.set_terminated(run_id, RunStatus.to_string(RunStatus.FINISHED))
+def end(run_id: str, status: str = "FINISHED") -> None:
+    """Ends a run, by default well, whatever ended it before."""
+    server.client(f"ending run {run_id} ({KEPT})").set_terminated(run_id, status)
 
 
 def log(run_id: str, *, metrics: Mapping[str, float], tags: Mapping[str, str], folder: Path) -> None:

@@ -19,6 +19,10 @@ from . import server
 
 PAGE = 1000
 LOCAL_UI = "http://127.0.0.1:5000"
+# A grid was called a study once; its runs are read as those of today.
+OLD_TAGS = {"study": "grid", "study_parent": "grid_parent"} | {
+    f"study_{name}": f"grid_{name}" for name in ("title", "paper", "columns", "metrics")
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,9 +73,11 @@ def experiment(name: str) -> list[TrackedRun]:
 
 
 def tagged(experiment_id: str, name: str, value: str) -> list[TrackedRun]:
-    """The runs of an experiment with a tag of that value, oldest first."""
+    """The runs of an experiment with a tag of that value, of its old name too, oldest first."""
+    names = [old for old, new in OLD_TAGS.items() if new == name] + [name]
+    tagged = [run for each in names for run in _search(experiment_id, f"tags.`{each}` != ''")]
     # Compared here: MLflow's search has no way to quote a quotation mark.
-    return [run for run in _search(experiment_id, f"tags.`{name}` != ''") if run.tags[name] == value]
+    return [run for run in tagged if run.tags[name] == value]
 
 
 def artifact(run_id: str, name: str, most: int) -> bytes | None:
@@ -132,6 +138,5 @@ def _plain(run: Run) -> TrackedRun:
     status = info.status if isinstance(info.status, str) else RunStatus.to_string(info.status)
     data = run.data
     metrics = {metric_name(name): value for name, value in data.metrics.items()}
-    return TrackedRun(
-        info.run_id, info.experiment_id, info.run_name or "", status, seconds, data.params, metrics, data.tags
-    )
+    tags = {OLD_TAGS.get(name, name): value for name, value in data.tags.items()}
+    return TrackedRun(info.run_id, info.experiment_id, info.run_name or "", status, seconds, data.params, metrics, tags)

@@ -32,7 +32,7 @@ from mlflow.utils.mlflow_tags import (
 
 from ..errors import InputError, command
 from ..evaluation.metrics import metric_name
-from ..reports.summary import inline
+from ..reports.markdown import inline
 from . import server
 from .delivery import Uploader
 from .outbox import Outbox, encoded, now

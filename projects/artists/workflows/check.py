@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..audio.clips import clip_frames
 from ..audio.endings import cut_off
-from ..audio.features import FeatureConfig
+from ..audio.options import FeatureConfig
 from ..data import prepare
 from ..data.audit import Audit, AuditStore
 from ..data.featurize import Features
@@ -21,7 +21,7 @@ from ..data.recordings import groups_of
 from ..data.splits import SUBSETS, Split
 from ..data.tracks import Corpus, Track
 from ..errors import InputError
-from ..reports import corpus as shown
+from ..reports import corpus as report
 from ..reports.figures import figure_bytes
 from ..tracking.runs import Run
 from . import quarantine
@@ -101,7 +101,7 @@ def examine(
     """
     audits = AuditStore()
     corpus, features = prepare.read_features(options, config, progress=progress, audits=audits)
-    assigned = _dealt(corpus, features, options, seed)
+    assigned = _assigned(corpus, features, options, seed)
     length = clip_frames(options.clip, config)
     rows = [_row(track, features, audits, assigned, options.label, length) for track in assigned.corpus.tracks]
     tracks = pd.DataFrame(rows)
@@ -115,7 +115,7 @@ def examine(
     )
 
 
-def _dealt(corpus: Corpus, features: Features, options: DataOptions, seed: int) -> Assigned:
+def _assigned(corpus: Corpus, features: Features, options: DataOptions, seed: int) -> Assigned:
     """What a training would assign; where it could not, everybody in no subset."""
     try:
         return prepare.assign(corpus, features, options, seed=seed)
@@ -131,10 +131,10 @@ def _row(
     audit = audits.get(entry.audio_digest) if entry else None
     reason = features.quarantined.get(track.track_id, "")
     truncated = audit.truncated if audit else _ending(track.path)
-    found = {"unreadable": not entry, "truncated": bool(truncated)}
+    problems = {"unreadable": not entry, "truncated": bool(truncated)}
     if entry and audit:
         clips = entry.n_frames // length
-        found |= {"silent": audit.silent, "clipped": audit.clipped, "too_short": clips < 1, "one_clip": clips == 1}
+        problems |= {"silent": audit.silent, "clipped": audit.clipped, "too_short": clips < 1, "one_clip": clips == 1}
     return {
         "track_id": track.track_id,
         "artist": track.artist,
@@ -142,7 +142,7 @@ def _row(
         "title": track.title,
         "label": track.label(label),
         "subset": assigned.split.subsets[track.track_id] if entry else "",
-        "problems": " ".join(kind for kind in PROBLEMS if found.get(kind)),
+        "problems": " ".join(kind for kind in PROBLEMS if problems.get(kind)),
         "reason": "; ".join(filter(None, (reason, truncated))),
         **(dataclasses.asdict(audit) if audit else dict.fromkeys(f.name for f in dataclasses.fields(Audit))),
         "ending": "not known" if truncated is None else "truncated" if truncated else "whole",
@@ -190,31 +190,31 @@ def _small_table(tracks: pd.DataFrame, options: DataOptions) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["column", "value", "missing", "songs", "albums", "unusable"])
 
 
-def log(run: Run, found: Checkup, options: DataOptions) -> None:
+def log(run: Run, checkup: Checkup, options: DataOptions) -> None:
     """Tables, figure, counts and description into the run; the short form onto the terminal."""
-    run.metrics(found.metrics)
-    run.table(found.tracks, "tracks.csv")
-    run.table(found.by("artist"), "artists.csv")
-    run.table(found.by("artist", "album"), "albums.csv")
-    run.table(found.duplicates, "duplicates.csv")
-    run.table(found.small, "too_small.csv")
-    quarantine.log(run, found.features)
-    figure = shown.corpus_figure(found.tracks, list(PROBLEMS), f"{found.corpus.name}: {_sentence(found)}", options.clip)
+    run.metrics(checkup.metrics)
+    run.table(checkup.tracks, "tracks.csv")
+    run.table(checkup.by("artist"), "artists.csv")
+    run.table(checkup.by("artist", "album"), "albums.csv")
+    run.table(checkup.duplicates, "duplicates.csv")
+    run.table(checkup.small, "too_small.csv")
+    quarantine.log(run, checkup.features)
+    figure = report.corpus_figure(checkup.tracks, list(PROBLEMS), _title(checkup), options.clip)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "corpus.png").write_bytes(figure_bytes(figure))
         run.folder(Path(folder))
-    warnings = [*prepare.unlabelled_warnings(found.corpus, options.label), *found.conflicts]
-    text = shown.corpus_text(
-        f"{found.corpus.name}: {_sentence(found)}", found.by("artist"), found.tracks, PROBLEMS, found.duplicates,
-        found.small, f"split={options.split}", warnings,
+    warnings = [*prepare.unlabelled_warnings(checkup.corpus, options.label), *checkup.conflicts]
+    text = report.corpus_text(
+        _title(checkup), checkup.by("artist"), checkup.tracks, PROBLEMS, checkup.duplicates, checkup.small,
+        f"split={options.split}", warnings,
     )  # fmt: skip
     print("\n" + text)
     run.description(f"```\n{text}\n```")
 
 
-def _sentence(found: Checkup) -> str:
-    counts = found.metrics
+def _title(checkup: Checkup) -> str:
+    counts = checkup.metrics
     return (
-        f"{counts['tracks']} tracks, {counts['minutes']:.0f} minutes, {counts['artists']} artists, "
-        f"{counts['albums']} albums"
+        f"{checkup.corpus.name}: {counts['tracks']} tracks, {counts['minutes']:.0f} minutes, "
+        f"{counts['artists']} artists, {counts['albums']} albums"
     )

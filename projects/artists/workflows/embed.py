@@ -7,11 +7,12 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..audio.clips import batch_size, clip_frames, disjoint_clips
-from ..audio.features import FeatureConfig
+from ..audio.options import FeatureConfig
 from ..data import recordings
 from ..data.featurize import Entry, Features, Progress, featurize
 from ..data.paths import given_path
@@ -126,13 +127,13 @@ def open_embedder(model: str, work: Path) -> Embedder:
 def _pretrained(file: Path) -> Embedder:
     if not file.is_file():
         raise InputError(f"model={file} does not exist. Give a run id, a model URI, or a .h5 file of weights.")
-    cls = find(PRETRAINED_SYSTEM)
+    cls: Any = find(PRETRAINED_SYSTEM)
     config = FeatureConfig(**cls.features)
     frames = clip_frames(cls.data["clip"], config)
     system = cls(pretrained=str(file), freeze=True)
     system.model = system.started(system.build(frames, config.n_mels, 0))
-    made_of = [hashlib.sha256(file.read_bytes()).hexdigest(), config.digest, str(frames)]
-    identity = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
+    parts = [hashlib.sha256(file.read_bytes()).hexdigest(), config.digest, str(frames)]
+    identity = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
     return Embedder(
         name=PRETRAINED_SYSTEM,
         source=str(file.resolve()),

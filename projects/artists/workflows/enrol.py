@@ -36,8 +36,8 @@ def enrolled(songs: SongVectors, embedder: Embedder, label: str, before: Referen
     """
     earlier = recordings.of_digests(before.audio_sha256 if before else (), embedder.config)
     identity = recordings.identities([songs.recordings, earlier])
-    made = make_reference(songs, embedder, label, identity)
-    return before.extended(made, identity) if before else made
+    new = make_reference(songs, embedder, label, identity)
+    return before.extended(new, identity) if before else new
 
 
 def make_reference(
@@ -61,22 +61,22 @@ def neighbours(index: Reference, songs: SongVectors, k: int) -> pd.DataFrame:
     """The `k` nearest songs of an index to each query: query, rank, similarity, track_id, the label, same_audio."""
     tables = []
     for track, vector, digest in zip(songs.tracks, songs.vectors, songs.audio_sha256, strict=True):
-        found = index.nearest(vector, k)
-        found["same_audio"] = found.pop("audio_sha256") == digest
-        found.insert(0, "query", track.track_id)
-        tables.append(found)
+        table = index.nearest(vector, k)
+        table["same_audio"] = table.pop("audio_sha256") == digest
+        table.insert(0, "query", track.track_id)
+        tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
 
-def curve(made: Reference, embedder: Embedder, seed: int) -> pd.DataFrame:
+def curve(index: Reference, embedder: Embedder, seed: int) -> pd.DataFrame:
     """Accuracy against songs enrolled, of the artists of a reference that the network was not trained on.
 
     An artist of whom it has learned any song, under whatever label, takes no part.
     """
-    labels = np.array(made.labels)
-    songs = recordings.of_digests(made.audio_sha256, embedder.config)
-    heard = labels[np.isin(made.audio_sha256, sorted(recordings.copies([songs], [embedder.trained_on])))]
+    labels = np.array(index.labels)
+    songs = recordings.of_digests(index.audio_sha256, embedder.config)
+    heard = labels[np.isin(index.audio_sha256, sorted(recordings.copies([songs], [embedder.trained_on])))]
     left_out = ~np.isin(labels, [*embedder.classes, *heard])
     if len(np.unique(labels[left_out])) < 2:
         return pd.DataFrame()
-    return pd.DataFrame(enrolment.enrolment_curve(made.vectors[left_out], labels[left_out], seed=seed))
+    return pd.DataFrame(enrolment.enrolment_curve(index.vectors[left_out], labels[left_out], seed=seed))

@@ -212,8 +212,8 @@ def _write_worst(
             file = folder / "worst_songs" / f"{rank:02d}_{_plain(track_id)}.wav"
             file.parent.mkdir(exist_ok=True)
             file.write_bytes(wav)
-    shown = worst.assign(artist=worst["label"], probability=worst["probability_true"])
-    page = worst_songs.worst_songs_html(shown, clips, "The twenty worst songs of the test subset")
+    rows = worst.assign(artist=worst["label"], probability=worst["probability_true"])
+    page = worst_songs.worst_songs_html(rows, clips, "The twenty worst songs of the test subset")
     (folder / "worst_songs.html").write_text(page, encoding="utf-8")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -115,7 +116,7 @@ class TransferOptions:
         if self.k < 1:
             raise InputError(f"k={self.k} must be at least 1; 20 is Park et al.'s.")
         if not self.names("model"):
-            refuse(self, ("crop", "workers"), "without model=: vectors= are there already")
+            refuse(self, ("crop",), "without model=: vectors= are there already")
         check_seed(self.seed)
         processes(self.workers)
         check_folds(self)
@@ -194,15 +195,34 @@ class ScoreOptions:
     @property
     def params(self) -> dict[str, Any]:
         """Those of the model's signature."""
-        asked = {name: getattr(self, name) for name in ("pooling", "top_k", "threshold", "embedding")}
-        return asked | {"embedding": self.embedding or bool(self.reference)}
+        params = {name: getattr(self, name) for name in ("pooling", "top_k", "threshold", "embedding")}
+        return params | {"embedding": self.embedding or bool(self.reference)}
 
 
 @dataclasses.dataclass(frozen=True)
-class StudyOptions:
-    """Grid: which trainings."""
+class EngineOptions:
+    """Workers: where they meet, and what becomes of the trial of a lost one."""
 
-    study: Annotated[str, "one that is shipped (an unknown name lists them), or a YAML file: see projects/grids/"] = ""
+    storage: Annotated[str | None, "sqlite:///FILE (one host; none: in the cache) or postgresql://USER@HOST/DB"] = None
+    max_retry: Annotated[int, "how often a training is begun again after its worker was lost"] = 1
+    heartbeat: Annotated[int, "seconds between signs of life; without any for three times that a worker is lost"] = 20
+
+    def __post_init__(self) -> None:
+        if self.max_retry < 0:
+            raise InputError(f"max_retry={self.max_retry} must be at least 0.")
+        if self.heartbeat < 1:
+            raise InputError(f"heartbeat={self.heartbeat} must be at least 1 second.")
+        if self.storage and re.search(r"://[^@]*:[^@]+@|[?&]password=", self.storage):
+            raise InputError(
+                "storage= holds a password, which would be logged; leave it out and set PGPASSWORD or ~/.pgpass."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class GridOptions(EngineOptions):
+    """Grid: which trainings, how much of each is logged, and where workers share them."""
+
+    grid: Annotated[str, "one that is shipped (an unknown name lists them), or a YAML file: see projects/grids/"] = ""
     full: Annotated[bool, "each cell logs all that train logs, model included; false: tables alone"] = False
 
 

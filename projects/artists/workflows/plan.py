@@ -233,8 +233,10 @@ def evaluation_plan(flags: Mapping[str, Any], trained: Mapping[str, Any] | None 
     if fixed:
         raise InputError(f"evaluate does not take {', '.join(fixed)}: it takes {', '.join(sorted(known))}.")
     if trained is None:
-        # The split that a fold is of may be the model's.
+        # The split that a fold is of may be the model's, and so may the number of its folds.
         trained = {"split": "kfold"} if {"fold", "folds"} & set(flags) else {}
+        if flags.get("split", "kfold") == "kfold" and "folds" not in flags:
+            flags = {name: value for name, value in flags.items() if name != "fold"}
     given = {name: trained[name] for name in (*FIXED_BY_MODEL, *known) if name in trained} | dict(flags)
     given |= {"model": flags.get("model", ""), "artists": None}
     if given.get("split") == "all" and "tsne_split" not in flags:

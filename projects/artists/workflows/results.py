@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..data import prepare, recordings
 from ..data.prepare import Prepared
@@ -68,9 +69,9 @@ def _check_same(run: Run, digests: Mapping[str, str]) -> None:
     before = {what: run.tag_before(f"{what}_digest") for what in digests}
     changed = [what for what, digest in digests.items() if before[what] not in (None, digest)]
     if changed:
-        told = ", ".join(f"{what}_digest was {before[what]} and is {digests[what]}" for what in changed)
+        differences = ", ".join(f"{what}_digest was {before[what]} and is {digests[what]}" for what in changed)
         raise InputError(
-            f"Run {run.run_id} began with another {' and another '.join(changed)}: {told}. "
+            f"Run {run.run_id} began with another {' and another '.join(changed)}: {differences}. "
             "Put the corpus and the commit back as they were, or delete that run and train anew."
         )
 
@@ -110,7 +111,7 @@ def log_results(
     run.tags({"model_uri": uri})
     log_report(run, prepared, subsets, plan, work)
     commands = [command("evaluate", model=run.run_id, split=plan.data.split), command("promote", run_id=run.run_id)]
-    _tell(run, plan.model, uri, prepared, plan, metrics, commands, say=say)
+    _summarise(run, plan.model, uri, prepared, plan, metrics, commands, say=say)
     return metrics
 
 
@@ -144,7 +145,7 @@ def log_again(
     if learned.warning:
         print(f"warning: {learned.warning}")
     log_report(run, prepared, subsets, plan, work)
-    _tell(run, card.model, plan.model, prepared, plan, metrics)
+    _summarise(run, card.model, plan.model, prepared, plan, metrics)
 
 
 def score_subsets(system: System, prepared: Prepared, options: EvaluationOptions) -> dict[str, SubsetScores]:
@@ -164,7 +165,7 @@ def score_subsets(system: System, prepared: Prepared, options: EvaluationOptions
 
 def log_metrics(run: Run, prepared: Prepared, subsets: Mapping[str, SubsetScores], *, seed: int) -> dict[str, float]:
     """Logs and returns the metrics of validation and test, and those of the baselines."""
-    metrics = {}
+    metrics: dict[str, float] = {}
     for subset in ("val", "test"):
         if subset in subsets:
             metrics |= subsets[subset].metrics(subset, seed=seed)
@@ -180,7 +181,7 @@ def log_report(run: Run, prepared: Prepared, subsets: Mapping[str, SubsetScores]
     run.folder(work / "report")
 
 
-def _tell(
+def _summarise(
     run: Run,
     name: str,
     uri: str,
@@ -191,13 +192,13 @@ def _tell(
     *,
     say: bool = True,
 ) -> None:
-    scores = [
+    scores: list[summary.Score] = [
         (f"test {name}", metrics[f"test/{key}"], metrics[f"test/{key}_low"], metrics[f"test/{key}_high"])
         for name, key in HEADLINES
     ]
     scores += [("test clip F1", metrics["test/clip_f1"], None, None)]
-    baselines = {said: metrics[key] for said, key in BASELINES.items() if key in metrics}
-    said = {
+    baselines = {label: metrics[key] for label, key in BASELINES.items() if key in metrics}
+    content: dict[str, Any] = {
         "title": f"{name} on {prepared.corpus.name}: {plan.data.split} split, {plan.data.clip:g} s clips",
         "scores": scores,
         "baselines": baselines,
@@ -209,6 +210,6 @@ def _tell(
             "songs": ", ".join(f"{len(prepared.used(subset))} {subset}" for subset in SUBSETS),
         },
     }
-    run.description(summary.summary_markdown(**said))
+    run.description(summary.summary_markdown(**content))
     if say:
-        print("\n" + summary.summary_text(**said))
+        print("\n" + summary.summary_text(**content))

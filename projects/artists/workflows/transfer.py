@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,9 @@ from ..audio.options import FeatureConfig
 from ..data import recordings
 from ..data.featurize import Features, featurize
 from ..data.paths import given_path
+from ..data.prepare import duplicate_conflicts
 from ..data.splits import SUBSETS, check_subsets, make_split
-from ..data.tracks import Corpus, Track, nfc
+from ..data.tracks import Corpus, Progress, Track, nfc
 from ..errors import InputError
 from ..evaluation import intervals, metrics, retrieval, tsne
 from ..reports import figures
@@ -82,14 +84,21 @@ def embedded(embedder: Embedder, songs: SongVectors) -> Embedded:
     return Embedded(embedder.name, songs.tracks, songs.vectors, seen, songs.features, embedder.trained_on.warning)
 
 
-def duplicate_groups(corpus: Corpus, embeddings: Sequence[Embedded], workers: int | None) -> dict[str, str]:
+def duplicate_groups(
+    corpus: Corpus, embeddings: Sequence[Embedded], workers: int | None, progress: Progress | None = None
+) -> dict[str, str]:
     """Duplicate group of the tracks that are the same recording as another, for one split of all embeddings.
 
     They are compared by the features of the first network; where there is none, by features of the default
     configuration, which are computed where the cache has not got them.
     """
     features = next((each.features for each in embeddings if each.features), None)
-    return recordings.groups_of(corpus.tracks, features or featurize(corpus, FeatureConfig(), workers=workers))
+    if features is None:
+        features = featurize(corpus, FeatureConfig(), workers=workers, progress=progress)
+        if features.quarantined:
+            unread = f"{len(features.quarantined)} of {len(corpus.tracks)} files"
+            print(f"warning: {unread} cannot be read: copies of one recording among them are not recognised.")
+    return recordings.groups_of(corpus.tracks, features)
 
 
 def read_vectors(file: str, corpus: Corpus) -> Embedded:
@@ -154,13 +163,15 @@ def evaluate(
         named |= _scores(name, y[test], proba, seed)
     named |= {f"{subset}/songs": int((subsets == subset).sum()) for subset in SUBSETS}
     songs = _song_table(embedded, label, subsets, test, classes, shares, softmax.proba)
-    return Transferred(embedded.name, named, songs, softmax, _notes(embedded, y, train, test, classes))
+    notes = _notes(embedded, y, train, test, classes)
+    notes += [f"warning: {text}" for text in duplicate_conflicts(corpus, groups or {}, split, label)]
+    return Transferred(embedded.name, named, songs, softmax, notes)
 
 
 def tables(corpus: str, label: str, done: Sequence[Transferred]) -> pd.DataFrame:
     """Tables 1 to 3 as one: a row a measure, a column an embedding, and Park et al.'s where they have the corpus."""
-    columns = {
-        "measure": [said for said, _ in TABLES],
+    columns: dict[str, list[Any]] = {
+        "measure": [measure for measure, _ in TABLES],
         "corpus": [corpus] * len(TABLES),
         "label": [label] * len(TABLES),
     }
@@ -220,7 +231,7 @@ def distinct(names: Sequence[str], sources: Sequence[str]) -> list[str]:
 
 def _map_metrics(x: np.ndarray, y: np.ndarray, test: np.ndarray, seed: int) -> dict[str, float]:
     """MAP of all songs among all, and of the test songs among themselves."""
-    named = {}
+    named: dict[str, float] = {}
     for name, values in (
         ("retrieval_map", retrieval.average_precisions(x, y)),
         ("retrieval_map_test", retrieval.average_precisions(x[test], y[test])),

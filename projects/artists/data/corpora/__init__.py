@@ -23,8 +23,8 @@ def load(data: str, progress: Progress | None = None) -> Corpus:
     for name in _kinds() if data else ():
         kind = importlib.import_module(f"{__name__}.{name}")
         with usable("data", data):
-            found = kind.matches(data)
-        if found:
+            known = kind.matches(data)
+        if known:
             return kind.load(data, progress)
     raise InputError(
         f"data={data} does not exist. Give `demo`, a folder laid out as <artist>/<album>/<song>, "

@@ -1,4 +1,4 @@
-"""One cell of a study: a training and its scores, with what earlier cells of this process prepared."""
+"""One cell of a grid: a training and its scores, with what earlier cells of this process prepared."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ...tracking.runs import Run
 from ...training import device
 from .. import evaluate, quarantine, results, train
 from ..plan import TrainingPlan
-from .plan import Cell
+from .grid import Cell
 
 ROOT = Path(__file__).parents[4]
 
@@ -111,6 +111,8 @@ def follow(cell: Cell, run: Run, trained: str) -> Mapping[str, float]:
     command = [sys.executable, "-m", f"projects.{cell.entry}", *flags]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-        raise InputError(said[-1].removeprefix("error: ") if said else f"{cell.entry} ended with {done.returncode}.")
+        errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+        raise InputError(
+            errors[-1].removeprefix("error: ") if errors else f"{cell.entry} ended with {done.returncode}."
+        )
     return reading.read(run.run_id).metrics

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from ...reports import charts
 from ...reports.charts import Series
+from ...reports.names import decimal
 from ...reports.pages import Chart, Link, Row, Table
 from . import tables
 from .published import beside
@@ -22,8 +24,9 @@ COSTS = {
     "train_seconds": "training s", "clips_per_second": "clips/s", "peak_private_mb": "memory MB",
     "parameters": "parameters", "best_epoch": "best epoch",
 }  # fmt: skip
-
-
+# Rows of a table of the papers, with the kind of each, and their own figures.
+STATISTICS, FIGURES = {"mean": "average", "best": "best", "deviation": "deviation"}, ("average", "best")
+AXES = {"clip": "length of a clip, seconds", "classes": "number of artists (classes)"}
 METRIC_NAMES = {
     "test/clip_f1": "F1 by clip",
     "test/clip_f1_macro": "Macro F1 by clip",
@@ -44,50 +47,28 @@ def paper_table(results: Results, metric: str, axis: str | None, published: pd.D
     """The papers' form: average, best and deviation of each configuration, the axis from left to right."""
     others = [name for name in results.varying if name != axis]
     columns = tables.in_order(v for v in results.param(axis) if v) if axis else [""]
-    summary = tables.summarise(results, [metric])
-    constants = results.constants()
-    rows: list[Row] = []
+    summary = {
+        tuple(row[name] for name in results.varying): row
+        for row in tables.summarise(results, [metric]).to_dict("records")
+    }
+    constants, rows = results.constants(), []
     groups = tables.groups(results, others)
     for values, members in groups[:MOST_ROWS]:
-        chosen = [_one(summary, values | ({axis: column} if axis else {})) for column in columns]
-        if all(row is None for row in chosen):
+        cells = [values | ({axis: column} if axis else {}) for column in columns]
+        scores = [summary.get(tuple(cell[name] for name in results.varying), {}) for cell in cells]
+        if not any(scores):
             continue
-        known = [beside(published, metric, {**constants, **values, **({axis: c} if axis else {})}) for c in columns]
-        heading = list(values.values())
-        rows.append(_numbers(heading, "average", "mean", [row and row["mean"] for row in chosen]))
-        rows.append(_numbers(heading, "best", "best", [row and row["best"] for row in chosen]))
-        rows.append(_numbers(heading, "deviation", "deviation", [row and row["deviation"] for row in chosen]))
-        for kind, i in (("published average", 0), ("published best", 1)):
-            if any(pair[i] is not None for pair in known):
-                rows.append(_numbers(heading, kind, "published", [pair[i] for pair in known]))
-        rows.append(
-            Row([*heading, "runs, by seed"], _run_links(results, members, metric, axis, columns, address), "runs")
-        )
+        pairs = [beside(published, metric, {**constants, **cell}) for cell in cells]
+        lines = [(kind, name, [row.get(kind) for row in scores]) for kind, name in STATISTICS.items()]
+        lines += [("published", f"published {name}", [pair[i] for pair in pairs]) for i, name in enumerate(FIGURES)]
+        for kind, name, numbers in lines:
+            if kind != "published" or any(number is not None for number in numbers):
+                rows.append(Row([*values.values(), name], [decimal(number) for number in numbers], kind))
+        links = _run_links(results, members, metric, axis, columns, address)
+        rows.append(Row([*values.values(), "runs, by seed"], links, "runs"))
     note = f"The first {MOST_ROWS} of {len(groups)} configurations." if len(groups) > MOST_ROWS else ""
-    return Table(
-        metric_title(metric),
-        [*others, ""],
-        [f"{column}{' s' if axis == 'clip' else ''}" for column in columns],
-        rows,
-        note,
-    )
-
-
-def _one(summary: pd.DataFrame, values: Mapping[str, str]) -> dict | None:
-    for name, value in values.items():
-        summary = summary[summary[name] == value]
-    return summary.iloc[0].to_dict() if len(summary) else None
-
-
-def _numbers(heading: Sequence[str], name: str, kind: str, values: Sequence[float | None]) -> Row:
-    return Row([*heading, name], [decimal(value) for value in values], kind)
-
-
-def decimal(value: float | None) -> str:
-    """Three decimals, as the papers have it; "–" for none."""
-    if value is None or not math.isfinite(value):
-        return "–"
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.0f}"
+    heads = [f"{column} s" if axis == "clip" else column for column in columns]
+    return Table(metric_title(metric), [*others, ""], heads, rows, note)
 
 
 def _run_links(
@@ -121,13 +102,9 @@ def axis_charts(results: Results, metric: str, axis: str, published: pd.DataFram
         where = "".join(f", {name} {value}" for name, value in values.items())
         title = f"{METRIC_NAMES.get(metric, metric)} against {axis}{where}"
         lines = baseline_lines(part, metric)
-        labels = {"x_label": axis_label(axis), "y_label": metric}
+        labels = {"x_label": AXES.get(axis, axis), "y_label": metric}
         drawings.append(charts.line_chart(title, ticks, series, bounds=bounds, lines=lines, **labels))
     return drawings
-
-
-def axis_label(axis: str) -> str:
-    return {"clip": "length of a clip, seconds", "classes": "number of artists (classes)"}.get(axis, axis)
 
 
 def _part(results: Results, members: pd.Index) -> Results:
@@ -137,33 +114,24 @@ def _part(results: Results, members: pd.Index) -> Results:
 def _lines(
     part: Results, metric: str, axis: str, ticks: Sequence[str], published: pd.DataFrame, known: Mapping[str, str]
 ) -> list[Series]:
-    rest = [name for name in part.varying if name not in (axis, "split")]
-    groups = tables.groups(part, rest)
+    groups = tables.groups(part, [name for name in part.varying if name not in (axis, "split")])
     if len(groups) > MOST_SERIES:
-        return [_cloud(part, metric, axis, ticks)]
+        return [Series("every run", (), (), (), _points(part, metric, axis, ticks))]
+    ordered = all(tables.number(tick) is not None for tick in ticks)
     lines = []
     for colour, (values, members) in enumerate(groups):
-        name = " ".join(values.values()) or "runs, mean and deviation"
-        line = _line(_part(part, members), metric, axis, ticks, name, colour)
-        pairs = [(i, beside(published, metric, {**known, **values, axis: tick})[0]) for i, tick in enumerate(ticks)]
-        pairs = [(i, y) for i, y in pairs if y is not None]
-        lines += [line] if line.x else []
-        if pairs:
-            x, y = zip(*pairs, strict=True)
-            lines.append(Series(f"{'published' if not values else name + ', published'}", x, y, (), (), True, colour))
+        name = " ".join(values.values())
+        points = _points(_part(part, members), metric, axis, ticks)
+        means = pd.DataFrame(points, columns=["x", "y"]).groupby("x")["y"].agg(["mean", "std"])
+        title = name or "runs, mean and deviation"
+        if points:
+            lines.append(Series(title, means.index, means["mean"], means["std"], points, colour=colour, joined=ordered))
+        figures = [beside(published, metric, {**known, **values, axis: tick})[0] for tick in ticks]
+        x, y = [i for i, value in enumerate(figures) if value is not None], [v for v in figures if v is not None]
+        if x:
+            title = f"{name}, published" if name else "published"
+            lines.append(Series(title, x, y, published=True, colour=colour))
     return lines
-
-
-def _line(part: Results, metric: str, axis: str, ticks: Sequence[str], name: str, colour: int) -> Series:
-    points = _points(part, metric, axis, ticks)
-    grouped = pd.DataFrame(points, columns=["x", "y"]).groupby("x")["y"].agg(["mean", "std"])
-    ordered = all(tables.number(tick) is not None for tick in ticks)
-    spread = list(grouped["std"])
-    return Series(name, list(grouped.index), list(grouped["mean"]), spread, points, colour=colour, joined=ordered)
-
-
-def _cloud(part: Results, metric: str, axis: str, ticks: Sequence[str]) -> Series:
-    return Series("every run", (), (), (), _points(part, metric, axis, ticks))
 
 
 def _points(part: Results, metric: str, axis: str, ticks: Sequence[str]) -> list[tuple[int, float]]:
@@ -182,7 +150,7 @@ def baseline_lines(part: Results, metric: str) -> dict[str, float]:
 def value_range(scores: pd.Series, metric: str) -> tuple[float, float]:
     """0 to 1 for shares; else what the values span, with some air."""
     values = scores.dropna()
-    if any(part in SCORES for part in metric.split("_")) and values.between(0, 1).all():
+    if any(part in SCORES for part in re.split("[_/]", metric)) and values.between(0, 1).all():
         return 0.0, 1.0
     low, high = (values.min(), values.max()) if len(values) else (0.0, 1.0)
     air = 0.08 * (high - low) or 0.5
@@ -194,30 +162,23 @@ def paired_charts(results: Results, metrics: Sequence[str], axis: str | None) ->
     drawings: list[Chart] = []
     if {"song", "album"} <= set(results.param("split")):
         for metric in metrics:
+            title = f"Song against album split: {METRIC_NAMES.get(metric, metric)}"
             pairs = tables.paired(results, "split", "song", "album", metric)
-            drawings += _paired(
-                pairs,
-                f"Song against album split: {METRIC_NAMES.get(metric, metric)}",
-                "song split",
-                "album split",
-                metric,
-                axis,
-            )
+            drawings += _paired(title, ("song split", "album split"), pairs, metric, axis)
     pairs = tables.levels(results, "test/clip_f1", "test/song_f1")
-    by = "split" if "split" in results.varying else axis
-    drawings += _paired(pairs, "Clip against song level, test F1", "clip level", "song level", "test/song_f1", by)
-    return drawings
+    by, ends = "split" if "split" in results.varying else axis, ("clip level", "song level")
+    return [*drawings, *_paired("Clip against song level, test F1", ends, pairs, "test/song_f1", by)]
 
 
-def _paired(pairs: pd.DataFrame, title: str, left: str, right: str, metric: str, by: str | None) -> list[Chart]:
+def _paired(title: str, ends: tuple[str, str], pairs: pd.DataFrame, metric: str, by: str | None) -> list[Chart]:
     if pairs.empty:
         return []
-    names = tables.in_order(pairs[by]) if by in pairs else []
-    colour = {name: i for i, name in enumerate(names)}
-    rows = [(r["left"], r["right"], colour[r[by]] if names else 0) for r in pairs.to_dict("records")]
+    groups = tables.in_order(pairs[by]) if by in pairs else []
+    colours = pairs[by].map(groups.index) if groups else [0] * len(pairs)
+    lines = list(zip(pairs["left"], pairs["right"], colours, strict=True))
     bounds = value_range(pd.concat([pairs["left"], pairs["right"]]), metric)
-    named = [f"{by} {name}" for name in names]
-    return [charts.paired_chart(title, left, right, rows, named, y_label=metric, bounds=bounds)]
+    names = [f"{by} {group}" for group in groups]
+    return [charts.paired_chart(title, ends, lines, names, y_label=metric, bounds=bounds)]
 
 
 def cost_table(results: Results) -> Table:
@@ -238,12 +199,9 @@ def _amount(value: float) -> str:
 def run_table(results: Results, metrics: Sequence[str], address: str) -> Table:
     """Every run with its link and scores."""
     rows = []
-    for _, members in tables.groups(results, [*results.varying]):
+    for values, members in tables.groups(results, results.varying):
         for i in members:
-            run = results.runs[i]
-            heading = [
-                Link(run.name or i, run_address(results, i, address)),
-                *(results.param(n)[i] for n in results.varying),
-            ]
-            rows.append(Row([*heading, results.seed[i]], [decimal(results.metric(m)[i]) for m in metrics]))
+            link = Link(results.runs[i].name or i, run_address(results, i, address))
+            scores = [decimal(results.metric(metric)[i]) for metric in metrics]
+            rows.append(Row([link, *values.values(), results.seed[i]], scores))
     return Table("", ["run", *results.varying, "seed"], list(metrics), rows)

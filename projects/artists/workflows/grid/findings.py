@@ -71,9 +71,9 @@ def interval_over_seeds(change: Difference) -> tuple[float, float] | None:
     count = len(change.by_seed)
     if count < 2:
         return None
-    mean = sum(change.by_seed) / count
-    half = float(stats.t.ppf(0.975, count - 1)) * change.deviation / math.sqrt(count)
-    return mean - half, mean + half
+    mean, error = sum(change.by_seed) / count, change.deviation / math.sqrt(count)
+    low, high = mean + error * stats.t.ppf([0.025, 0.975], count - 1)
+    return float(low), float(high)
 
 
 def _along(results: Results, metric: str, axis: str) -> Iterator[Finding]:

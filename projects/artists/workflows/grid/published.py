@@ -1,4 +1,4 @@
-"""Published figures, to stand beside what a study finds."""
+"""Published figures, to stand beside the results of a grid."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from ...errors import InputError
-from .plan import SHIPPED
+from .grid import SHIPPED
 from .tables import number
 
 FILE = SHIPPED / "published.csv"
@@ -36,8 +36,8 @@ def beside(published: pd.DataFrame, metric: str, values: Mapping[str, str]) -> t
         values: All parameters of the configuration.
     """
     for row in published[published["metric"] == metric].to_dict("records"):
-        asked = {name: value for name, value in row.items() if name not in OWN and value}
-        if all(_same(values.get(name), value) for name, value in asked.items()):
+        wanted = {name: value for name, value in row.items() if name not in OWN and value}
+        if all(_same(values.get(name), value) for name, value in wanted.items()):
             return number(row["average"]), number(row["best"])
     return None, None
 

@@ -10,8 +10,8 @@ import pandas as pd
 
 from ...errors import InputError
 from ...reports import charts
+from ...reports.markdown import plain
 from ...reports.pages import Chart, Link, Row, Section, Table, Value, render
-from ...reports.summary import plain
 from ...tracking import others, reading
 from ...tracking.reading import TrackedRun
 from ..options import ReportOptions
@@ -56,12 +56,12 @@ def report(options: ReportOptions) -> Report:
         where = f"run_id={options.run_id}" if parent else f"experiment_name={options.experiment_name}"
         raise InputError(f"{where} has no finished run with metrics; {len(results.others)} run(s) have not finished.")
     tags = parent.tags if parent else {}
-    wanted = (options.metrics or tags.get("study_metrics") or "").split(",")
+    wanted = (options.metrics or tags.get("grid_metrics") or "").split(",")
     metrics = tables.shown_metrics(results, [name.strip() for name in wanted if name.strip()])
     if not metrics:
         raise InputError("These runs have no final metric; name one with metrics=.")
-    axis = tables.axis_of(results, options.columns or tags.get("study_columns") or "clip")
-    published = read_published(options.paper or tags.get("study_paper") or "")
+    axis = tables.axis_of(results, options.columns or tags.get("grid_columns") or "clip")
+    published = read_published(options.paper or tags.get("grid_paper") or "")
     address = (options.ui or reading.ui_address()).rstrip("/")
     differences = findings(results, metrics, axis)
     sections = [
@@ -174,7 +174,8 @@ def _images(name: str, run_id: str) -> list[Chart]:
     for file in reading.artifact_names(run_id):
         if file.endswith(".png") and any(word in file.lower() for word in ("confusion", "tsne", "t-sne")):
             data = reading.artifact(run_id, file, MOST_IMAGE_BYTES)
-            images += [charts.image_chart(f"{name}: {file}", data)] if data and data.startswith(b"\x89PNG") else []
+            if data and data.startswith(b"\x89PNG"):
+                images.append(Chart(f"{name}: {file}", render("image.html", title=f"{name}: {file}", png=data)))
     return images[:2]
 
 

@@ -19,7 +19,7 @@ from .worker import ENTRY, FINISHED, TRAINED, by_cell
 
 SEEDS = ("seed", "random_seed", "random_state")
 # Say how a run was made, not what it is.
-IGNORED = (*NOT_OF_IDENTITY, "study", "study_name")
+IGNORED = (*NOT_OF_IDENTITY, "grid", "study", "study_name")
 # Metrics of every training, the second also of one that was ended early; a promotion repeats those of its candidate.
 TRAINING, CANDIDATE = {"train_seconds", "epoch/loss"}, "candidate_run_id"
 FIRST = ("entry", "data", "model", "split", "label", "clip", "artists", "classes")
@@ -139,16 +139,8 @@ def summarise(results: Results, metrics: Sequence[str]) -> pd.DataFrame:
             scores = results.metric(metric)[members].dropna()
             low = lower_is_better(metric) or metric.endswith(COSTS)
             if len(scores):
-                rows.append(
-                    {
-                        **values,
-                        "metric": metric,
-                        "mean": scores.mean(),
-                        "best": scores.min() if low else scores.max(),
-                        "deviation": scores.std(ddof=1) if len(scores) > 1 else np.nan,
-                        "runs": len(scores),
-                    }
-                )
+                best, spread = scores.min() if low else scores.max(), scores.std(ddof=1)
+                rows.append([*values.values(), metric, scores.mean(), best, spread, len(scores)])
     return pd.DataFrame(rows, columns=[*results.varying, "metric", "mean", "best", "deviation", "runs"])
 
 

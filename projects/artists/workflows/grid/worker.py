@@ -1,153 +1,166 @@
-"""Working off the cells of a study, alone or beside other processes; whatever is killed, a cell counts once.
+"""Working off the cells of a grid, alone or beside other processes; whatever is killed, a cell counts once.
 
-Every cell has one child run, found by its tag `cell`: one that has not finished is gone on with, in its own run and
-from its last whole epoch, by whoever holds the cell's lock; one that has finished is left alone.
+Every cell is a trial of a queue, see engine.py, and a child run, found by its tag `cell`: one that has finished is left
+alone; one that has not is gone on with in its own run, from its last whole epoch, where that is in this cache.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import logging
-import time
+import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from ...errors import InputError
+import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, TrialState
+
 from ...reports.names import clock
-from ...tracking import others, reading, runs
-from ...tracking.outbox import Busy
+from ...tracking import others, outbox, reading, runs
 from ...tracking.reading import TrackedRun
 from ...tracking.runs import Run
-from .claims import Claims
-from .plan import Cell, Plan
+from .. import engine, train
+from ..engine import KEY, RUN, Queue, reasons
+from ..options import EngineOptions
+from .grid import Cell, Grid
 
-STUDY, CELL, ENTRY, TRAINED, WORKER_OF = "study", "cell", "entry", "trained_run_id", "study_parent"
-FINISHED = "FINISHED"
+GRID, CELL, ENTRY, TRAINED, WORKER_OF = "grid", "cell", "entry", "trained_run_id", "grid_parent"
+FINISHED, RUNNING = "FINISHED", "RUNNING"
+RESULT = "result"
 HEADLINES = ("test/song_f1", "test/clip_f1")
 
 # A cell, its run, and the run id of the cell that it needs ("" for none) -> metrics.
 Execute = Callable[[Cell, Run, str], Mapping[str, float]]
-log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """How a study stands when a worker leaves it. failed: name of a cell -> reason; elsewhere: with other workers."""
+    """How a grid stands when no worker is at it. failed: name of a cell -> reason."""
 
     finished: int
     failed: dict[str, str]
-    elsewhere: int
 
 
-def join(run: Run, plan: Plan) -> Run:
-    """The parent run of the study in the run's experiment: `run` itself where there is none yet."""
+def join(run: Run, grid: Grid, options: EngineOptions) -> Run:
+    """The parent run of the grid in the run's experiment: `run` itself where there is none yet."""
     experiment = reading.read(run.run_id).experiment_id
-    with Claims(reading.store(), experiment, plan.name).alone():
-        parents = [r for r in reading.tagged(experiment, STUDY, plan.name) if r.parent is None]
+    with engine.exclusive(engine.storage_url(options.storage), f"grid {experiment} {grid.name}"):
+        parents = [r for r in reading.tagged(experiment, GRID, grid.name) if r.parent is None]
         if not parents:
-            others.tags(run.run_id, {STUDY: plan.name})
+            others.tags(run.run_id, {GRID: grid.name})
             return run
     run.tags({WORKER_OF: parents[0].run_id})
     return Run(parents[0].run_id)
 
 
 def by_cell(children: Iterable[TrackedRun]) -> dict[str, TrackedRun]:
-    """The run that counts for each cell: the first that finished, else the first."""
+    """The run that counts for each cell: the first that finished, else the last."""
     counted: dict[str, TrackedRun] = {}
     for child in children:
         key = child.tags.get(CELL)
-        if key and (key not in counted or (child.status == FINISHED) > (counted[key].status == FINISHED)):
+        if key and not _finished(counted.get(key)):
             counted[key] = child
     return counted
 
 
-def work(cells: Sequence[Cell], parent: Run, execute: Execute) -> Outcome:
-    """Runs cells until none is left that is neither finished, nor tried here, nor with another worker."""
-    claims = Claims(reading.store(), parent.run_id)
-    failed: dict[str, str] = {}
-    durations: list[float] = []
-    tried: set[str] = set()
-    while True:
-        known = by_cell(reading.children(parent.run_id))
-        open_ = [c for c in cells if c.key not in tried and not _finished(known.get(c.key))]
-        ready = [c for c in open_ if not c.needs or _finished(known.get(c.needs))]
-        began, elsewhere = time.perf_counter(), 0
-        for cell in ready:
-            with claims.claim(cell.key) as mine:
-                # Read again: another worker may have finished it since.
-                before = _state(cell, parent) if mine else None
-                if mine and not _finished(before):
-                    tried.add(cell.key)
-                    trained = known[cell.needs].run_id if cell.needs else ""
-                    said = _run_cell(cell, parent, before, trained, execute, failed)
-                    break
-            elsewhere += not mine
-        else:
-            known = by_cell(reading.children(parent.run_id))
-            return Outcome(sum(_finished(known.get(c.key)) for c in cells), failed, elsewhere)
-        durations.append(time.perf_counter() - began)
-        _tell(cell, said, durations, len(open_) - 1, len(cells), elsewhere + 1)
+def work(cells: Sequence[Cell], run: Run, parent: Run, execute: Execute, options: EngineOptions) -> Outcome:
+    """Runs cells until each has finished, or has been tried since this command began, here or by another worker."""
+    url = engine.storage_url(options.storage)
+    storage = engine.open_storage(url, max_retry=options.max_retry, heartbeat=options.heartbeat)
+    by_key = {cell.key: cell for cell in cells}
+    # Other cells, of other parameters, are another queue.
+    name = f"grid {parent.run_id} {engine.digest(sorted(by_key))}"
+
+    def finished() -> set[str]:
+        return {key for key, child in by_cell(reading.children(parent.run_id)).items() if _finished(child)}
+
+    with engine.exclusive(url, name):
+        needs = {cell.key: cell.needs for cell in cells}
+        queue = Queue(storage, name, {key: {} for key in by_key}, finished, needs)
+
+    def run_cell(trial: optuna.Trial) -> float:
+        cell = by_key[trial.user_attrs[KEY]]
+        with reasons(trial, cell.name, ends=lambda error: True):
+            metrics = _metrics(cell, parent, trial, execute)
+        return next((metrics[name] for name in HEADLINES if name in metrics), 0.0)
+
+    def tell(study: optuna.Study, trial: FrozenTrial) -> None:
+        print(_progress(by_key[trial.user_attrs[KEY]].name, trial, queue, len(cells)), flush=True)
+
+    engine.work(queue.study, url, run_cell, queue.is_left, worker=run.run_id, callbacks=[tell])
+    done, failures = finished() & set(by_key), queue.failures()
+    if run.run_id != parent.run_id and len(done) == len(cells):
+        # Whoever started the grid may have been killed.
+        others.end(parent.run_id)
+    return Outcome(len(done), {c.name: failures[c.key] for c in cells if c.key in failures and c.key not in done})
 
 
-def close(run: Run, parent: Run, outcome: Outcome) -> None:
-    """Marks the parent as finished once all cells are, though the process that started it may have been killed."""
-    if run.run_id != parent.run_id and not outcome.elsewhere:
-        others.finish(parent.run_id)
+def _metrics(cell: Cell, parent: Run, trial: optuna.Trial, execute: Execute) -> Mapping[str, float]:
+    """Runs a cell in its child run, unless it has finished; what goes wrong with it is the child's failure."""
+    before, goes_on = _state(cell, parent)
+    if before and _finished(before):
+        trial.set_user_attr(RESULT, _headlines(before.metrics))
+        return before.metrics
+    run_id = before.run_id if before and goes_on else None
+    tags = {CELL: cell.key, ENTRY: cell.entry}
+    if cell.needs:
+        trained = by_cell(reading.children(parent.run_id))[cell.needs].run_id
+        # The process that follows opens and ends the run itself.
+        run = Run(run_id or runs.new_child(parent, cell.name, {**tags, TRAINED: trained}))
+        trial.set_user_attr(RUN, run.run_id)
+        metrics = execute(cell, run, trained)
+        trial.set_user_attr(RESULT, _headlines(metrics))
+        return metrics
+    with runs.child(parent, cell.name, tags, run_id=run_id) as run, reasons(trial, cell.name, run, lambda error: True):
+        trial.set_user_attr(RUN, run.run_id)
+        metrics = execute(cell, run, "")
+        try:
+            trial.set_user_attr(RESULT, _headlines(metrics))
+        except UpdateFinishedTrialError:
+            # Taken for lost while it ran; its result counts unless somebody else trains the cell in another run.
+            same = [child for child in reading.children(parent.run_id) if child.tags.get(CELL) == cell.key]
+            if any(child.run_id != run.run_id and child.status in (RUNNING, FINISHED) for child in same):
+                raise
+        run.description(f"{cell.name}: {_headlines(metrics)}")
+        return metrics
 
 
-def _state(cell: Cell, parent: Run) -> TrackedRun | None:
-    """The run of a cell, once all is sent that a killed worker may have left on this host, its end included."""
+def _state(cell: Cell, parent: Run) -> tuple[TrackedRun | None, bool]:
+    """The run of a cell, once all is sent that a killed worker may have left on this host, and whether it can go on.
+
+    It cannot where what it has learned is in another cache, or somebody may still be at it there.
+    """
     run = by_cell(reading.children(parent.run_id)).get(cell.key)
     if run is None or _finished(run):
-        return run
-    try:
+        return run, False
+    goes_on = run.run_id in outbox.left() or train.checkpoint(Run(run.run_id)).is_file()
+    if goes_on:
+        # Raises Busy, which fails the cell, where its process lives.
         others.deliver(run.run_id)
-    except Busy:
-        # Somebody sends it just now; going on with the run will say so.
-        return run
-    return reading.read(run.run_id)
+        return reading.read(run.run_id), True
+    lost = run.status == RUNNING or run.tags.get("failure", "").startswith(engine.LOST)
+    return run, not lost and "epoch/loss" not in run.metrics
 
 
 def _finished(run: TrackedRun | None) -> bool:
     return run is not None and run.status == FINISHED
 
 
-def _run_cell(
-    cell: Cell, parent: Run, before: TrackedRun | None, trained: str, execute: Execute, failed: dict[str, str]
-) -> str:
-    """Runs a cell in its child run; what goes wrong with it is the child's failure, not the study's."""
-    tags = {CELL: cell.key, ENTRY: cell.entry} | ({TRAINED: trained} if trained else {})
-    run_id = before and before.run_id
-    try:
-        if trained:
-            # The process that follows opens and ends the run itself.
-            run = Run(run_id or runs.new_child(parent, cell.name, tags))
-            return _said(execute(cell, run, trained))
-        with runs.child(parent, cell.name, tags, run_id=run_id) as run:
-            try:
-                metrics = execute(cell, run, trained)
-            except Exception as error:
-                run.failed(_reason(error))
-                raise
-            run.description(f"{cell.name}: {_said(metrics)}")
-            return _said(metrics)
-    except Exception as error:
-        log.debug("cell %s failed", cell.name, exc_info=True)
-        failed[cell.name] = _reason(error)
-        return f"failed: {failed[cell.name]}"
-
-
-def _said(metrics: Mapping[str, float]) -> str:
+def _headlines(metrics: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {metrics[name]:.3f}" for name in HEADLINES if name in metrics)
 
 
-def _reason(error: Exception) -> str:
-    text = (str(error).splitlines() or [""])[0][:500]
-    return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
-
-
-def _tell(cell: Cell, said: str, durations: Sequence[float], left: int, total: int, workers: int) -> None:
-    """A line a cell, with the time left if the others take as long as those of this process did."""
-    seconds = left * sum(durations) / len(durations) / workers
+def _progress(name: str, trial: FrozenTrial, queue: Queue, total: int) -> str:
+    """A line a cell, with the time left if the others take as long as those that are done."""
+    trials = queue.study.get_trials(deepcopy=False)
+    seconds = [t.duration.total_seconds() for t in trials if t.state == TrialState.COMPLETE and t.duration]
+    own, left = trial.duration.total_seconds() if trial.duration else 0.0, queue.count_open()
+    workers = 1 + sum(t.state == TrialState.RUNNING for t in trials)
+    result = (
+        trial.user_attrs.get(RESULT)
+        if trial.state == TrialState.COMPLETE
+        else f"failed: {trial.user_attrs.get('failure')}"
+    )
     beside = f" by {workers} workers" if workers > 1 else ""
-    rest = f"{left} left, about {clock(seconds)}{beside}" if left else "none left"
-    print(f"[{total - left}/{total}] {cell.name}: {said} ({clock(durations[-1])}); {rest}", flush=True)
+    about = clock(left * (statistics.fmean(seconds) if seconds else own) / workers)
+    rest = f"{left} left, about {about}{beside}" if left else "none left"
+    return f"[{total - left}/{total}] {name}: {result} ({clock(own)}); {rest}"

@@ -169,11 +169,11 @@ class Evaluation:
 
     def outcome(self, version: str, champion: str) -> Outcome:
         """The verdict on the candidate, `version` once it is registered, where `champion` is to be beaten."""
-        found = self._comparison(champion) if champion else Comparison()
-        numbers = self.own | dict(found.numbers)
-        said = gates.evaluate(self.policy, numbers, rival=bool(champion), not_comparable=found.why_not)
+        comparison = self._comparison(champion) if champion else Comparison()
+        numbers = self.own | dict(comparison.numbers)
+        verdict = gates.evaluate(self.policy, numbers, rival=bool(champion), not_comparable=comparison.why_not)
         uses = history.uses(steps_of(self.registry), self.test_digest)
-        return Outcome(said, numbers, version, champion, found, uses)
+        return Outcome(verdict, numbers, version, champion, comparison, uses)
 
     def decision(self, version: str, state: State) -> Decision:
         """Raises InputError where the version is the champion already."""
@@ -235,8 +235,8 @@ def version_tags(candidate: Candidate) -> dict[str, str]:
 
 
 def decision_tags(decision: Decision) -> dict[str, str]:
-    told = ("action", "role", "reason", "by", "at", "policy_digest")
-    tags = {f"decision_{name}": str(getattr(decision, name)) for name in told}
+    names = ("action", "role", "reason", "by", "at", "policy_digest")
+    tags = {f"decision_{name}": str(getattr(decision, name)) for name in names}
     tags |= {"decision_from": decision.against or "none", "decision_to": decision.role}
     return {**tags, "decision_numbers": json.dumps(dict(decision.numbers), sort_keys=True)}
 
@@ -244,8 +244,8 @@ def decision_tags(decision: Decision) -> dict[str, str]:
 def description(candidate: Candidate, decision: Decision | None = None) -> str:
     """Markdown: architecture, clip, split, corpus, scores, link to the run."""
     card, scores = candidate.card, candidate.metrics
-    told = ", ".join(f"{name} {card.settings[name]}" for name in ARCHITECTURE if name in card.settings)
-    lines = [f"{told}; {len(card.classes)} {card.label}s of {card.settings.get('data')}.", ""]
+    architecture = ", ".join(f"{name} {card.settings[name]}" for name in ARCHITECTURE if name in card.settings)
+    lines = [f"{architecture}; {len(card.classes)} {card.label}s of {card.settings.get('data')}.", ""]
     named = ("test/song_f1", "test/clip_f1", "val/song_f1", "test/song_ece_calibrated")
     lines += [f"- {name}: {scores[name]:.3f}" for name in named if name in scores]
     lines += [f"- run: [{candidate.run_id}](#/runs/{candidate.run_id}), `runs:/{candidate.run_id}`"]

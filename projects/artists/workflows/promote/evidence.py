@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,6 @@ from registry import gates
 from registry.gates import Policy
 
 from ...data import corpora, recordings
-from ...data.cache import DigestIndex, audio_digest
 from ...data.featurize import featurize
 from ...data.recordings import Recordings
 from ...data.tracks import Corpus
@@ -60,14 +58,14 @@ def own_evidence(candidate: Candidate, work: Path) -> dict[str, float]:
         raise InputError(f"run {candidate.run_id} logged no golden clips: train it again with this version.")
     kept = golden.read(file)
     work.mkdir(parents=True, exist_ok=True)
-    said = model.repeat_golden(candidate.folder, file, work)
-    labels = said["labels"].tolist()
+    repeated = model.repeat_golden(candidate.folder, file, work)
+    labels = repeated["labels"].tolist()
     columns = [labels.index(name) for name in candidate.card.classes if name in labels]
     _, size = model.facts(candidate.folder)
     return {
         **candidate.metrics,
-        "golden_difference": kept.difference(said["proba"][:, columns], said["embedding"]),
-        "audio_seconds_per_second": float(said["speed"]),
+        "golden_difference": kept.difference(repeated["proba"][:, columns], repeated["embedding"]),
+        "audio_seconds_per_second": float(repeated["speed"]),
         "model_mb": size,
     }
 
@@ -92,18 +90,18 @@ def compare(candidate: Candidate, champion: Path, policy: Policy, data: str | No
     if len(songs) < policy.min_songs:
         why = f"{len(songs)} test songs are new to both, at least {policy.min_songs} are needed"
         return Comparison({"common_songs": len(songs)}, why)
-    said = [
+    rows = [
         {song.track_id: row for song, row in pool.answers(songs, pool.Request(folder, {"top_k": 1}, processes))}
         for folder in (champion, candidate.folder)
     ]
-    both = [song for song in songs if all(rows[song.track_id]["top_artists"] for rows in said)]
+    both = [song for song in songs if all(by_song[song.track_id]["top_artists"] for by_song in rows)]
     if len(both) < policy.min_songs:
         why = f"{len(both)} test songs can be scored by both, at least {policy.min_songs} are needed"
         return Comparison({"common_songs": len(both)}, why)
     truth = [song.label for song in both]
-    answers = [[rows[song.track_id]["top_artists"][0] for song in both] for rows in said]
+    old, new = ([by_song[song.track_id]["top_artists"][0] for song in both] for by_song in rows)
     signatures = [model.facts(folder)[0] for folder in (champion, candidate.folder)]
-    numbers, reported = rivalry(truth, *answers, policy)
+    numbers, reported = rivalry(truth, old, new, policy)
     return Comparison({**numbers, "signature_changed": float(signatures[0] != signatures[1])}, "", reported)
 
 
@@ -114,13 +112,9 @@ def common_songs(card: Card, learned: Sequence[Recordings], data: str, workers: 
         learned: Of each model. The songs are compared by the features of each.
         workers: Processes that compute features which the cache has not.
     """
-    index, tracks = DigestIndex(), {}
-    wanted = set(card.songs["test"])
-    for track in corpora.load(data).labelled(card.label).tracks:
-        with contextlib.suppress(OSError):
-            digest = index.get(track.path) or audio_digest(track.path)
-            if digest in wanted and track.label(card.label) in card.classes:
-                tracks.setdefault(digest, track)
+    labelled, wanted = corpora.load(data).labelled(card.label).tracks, set(card.songs["test"])
+    files = recordings.by_digest(track for track in labelled if track.label(card.label) in card.classes)
+    tracks = {digest: track for digest, track in files.items() if digest in wanted}
     corpus, tested = Corpus("test songs", tuple(tracks.values())), [Recordings(frozenset(tracks))]
     for config in {each.config for each in learned}:
         entries = featurize(corpus, config, workers=workers).entries
@@ -136,12 +130,12 @@ def rivalry(
     """Numbers of two models' answers to the same songs, and the falls in recall that are reported alone."""
     names = sorted({*truth, *champion, *candidate})
     y, old, new = (np.array([names.index(name) for name in each]) for each in (truth, champion, candidate))
-    recall = [
+    before, after = (
         {name: float((pred == y)[y == i].mean()) for i, name in enumerate(names) if (y == i).any()}
         for pred in (old, new)
-    ]
+    )
     counts = {name: int((y == i).sum()) for i, name in enumerate(names)}
-    worst, reported = gates.recall_drop(*recall, counts, policy.min_artist_songs)
+    worst, reported = gates.recall_drop(before, after, counts, policy.min_artist_songs)
     score = metrics.LABEL_METRICS[policy.statistic]
     return {
         "improvement": intervals.paired_improvement(y, old, new, policy.statistic),

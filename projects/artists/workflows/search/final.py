@@ -21,9 +21,9 @@ from ...errors import InputError
 from ...tracking import runs
 from ...training import device
 from .. import quarantine, results, train
+from ..engine import KEY, RUN, Queue, digest, reasons
 from ..plan import training_plan, used
-from .study import digest
-from .trial import Search, reasons
+from .trial import Search
 
 METRIC = "test/song_f1"
 SHOWN = ("test/song_f1", "test/song_f1_macro", "test/song_accuracy", "test/clip_f1")
@@ -36,35 +36,25 @@ def best_trial(study: optuna.Study) -> FrozenTrial:
         InputError: None has finished.
     """
     if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-        failures = {trial.user_attrs.get("failure") for trial in study.trials} - {None}
+        failures = {trial.user_attrs.get("failure", "") for trial in study.trials} - {""}
         raise InputError(f"No trial of {study.study_name} has finished. {' '.join(sorted(failures)[:2])}")
     sign = 1 if study.directions[0] == optuna.study.StudyDirection.MAXIMIZE else -1
     return max(study.best_trials, key=lambda trial: (sign * trial.values[0], -trial.number))
 
 
-def plan(
+def queue(
     storage: RDBStorage, name: str, seeds: Sequence[int], configurations: Mapping[str, Mapping[str, Any]]
-) -> optuna.Study:
-    """The study of the trainings at the end, with one waiting for each configuration and seed that it has not yet.
-
-    Call it inside of `storage.exclusive`.
+) -> Queue:
+    """The trainings at the end, one for each configuration and seed; call it inside of `engine.exclusive`.
 
     Args:
         configurations: By what they are called, `published` and `best`; equal ones are trained once.
     """
-    study = optuna.create_study(
-        storage=storage, study_name=f"{name}: final", direction="maximize", load_if_exists=True,
-        pruner=optuna.pruners.NopPruner(), sampler=optuna.samplers.RandomSampler(),
-    )  # fmt: skip
-    known = {trial.user_attrs["job"] for trial in study.get_trials(deepcopy=False)}
+    jobs: dict[str, dict[str, Any]] = {}
     for called, values in configurations.items():
         for seed in seeds:
-            job = job_key(values, seed)
-            if job not in known:
-                known.add(job)
-                attributes = {"job": job, "called": called, "values": dict(values), "seed": seed}
-                study.enqueue_trial({}, user_attrs=attributes)
-    return study
+            jobs.setdefault(job_key(values, seed), {"called": called, "values": dict(values), "seed": seed})
+    return Queue(storage, f"{name}: final", jobs)
 
 
 def job_key(values: Mapping[str, Any], seed: int) -> str:
@@ -77,8 +67,9 @@ def run_final(search: Search, trial: optuna.Trial) -> float:
     device.release()
     called, seed = trial.user_attrs["called"], trial.user_attrs["seed"]
     tags = {"study_name": search.name, "final": called}
-    with runs.child(search.parent, f"{called}, seed {seed}", tags) as run, reasons(trial, run):
-        trial.set_user_attr("run_id", run.run_id)
+    name = f"{called}, seed {seed}"
+    with runs.child(search.parent, name, tags) as run, reasons(trial, name, run):
+        trial.set_user_attr(RUN, run.run_id)
         split_seed = search.plan.data.split_seed_or(search.plan.seed)
         values = {**search.given, **trial.user_attrs["values"], "seed": seed, "split_seed": split_seed}
         chosen = training_plan(used(values))
@@ -98,7 +89,7 @@ def comparison(
     study: optuna.Study, seeds: Sequence[int], configurations: Mapping[str, Mapping[str, Any]]
 ) -> pd.DataFrame:
     """A row a configuration and seed: configuration, seed, `SHOWN` (NaN where its training failed), run_id."""
-    ended = {t.user_attrs["job"]: t for t in study.trials if t.state == TrialState.COMPLETE}
+    ended = {t.user_attrs[KEY]: t for t in study.trials if t.state == TrialState.COMPLETE}
     rows = []
     for called, values in configurations.items():
         for seed in seeds:

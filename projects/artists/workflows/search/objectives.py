@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from typing import Literal
 
 import numpy as np
 
@@ -40,8 +41,7 @@ def parse(objective: str) -> list[str]:
     return names
 
 
-def direction(name: str) -> str:
-    """`minimize` or `maximize`."""
+def direction(name: str) -> Literal["minimize", "maximize"]:
     return "minimize" if name in COSTS or lower_is_better(name) else "maximize"
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from typing import Annotated, Literal
 
 from ...errors import InputError
+from ..options import EngineOptions
 
 
 @dataclasses.dataclass(frozen=True)
-class SearchOptions:
+class SearchOptions(EngineOptions):
     """Search: what is searched for, how long, and where the study is kept."""
 
     n_trials: Annotated[int | None, "trials of the study, all workers together; none: by timeout alone"] = 30
@@ -21,26 +21,16 @@ class SearchOptions:
     points: Annotated[str | None, "YAML file of configurations that are tried first"] = None
     warm_start: Annotated[str | None, "earlier studies of the storage whose best are tried first"] = None
     study_name: Annotated[str | None, "a study to start, join or go on with"] = None
-    storage: Annotated[str | None, "sqlite:///FILE or postgresql://USER@HOST/DATABASE; none: in the cache"] = None
-    max_retry: Annotated[int, "how often a trial is begun again after its worker was lost"] = 1
-    heartbeat: Annotated[int, "seconds between signs of life; a worker without any for three times that is lost"] = 20
     seeds: Annotated[str, "of the trainings at the end, of the best and the published configuration"] = "0,21,42"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.n_trials is None and self.timeout is None:
             raise InputError("n_trials=none needs timeout=SECONDS: without either the search would not end.")
         if self.n_trials is not None and self.n_trials < 1:
             raise InputError(f"n_trials={self.n_trials} must be at least 1, or none to go by timeout alone.")
         if self.timeout is not None and not self.timeout > 0:
             raise InputError(f"timeout={self.timeout:g} must be a positive number of seconds.")
-        if self.max_retry < 0:
-            raise InputError(f"max_retry={self.max_retry} must be at least 0.")
-        if self.heartbeat < 1:
-            raise InputError(f"heartbeat={self.heartbeat} must be at least 1 second.")
-        if self.storage and re.search(r"://[^@]*:[^@]+@|[?&]password=", self.storage):
-            raise InputError(
-                "storage= holds a password, which would be logged; leave it out and set PGPASSWORD or ~/.pgpass."
-            )
         self.seed_list()
 
     def seed_list(self) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,30 +46,25 @@ def trial_table(study: optuna.Study, names: Sequence[str]) -> pd.DataFrame:
     """A row a trial: number, state, source, objectives, values, seconds of epochs, of figures and of all else."""
     rows = []
     for trial in study.trials:
-        epochs, figures = trial.user_attrs.get("seconds", (math.nan, math.nan))
-        whole = trial.duration.total_seconds() if trial.duration else math.nan
-        values = dict(zip(names, trial.values or [], strict=False))
-        seconds = {"epochs": epochs, "evaluation": figures, "other": whole - epochs - figures}
-        rows.append(
-            {
-                "trial": trial.number,
-                "state": trial.state.name,
-                "source": trial.user_attrs.get("source", "sampler"),
-                **{name: values.get(name, math.nan) for name in names},
-                **trial.user_attrs.get("values", trial.params),
-                **{f"seconds_{name}": round(value, 3) for name, value in seconds.items()},
-                "run_id": trial.user_attrs.get("run_id", ""),
-                "failure": trial.user_attrs.get("failure", ""),
-            }
-        )
+        attrs, (epochs, figures) = trial.user_attrs, trial.user_attrs.get("seconds", (math.nan, math.nan))
+        seconds = {"epochs": epochs, "evaluation": figures, "other": _whole_seconds(trial) - epochs - figures}
+        row = {"trial": trial.number, "state": trial.state.name, "source": attrs.get("source", "sampler")}
+        row |= dict.fromkeys(names, math.nan) | dict(zip(names, trial.values or [], strict=False))
+        row |= attrs.get("values", trial.params)
+        row |= {f"seconds_{name}": round(value, 3) for name, value in seconds.items()}
+        rows.append(row | {name: attrs.get(name, "") for name in ("run_id", "failure")})
     return pd.DataFrame(rows)
+
+
+def _whole_seconds(trial: FrozenTrial) -> float:
+    return trial.duration.total_seconds() if trial.duration else math.nan
 
 
 def overhead_share(study: optuna.Study) -> float:
     """Time of all finished trials beyond their epochs and their evaluation, as a share of their epochs."""
     trials = [t for t in study.trials if t.state in ENDED and "seconds" in t.user_attrs]
     epochs = sum(t.user_attrs["seconds"][0] for t in trials)
-    rest = sum(t.duration.total_seconds() - sum(t.user_attrs["seconds"]) for t in trials)
+    rest = sum(_whole_seconds(t) - sum(t.user_attrs["seconds"]) for t in trials)
     return rest / epochs if epochs else math.nan
 
 
@@ -109,30 +105,33 @@ def study_page(study: optuna.Study, names: Sequence[str]) -> str:
 def _plots(study: optuna.Study, names: Sequence[str]) -> list[tuple[str, Callable[[], Figure]]]:
     plots: list[tuple[str, Callable[[], Figure]]] = []
     if len(names) > 1:
-        plots.append(("Pareto front", lambda: visualization.plot_pareto_front(study, target_names=list(names))))
+        plots.append(("Pareto front", partial(visualization.plot_pareto_front, study, target_names=list(names))))
     for i, name in enumerate(names):
         # One objective needs no target, and Optuna shows more without one.
-        target = {} if len(names) == 1 else {"target": lambda t, i=i: t.values[i], "target_name": name}
-        named = {"target_name": name, **target}
-        few = {**named, "params": _important(study, target)}
+        options: dict[str, Any] = {"target_name": name} | ({"target": _objective(i)} if len(names) > 1 else {})
+        few = {**options, "params": _important(study, options.get("target"))}
         plots += [
-            (f"History of {name}", lambda named=named: visualization.plot_optimization_history(study, **named)),
-            (f"Importance for {name}", lambda named=named: visualization.plot_param_importances(study, **named)),
-            (f"Slices, {name}", lambda named=named: visualization.plot_slice(study, **named)),
-            (f"Contours, {name}", lambda few=few: visualization.plot_contour(study, **few)),
-            (f"Parallel coordinates, {name}", lambda n=named: visualization.plot_parallel_coordinate(study, **n)),
+            (f"History of {name}", partial(visualization.plot_optimization_history, study, **options)),
+            (f"Importance for {name}", partial(visualization.plot_param_importances, study, **options)),
+            (f"Slices, {name}", partial(visualization.plot_slice, study, **options)),
+            (f"Contours, {name}", partial(visualization.plot_contour, study, **few)),
+            (f"Parallel coordinates, {name}", partial(visualization.plot_parallel_coordinate, study, **options)),
         ]
     if len(names) == 1:
-        plots.append(("Values after each epoch", lambda: visualization.plot_intermediate_values(study)))
+        plots.append(("Values after each epoch", partial(visualization.plot_intermediate_values, study)))
     return plots
 
 
-def _important(study: optuna.Study, target: Mapping[str, Any]) -> list[str] | None:
+def _objective(number: int) -> Callable[[FrozenTrial], float]:
+    return lambda trial: trial.values[number]
+
+
+def _important(study: optuna.Study, target: Callable[[FrozenTrial], float] | None) -> list[str] | None:
     """The parameters that matter most; None where it cannot be said."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            ranked = optuna.importance.get_param_importances(study, target=target.get("target"))
+            ranked = optuna.importance.get_param_importances(study, target=target)
     except (ValueError, RuntimeError, ZeroDivisionError):
         return None
     return list(ranked)[:CONTOUR_PARAMETERS] if len(ranked) > 1 else None
@@ -140,52 +139,45 @@ def _important(study: optuna.Study, target: Mapping[str, Any]) -> list[str] | No
 
 def summaries(table: pd.DataFrame) -> dict[str, float]:
     """`{configuration}_{metric}_mean` and `_sd` (n - 1) of `final.comparison`, over seeds that were trained."""
-    found = {}
-    for called, rows in table.groupby("configuration", sort=False):
+    statistics: dict[str, float] = {}
+    for configuration, rows in table.groupby("configuration", sort=False):
         for name in SHOWN:
-            scores = rows[name].dropna()
-            if len(scores):
-                found[f"{called}_{name}_mean"] = scores.mean()
-            if len(scores) > 1:
-                found[f"{called}_{name}_sd"] = scores.std()
-    return found
+            mean, deviation = rows[name].mean(), rows[name].std()
+            statistics |= {f"{configuration}_{name}_mean": mean, f"{configuration}_{name}_sd": deviation}
+    return {name: value for name, value in statistics.items() if not math.isnan(value)}
 
 
 def describe(study: optuna.Study, names: Sequence[str], table: pd.DataFrame) -> str:
     """Markdown: what was searched, and the best beside the published configuration on the test subset."""
-    found, best, counts = summaries(table), best_trial(study), numbers(study)
-    reached = ", ".join(f"{name} {value:.3f}" for name, value in zip(names, best.values, strict=True))
+    statistics, best, counts = summaries(table), best_trial(study), numbers(study)
+    rows = []
+    for configuration, part in table.groupby("configuration", sort=False):
+        scores = [_with_deviation(statistics, f"{configuration}_{name}") for name in SHOWN]
+        rows.append((configuration, scores, list(part.dropna(subset=list(SHOWN))["seed"])))
+    values = [f"{name} {value:.3f}" for name, value in zip(names, best.values, strict=True)]
     overhead = counts.get("overhead_share", math.nan)
-    lines = [
-        f"**{study.study_name}**: {int(counts['trials_complete'])} trials complete, {int(counts['trials_pruned'])} "
-        f"pruned, {int(counts['trials_fail'])} failed; overhead {overhead:.1%} of training.",
-        f"Best on validation: trial {best.number} ({reached}).",
-        "",
-        "| configuration | " + " | ".join(SHOWN) + " | seeds |",
-        "|---|" + "---|" * (len(SHOWN) + 1),
-    ]
-    for called, rows in table.groupby("configuration", sort=False):
-        cells = [_with_deviation(found, f"{called}_{name}") for name in SHOWN]
-        seeds = ", ".join(str(seed) for seed in rows.dropna(subset=list(SHOWN))["seed"])
-        lines.append(f"| {called} | " + " | ".join(cells) + f" | {seeds} |")
-    return "\n".join([*lines, "", verdict(found)])
+    return render(
+        "search.md", study_name=study.study_name, counts=counts, overhead=overhead, best=best.number, values=values,
+        metrics=SHOWN, rows=rows, verdict=verdict(statistics),
+    )  # fmt: skip
 
 
-def verdict(found: Mapping[str, float]) -> str:
+def verdict(statistics: Mapping[str, float]) -> str:
     """One sentence on test song F1 that claims no more than the seeds show."""
     key = "test/song_f1"
-    if not {f"best_{key}_mean", f"published_{key}_mean"} <= set(found):
+    if not {f"best_{key}_mean", f"published_{key}_mean"} <= set(statistics):
         return "The two were not compared."
-    gain = found[f"best_{key}_mean"] - found[f"published_{key}_mean"]
-    spread = max(found.get(f"best_{key}_sd", math.nan), found.get(f"published_{key}_sd", math.nan))
-    said = f"Test song F1, best minus published: {gain:+.3f}"
-    if math.isnan(spread):
-        return f"{said}; one seed says nothing of the spread."
-    return f"{said}, {'more than' if abs(gain) > spread else 'within'} the deviation of one seed ({spread:.3f})."
+    gain = statistics[f"best_{key}_mean"] - statistics[f"published_{key}_mean"]
+    deviation = max(statistics.get(f"{name}_{key}_sd", math.nan) for name in ("best", "published"))
+    sentence = f"Test song F1, best minus published: {gain:+.3f}"
+    if math.isnan(deviation):
+        return f"{sentence}; one seed says nothing of the spread."
+    where = "more than" if abs(gain) > deviation else "within"
+    return f"{sentence}, {where} the deviation of one seed ({deviation:.3f})."
 
 
-def _with_deviation(found: Mapping[str, float], key: str) -> str:
-    if f"{key}_mean" not in found:
+def _with_deviation(statistics: Mapping[str, float], key: str) -> str:
+    if f"{key}_mean" not in statistics:
         return "failed"
-    deviation = f" ± {found[f'{key}_sd']:.3f}" if f"{key}_sd" in found else ""
-    return f"{found[f'{key}_mean']:.3f}{deviation}"
+    deviation = f" ± {statistics[f'{key}_sd']:.3f}" if f"{key}_sd" in statistics else ""
+    return f"{statistics[f'{key}_mean']:.3f}{deviation}"

@@ -19,12 +19,13 @@ from ...data.prepare import Prepared
 from ...errors import InputError
 from ...tracking import others, reading
 from ...tracking.runs import Run
+from .. import engine
+from ..engine import digest, exclusive, open_storage, storage_url
 from ..plan import TrainingPlan, loose_plan, loose_plan_and, read_config, refuse_unused
 from . import final, objectives, report
 from .options import SearchOptions
 from .space import Cast, Point, SearchSpace, make_space, read_points
-from .storage import exclusive, open_storage, storage_url
-from .study import SeededSampler, digest, enqueue, make_pruner, open_study, work
+from .study import SeededSampler, enqueue, make_pruner, open_study, work
 from .trial import Search, run_trial
 
 logger = logging.getLogger(__name__)
@@ -94,7 +95,6 @@ def search(asked: Request, prepared: Prepared, run: Run) -> str:
     Returns:
         What the report says, in Markdown.
     """
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
     options = asked.options
     url = storage_url(options.storage)
     storage = open_storage(url, max_retry=options.max_retry, heartbeat=options.heartbeat)
@@ -115,8 +115,11 @@ def search(asked: Request, prepared: Prepared, run: Run) -> str:
     run.tags({"study_name": name, "search_run_id": common.parent.run_id})
     logger.info("study %s in %s, run %s", name, url, common.parent.run_id)
     deadline = None if options.timeout is None else time.monotonic() + options.timeout
-    work(study, url, lambda trial: run_trial(common, trial), limit=options.n_trials, deadline=deadline)
-    return _finish(common, options, study, storage, url)
+    work(
+        study, url, lambda trial: run_trial(common, trial),
+        limit=options.n_trials, deadline=deadline, worker=run.run_id,
+    )  # fmt: skip
+    return _finish(common, options, study, storage, url, run.run_id)
 
 
 def _start(asked: Request, storage: RDBStorage, name: str, identity: Mapping[str, Any], run: Run) -> optuna.Study:
@@ -180,7 +183,9 @@ def _parent(study: optuna.Study, run: Run) -> Run:
     return Run(reading.read(run_id).run_id)
 
 
-def _finish(common: Search, options: SearchOptions, study: optuna.Study, storage: RDBStorage, url: str) -> str:
+def _finish(
+    common: Search, options: SearchOptions, study: optuna.Study, storage: RDBStorage, url: str, worker: str
+) -> str:
     """Shares the last trainings with other workers; one of them logs the report."""
     best = final.best_trial(study)
     configurations = {
@@ -195,9 +200,9 @@ def _finish(common: Search, options: SearchOptions, study: optuna.Study, storage
 
     with exclusive(url, common.name):
         _log_once(common, study, "logged_study", digest([len(study.trials), best.number]), write_study)
-        last = final.plan(storage, common.name, seeds, configurations)
-    work(last, url, lambda trial: final.run_final(common, trial), limit=len(last.trials))
-    table = final.comparison(last, seeds, configurations)
+        last = final.queue(storage, common.name, seeds, configurations)
+    engine.work(last.study, url, lambda trial: final.run_final(common, trial), last.is_left, worker=worker)
+    table = final.comparison(last.study, seeds, configurations)
     text = report.describe(study, names, table)
 
     def write_comparison(folder: Path) -> tuple[dict[str, float], dict[str, str]]:
@@ -206,7 +211,7 @@ def _finish(common: Search, options: SearchOptions, study: optuna.Study, storage
 
     with exclusive(url, common.name):
         _log_once(common, study, "logged_comparison", digest(text), write_comparison)
-    others.finish(common.parent.run_id)
+    others.end(common.parent.run_id)
     return text
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
-import logging
-import re
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +15,18 @@ import optuna
 
 from ...data import prepare
 from ...data.prepare import Prepared
-from ...errors import InputError
 from ...systems.protocol import System
 from ...tracking import runs
 from ...tracking.runs import Run
 from ...training import device
 from .. import evaluate as evaluation
 from .. import train
+from ..engine import RUN, reasons
 from ..evaluate import SubsetScores
 from ..plan import TrainingPlan, training_plan, used
 from . import objectives
 from .space import SearchSpace
-from .study import TrialFailed
 
-logger = logging.getLogger(__name__)
 LOGGED_ANYWAY = ("val/loss", "val/clip_f1", "val/song_f1")
 # Timed twice: the first pass compiles.
 TIMED_BATCHES = 4
@@ -117,31 +112,31 @@ def run_trial(search: Search, trial: optuna.Trial) -> float | list[float]:
     # Whatever the last trial left, a failed one too.
     device.release()
     tags = {"study_name": search.name, "trial": str(trial.number), "source": trial.user_attrs.get("source", "sampler")}
-    with runs.child(search.parent, f"trial {trial.number}", tags) as run, reasons(trial, run):
-        trial.set_user_attr("run_id", run.run_id)
+    with runs.child(search.parent, f"trial {trial.number}", tags) as run, reasons(trial, f"trial {trial.number}", run):
+        trial.set_user_attr(RUN, run.run_id)
         values = search.values(trial)
         trial.set_user_attr("values", values)
         plan = training_plan(used({**search.given, **values}))
         run.params(plan.values)
         watch = Watch(search, trial, plan)
+        pruned: optuna.TrialPruned | None = None
+        result: list[float] = []
         prepared = prepare.with_overlap(search.prepared, plan.data.overlap)
         try:
             system, state = train.fit(plan, prepared, run, watch.epoch, watch.validated)
         except optuna.TrialPruned as error:
-            pruned, result = error, None
+            pruned = error
             _end(trial, run, watch, lambda folder: evaluation.write_validation(folder, prepared, watch.scores()))
-            run.tags({"trial_state": "PRUNED"})
         else:
-            pruned, result = None, None
 
             def evaluate(folder: Path) -> None:
-                nonlocal result
-                result = _evaluate(search, run, plan, prepared, system, state.best_loss, folder)
+                result.extend(_evaluate(search, run, plan, prepared, system, state.best_loss, folder))
 
             _end(trial, run, watch, evaluate)
-            run.tags({"trial_state": "COMPLETE"})
         finally:
             train.checkpoint(run).unlink(missing_ok=True)
+        run.tags({"trial_state": "PRUNED" if pruned else "COMPLETE"})
+    # A pruned trial's run has ended well.
     if pruned:
         raise pruned
     return result if len(result) > 1 else result[0]
@@ -170,7 +165,7 @@ def seconds_per_clip(system: System, prepared: Prepared) -> float:
     return (time.perf_counter() - began) / sum(map(len, batches))
 
 
-def _end(trial: optuna.Trial, run: Run, watch: Watch, evaluate) -> None:
+def _end(trial: optuna.Trial, run: Run, watch: Watch, evaluate: Callable[[Path], object]) -> None:
     """Evaluates into a folder that is logged, with a clock of its own: it is no part of the overhead."""
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -180,35 +175,3 @@ def _end(trial: optuna.Trial, run: Run, watch: Watch, evaluate) -> None:
     run.metrics({"epochs_seconds": watch.seconds, "evaluation_seconds": seconds})
     # Raises where others took this worker for lost: the run then fails too.
     trial.set_user_attr("seconds", [watch.seconds, seconds])
-
-
-@contextlib.contextmanager
-def reasons(trial: optuna.Trial, run: Run) -> Iterator[None]:
-    """Errors that end a trial and not the study become TrialFailed, with the reason in the run and in the study."""
-    try:
-        yield
-    except optuna.exceptions.UpdateFinishedTrialError as error:
-        raise TrialFailed("taken for lost by another worker while it ran") from error
-    except Exception as error:
-        if not is_failure(error):
-            raise
-        reason = f"{type(error).__name__}: {error}" if not isinstance(error, InputError) else str(error)
-        reason = reason.splitlines()[0][:500]
-        run.tags({"failure": reason})
-        run.failed(reason)
-        with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
-            trial.set_user_attr("failure", reason)
-        logger.warning("trial %d failed: %s", trial.number, reason)
-        raise TrialFailed(reason) from None
-
-
-def is_failure(error: Exception) -> bool:
-    """Whether an error is of the configuration: numbers that ran away, or memory that is not there."""
-    said = str(error).lower()
-    memory = ("out of memory", "oom when", "failed to allocate", "unable to allocate")
-    return (
-        isinstance(error, InputError | MemoryError | ArithmeticError | np.linalg.LinAlgError)
-        or type(error).__name__ == "ResourceExhaustedError"
-        or any(words in said for words in memory)
-        or (isinstance(error, ValueError) and re.search(r"\b(nan|infinity)\b", said) is not None)
-    )

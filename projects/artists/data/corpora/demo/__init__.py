@@ -163,8 +163,8 @@ def load(data: str, progress: Progress | None = None) -> Corpus:
     parameters = CORPORA[data]
     described = json.dumps(parameters.described(), sort_keys=True)
     folder = cache.cache_root() / f"demo-{hashlib.sha256(described.encode()).hexdigest()[:16]}"
-    told = progress and (lambda done, total: progress(done, total, "demo corpus"))
-    table = synthesise(folder, **dataclasses.asdict(parameters), progress=told)
+    report = progress and (lambda done, total: progress(done, total, "demo corpus"))
+    table = synthesise(folder, **dataclasses.asdict(parameters), progress=report)
     return dataclasses.replace(manifest.load(str(table)), name=data)
 
 
@@ -403,15 +403,15 @@ def _claim(folder: Path, parameters: Parameters) -> None:
     """
     note, wanted = folder / PARAMETERS_FILE, parameters.described()
     if note.exists():
-        found = json.loads(note.read_text(encoding="utf-8"))
+        stored = json.loads(note.read_text(encoding="utf-8"))
     elif (folder / MANIFEST).exists():
-        found = "a corpus of another kind"
+        stored = "a corpus of another kind"
     else:
         with cache.atomic_write(note) as file:
             file.write(json.dumps(wanted).encode())
         return
-    if found != wanted:
-        raise InputError(f"{folder} holds {found}, expected a demo corpus of {wanted}. Give an empty folder.")
+    if stored != wanted:
+        raise InputError(f"{folder} holds {stored}, expected a demo corpus of {wanted}. Give an empty folder.")
 
 
 def _csv(songs: list[Song]) -> str:

@@ -1,4 +1,4 @@
-"""A study as a file: which trainings it consists of.
+"""A grid as a file: which trainings it consists of.
 
 A YAML file of `title`, `paper` (whose published figures stand beside), `metrics` (what the report shows), `columns`
 (the parameter that runs across its tables), `fixed` (parameters of all cells) and `grid`: a mapping of parameter -> one
@@ -32,7 +32,7 @@ PATHS = ("data", "config")
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One training of a study, or what follows it. key: a digest of everything that its result depends on.
+    """One training of a grid, or what follows it. key: a digest of everything that its result depends on.
 
     values: all parameters; entry: the entry point; needs: key of the cell whose model it takes, "" for none; plan: of a
     training.
@@ -47,8 +47,8 @@ class Cell:
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
-    """A study: its cells in the order in which they are run."""
+class Grid:
+    """The cells of a grid in the order in which they are run, and what its report shows."""
 
     name: str
     title: str
@@ -59,37 +59,37 @@ class Plan:
 
 
 def shipped() -> list[str]:
-    """Names of the studies that come with the project."""
+    """Names of the grids that come with the project."""
     return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
 
 
-def read_plan(study: str, overrides: Mapping[str, str]) -> Plan:
-    """The study of a file, or of one that is shipped, with some parameters set otherwise.
+def read_grid(grid: str, overrides: Mapping[str, str]) -> Grid:
+    """The grid of a file, or of one that is shipped, with some parameters set otherwise.
 
     Args:
-        study: Path of a YAML file, or a name of `shipped()`.
+        grid: Path of a YAML file, or a name of `shipped()`.
         overrides: Parameter -> value or values separated by commas; they replace what the file says.
 
     Raises:
         InputError: No such file, an unknown key or parameter, or a value that makes no sense.
     """
-    path = _find(study)
+    path = _find(grid)
     file = read_config(str(path))
     unknown = sorted(set(file) - set(KEYS))
     if unknown:
-        raise InputError(f"study={study} has an unknown key {unknown[0]}; it may have {', '.join(KEYS)}.")
+        raise InputError(f"grid={grid} has an unknown key {unknown[0]}; it may have {', '.join(KEYS)}.")
     varied = {name: _several(name, value) for name, value in overrides.items()}
     then = {name.removeprefix(THEN): value for name, value in varied.items() if name.startswith(THEN)}
     varied = {name: value for name, value in varied.items() if not name.startswith(THEN)}
     cells: dict[str, Cell] = {}
-    for grid in _grids(study, file.get("grid")):
-        fixed = _mapping(study, "fixed", file.get("fixed", {}))
-        for values, axes in _combinations({**fixed, **grid, **varied}):
-            cell = _cell(study, values, axes)
-            for each in [cell, *_followers(study, file.get("then"), then, cell)]:
+    for part in _parts(grid, file.get("grid")):
+        fixed = _mapping(grid, "fixed", file.get("fixed", {}))
+        for values, axes in _combinations({**fixed, **part, **varied}):
+            cell = _cell(grid, values, axes)
+            for each in [cell, *_followers(grid, file.get("then"), then, cell)]:
                 cells.setdefault(each.key, each)
     metrics = file.get("metrics", ())
-    return Plan(
+    return Grid(
         name=path.stem,
         title=str(file.get("title", path.stem)),
         paper=str(file.get("paper", "")),
@@ -104,46 +104,45 @@ def _several(name: str, value: str) -> str | list[str]:
     return value.split(",") if "," in value and name not in PATHS else value
 
 
-def _followers(study: str, then: Any, given: Mapping[str, Any], cell: Cell) -> list[Cell]:
+def _followers(grid: str, then: Any, given: Mapping[str, Any], cell: Cell) -> list[Cell]:
     """The cells that take the model of `cell`."""
     if not then:
         if given:
-            raise InputError(f"{THEN}{min(given)} has no effect: study={study} has no `then`.")
+            raise InputError(f"{THEN}{min(given)} has no effect: grid={grid} has no `then`.")
         return []
-    then = _mapping(study, "then", then)
+    then = _mapping(grid, "then", then)
     entry = str(then.get("entry"))
     if entry not in FOLLOWERS:
-        raise InputError(f"study={study}: then.entry={entry} is unknown; choose one of {', '.join(FOLLOWERS)}.")
-    made = []
-    for grid in _grids(study, then.get("grid")):
-        for values, axes in _combinations({**_mapping(study, "fixed", then.get("fixed", {})), **grid, **given}):
+        raise InputError(f"grid={grid}: then.entry={entry} is unknown; choose one of {', '.join(FOLLOWERS)}.")
+    cells = []
+    for part in _parts(grid, then.get("grid")):
+        for values, axes in _combinations({**_mapping(grid, "fixed", then.get("fixed", {})), **part, **given}):
             name = " ".join([f"{cell.name} > {entry}", *(f"{axis}={values[axis]}" for axis in axes)])
             key = cell_key({**values, "entry": entry, "needs": cell.key})
-            made.append(Cell(name, values, key, entry, cell.key))
-    return made
+            cells.append(Cell(name, values, key, entry, cell.key))
+    return cells
 
 
-def _find(study: str) -> Path:
-    if study in shipped():
-        return SHIPPED / f"{study}.yaml"
-    path = given_path("study", study)
-    if not study or not path.is_file():
-        given = f"study={study} is neither a file nor a study of this project" if study else "study= is missing"
+def _find(grid: str) -> Path:
+    if grid in shipped():
+        return SHIPPED / f"{grid}.yaml"
+    path = given_path("grid", grid)
+    if not grid or not path.is_file():
+        given = f"grid={grid} is neither a file nor a grid of this project" if grid else "grid= is missing"
         raise InputError(f"{given}; give a YAML file or one of {', '.join(shipped())}.")
     return path
 
 
-def _mapping(study: str, key: str, value: Any) -> dict[str, Any]:
+def _mapping(grid: str, key: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise InputError(f"study={study}: {key} must hold `name: value` lines.")
+        raise InputError(f"grid={grid}: {key} must hold `name: value` lines.")
     return {str(name): inner for name, inner in value.items()}
 
 
-def _grids(study: str, grid: Any) -> list[dict[str, Any]]:
-    grids = grid if isinstance(grid, list) else [grid]
-    if not grid:
-        raise InputError(f"study={study} has no grid; give `grid:` with lines such as `clip: [1, 3, 5]`.")
-    return [_mapping(study, "grid", one) for one in grids]
+def _parts(grid: str, content: Any) -> list[dict[str, Any]]:
+    if not content:
+        raise InputError(f"grid={grid} has no grid; give `grid:` with lines such as `clip: [1, 3, 5]`.")
+    return [_mapping(grid, "grid", part) for part in (content if isinstance(content, list) else [content])]
 
 
 def _combinations(values: Mapping[str, Any]) -> list[tuple[dict[str, Any], list[str]]]:
@@ -154,13 +153,13 @@ def _combinations(values: Mapping[str, Any]) -> list[tuple[dict[str, Any], list[
     return [({**fixed, **dict(zip(axes, row, strict=True))}, axes) for row in chosen]
 
 
-def _cell(study: str, values: Mapping[str, Any], axes: Sequence[str]) -> Cell:
+def _cell(grid: str, values: Mapping[str, Any], axes: Sequence[str]) -> Cell:
     try:
         plan = training_plan(values)
         plan.check_input()
     except InputError as error:
-        said = " ".join(f"{name}={values[name]}" for name in axes)
-        raise InputError(f"study={study}, cell {said or 'of its only values'}: {error}") from error
+        axis_values = " ".join(f"{name}={values[name]}" for name in axes)
+        raise InputError(f"grid={grid}, cell {axis_values or 'of its only values'}: {error}") from error
     shown = dict.fromkeys(["model", *axes])
     name = " ".join(f"{axis}={_text(plan.values[axis])}" for axis in shown if axis in plan.values)
     return Cell(name, plan.values, cell_key(plan.values), plan=plan)

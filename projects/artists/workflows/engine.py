@@ -1,0 +1,321 @@
+"""One engine for many trainings: trials of an Optuna study, shared by any number of workers on one or several hosts.
+
+A search draws its trials; a grid, and the end of a search, put theirs into a queue. Each is taken under a lock that
+ends with its process, kept by heartbeats, and begun again where its worker was lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import re
+import sqlite3
+import time
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import sqlalchemy
+from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
+from optuna.trial import FrozenTrial, TrialState
+
+from ..data.cache import cache_root
+from ..errors import InputError
+from ..tracking import others
+from ..tracking.runs import Run
+
+logger = logging.getLogger(__name__)
+# Seconds; creating tables and reporting happen under the lock.
+WAIT = 600
+# Heartbeats that may fail to come before a worker counts as lost.
+PATIENCE = 3
+POLL = 1.0
+# Attributes of a trial: which of a queue it is, its run, the run of the command that took it, and its own number once
+# it is taken (a retry starts as a copy).
+KEY, RUN, WORKER, TAKEN = "key", "run_id", "worker_run_id", "taken"
+LOST = "its worker was lost"
+
+Train = Callable[[optuna.Trial], float | Sequence[float]]
+
+
+class TrialFailed(Exception):
+    """A trial could not be trained; the others go on. Its text is the reason."""
+
+
+def storage_url(storage: str | None) -> str:
+    """The URL that is used: the user's, or a file in the cache.
+
+    Raises:
+        InputError: Not a database that several processes can share.
+    """
+    url = storage or f"sqlite:///{cache_root() / 'searches.db'}"
+    if not url.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg2://")):
+        raise InputError(f"storage={url} must be sqlite:///FILE (one host) or postgresql://USER@HOST/DATABASE.")
+    # SQLAlchemy's own choice of driver depends on its version.
+    return url.replace("postgresql://", "postgresql+psycopg2://", 1)
+
+
+def open_storage(url: str, *, max_retry: int, heartbeat: int) -> RDBStorage:
+    """The database of studies, made where it is missing.
+
+    Raises:
+        InputError: It does not answer.
+    """
+    # Every trial is told of by its own run; heartbeats and retries are experimental in Optuna 5.
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.filterwarnings("ignore", category=ExperimentalWarning)
+    options = {"connect_args": {"timeout": WAIT}} if url.startswith("sqlite") else {}
+    try:
+        with exclusive(url, "storage"):
+            return RDBStorage(
+                url,
+                engine_kwargs=options,
+                heartbeat_interval=heartbeat,
+                grace_period=PATIENCE * heartbeat,
+                heartbeat_stale_trial_callback=Lost(max_retry, PATIENCE * heartbeat),
+            )
+    except (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, ImportError) as error:
+        raise InputError(f"storage={url} does not answer: {str(error).splitlines()[0]}") from error
+
+
+class Lost:
+    """Called by whoever finds a trial without heartbeat: its runs end, and it may be begun again."""
+
+    def __init__(self, max_retry: int, seconds: int) -> None:
+        self._max_retry, self._seconds = max_retry, seconds
+        self._again = RetryHeartbeatStaleTrialCallback(max_retry)
+
+    def __call__(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        tried = len(trial.system_attrs.get("retry_history", []))
+        then = f"retry {tried + 1} of {self._max_retry}" if tried < self._max_retry else f"max_retry={self._max_retry}"
+        if RUN in trial.user_attrs:
+            others.fail(trial.user_attrs[RUN], f"{LOST}: no sign of life for {self._seconds} s; {then}")
+        if trial.user_attrs.get(WORKER):
+            others.end(trial.user_attrs[WORKER], "KILLED")
+        self._again(study, trial)
+
+
+@contextlib.contextmanager
+def exclusive(url: str, name: str) -> Iterator[None]:
+    """Waits until no other process is inside under the same name.
+
+    The database or the operating system lets go when a process dies, however it does.
+    """
+    with _postgresql_lock(url, name) if url.startswith("postgresql") else _sqlite_lock(url):
+        yield
+
+
+@contextlib.contextmanager
+def _postgresql_lock(url: str, name: str) -> Iterator[None]:
+    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(sqlalchemy.text("select pg_advisory_lock(hashtext(:name))"), {"name": f"artists {name}"})
+        yield
+
+
+@contextlib.contextmanager
+def _sqlite_lock(url: str) -> Iterator[None]:
+    """A transaction on a database beside the one of the studies, which stays free for reading and writing."""
+    path = Path(url.removeprefix("sqlite:///") + ".lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.closing(sqlite3.connect(path, timeout=WAIT, isolation_level=None)) as connection:
+        connection.execute("begin exclusive")
+        yield
+
+
+def digest(values: Any) -> str:
+    """Eight hex digits of plain data; the order of a mapping does not matter."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:8]
+
+
+class Queue:
+    """Trainings that are known beforehand, each by a key, as waiting trials of a study of that name.
+
+    One that failed is tried again by the next command, not by this one; one that needs another waits for it.
+    """
+
+    def __init__(
+        self,
+        storage: RDBStorage,
+        name: str,
+        jobs: Mapping[str, Mapping[str, Any]],
+        done: Callable[[], Collection[str]] | None = None,
+        needs: Mapping[str, str] | None = None,
+    ) -> None:
+        """Opens the study; call it inside of `exclusive`.
+
+        Args:
+            jobs: Key -> attributes of its trial.
+            done: The keys that are done; by default those of complete trials.
+            needs: Key -> key that must be done before.
+        """
+        self.study = optuna.create_study(
+            storage=storage, study_name=name, direction="maximize", load_if_exists=True,
+            pruner=optuna.pruners.NopPruner(), sampler=optuna.samplers.RandomSampler(),
+        )  # fmt: skip
+        self._jobs, self._needs = jobs, needs or {}
+        trials = self.study.get_trials(deepcopy=False)
+        self._first = len(trials)
+        # What is done may be undone: a run is deleted, its trial stays complete.
+        self._before = {t.number for t in trials if t.state == TrialState.COMPLETE} if done else set()
+        self._done = set(done()) if done else set()
+
+    def is_left(self) -> bool:
+        """Whether a trial waits, once all that can be trained now and was not tried since is in the queue."""
+        trials = self.study.get_trials(deepcopy=False)
+        tried = {t.user_attrs[KEY] for t in trials if t.number >= self._first or not t.state.is_finished()}
+        complete = [t for t in trials if t.state == TrialState.COMPLETE and t.number not in self._before]
+        self._done |= {t.user_attrs[KEY] for t in complete}
+        new = [key for key in self._jobs if key not in self._done | tried]
+        ready = [key for key in new if self._needs.get(key, "") in {"", *self._done}]
+        for key in ready:
+            self.study.enqueue_trial({}, user_attrs={KEY: key, **self._jobs[key]})
+        return bool(ready) or any(t.state == TrialState.WAITING for t in trials)
+
+    def count_open(self) -> int:
+        """How many are neither done nor have failed since this command began."""
+        trials = self.study.get_trials(deepcopy=False)
+        ended = {t.user_attrs[KEY] for t in trials if t.number >= self._first and t.state.is_finished()}
+        ended -= {t.user_attrs[KEY] for t in trials if not t.state.is_finished()}
+        return len(set(self._jobs) - self._done - ended)
+
+    def failures(self) -> dict[str, str]:
+        """Why the last trial of a key failed."""
+        trials = {t.user_attrs[KEY]: t for t in self.study.get_trials(deepcopy=False)}
+        failed = {key: trial for key, trial in trials.items() if trial.state == TrialState.FAIL}
+        return {key: trial.user_attrs.get("failure", f"{LOST}.") for key, trial in failed.items()}
+
+
+def work(
+    study: optuna.Study,
+    url: str,
+    train: Train,
+    is_left: Callable[[], bool],
+    *,
+    worker: str = "",
+    callbacks: Sequence[Callable[[optuna.Study, FrozenTrial], None]] = (),
+    poll: float = POLL,
+) -> None:
+    """Runs trials until none is left, and until no other worker is at one that might be lost.
+
+    Whether there is a trial left is asked, and the trial taken, under one lock.
+
+    Args:
+        train: The objective; TrialFailed fails the trial and nothing else.
+        is_left: Whether a trial is to be started.
+        worker: Run of this command, which others end where it is lost.
+        callbacks: Called with the study and each trial that ends here, as Optuna's are.
+        poll: Seconds between looks at what other workers do.
+    """
+    waits = False
+    while True:
+        with contextlib.ExitStack() as lock:
+            lock.enter_context(exclusive(url, study.study_name))
+            _fail_lost(study)
+            start = is_left()
+            if start:
+                _one_trial(study, train, worker, callbacks, lock.close)
+        if not start:
+            running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            if not running:
+                return
+            if not waits:
+                logger.info("Waiting for %d training(s) of other workers, in case they are lost.", len(running))
+            waits = True
+            time.sleep(poll)
+
+
+def _fail_lost(study: optuna.Study) -> None:
+    """Call it inside of `exclusive`: whoever is between taking a trial and its first heartbeat has died there."""
+    for trial in study.get_trials(states=(TrialState.RUNNING,)):
+        if trial.user_attrs.get(TAKEN) != trial.number:
+            study.tell(trial.number, state=TrialState.FAIL)
+            _again(study, trial.number)
+    fail_stale_trials(study)
+
+
+def _one_trial(
+    study: optuna.Study, train: Train, worker: str, callbacks: Sequence[Callable], taken: Callable[[], None]
+) -> None:
+    trials: list[optuna.Trial] = []
+    errors: list[Exception] = []
+
+    def objective(trial: optuna.Trial) -> float | Sequence[float]:
+        trial.storage.record_heartbeat(trial._trial_id)  # type: ignore[attr-defined]
+        trial.set_user_attr(WORKER, worker)
+        trial.set_user_attr(TAKEN, trial.number)
+        taken()
+        trials.append(trial)
+        try:
+            return train(trial)
+        except (optuna.TrialPruned, TrialFailed):
+            raise
+        except Exception as error:
+            errors.append(error)
+            raise
+
+    try:
+        study.optimize(objective, n_trials=1, catch=(TrialFailed,), callbacks=callbacks)
+    except KeyboardInterrupt:
+        if trials:
+            _again(study, trials[0].number)
+        raise
+    except ValueError:
+        # Optuna cannot be told of a trial that others failed because they took this worker for lost.
+        if errors or not trials or study.trials[trials[0].number].state != TrialState.FAIL:
+            raise
+        logger.warning("Trial %d was taken for lost while it ran.", trials[0].number)
+
+
+def _again(study: optuna.Study, number: int) -> None:
+    """Puts a trial that was interrupted back on the list."""
+    RetryHeartbeatStaleTrialCallback()(study, study.trials[number])
+
+
+def is_failure(error: Exception) -> bool:
+    """Whether an error is of the configuration: numbers that ran away, or memory that is not there."""
+    text = str(error).lower()
+    memory = ("out of memory", "oom when", "failed to allocate", "unable to allocate")
+    return (
+        isinstance(error, InputError | MemoryError | ArithmeticError | np.linalg.LinAlgError)
+        or type(error).__name__ == "ResourceExhaustedError"
+        or any(words in text for words in memory)
+        or (isinstance(error, ValueError) and re.search(r"\b(nan|infinity)\b", text) is not None)
+    )
+
+
+@contextlib.contextmanager
+def reasons(
+    trial: optuna.Trial, name: str, run: Run | None = None, ends: Callable[[Exception], bool] = is_failure
+) -> Iterator[None]:
+    """Errors that end a trial alone become TrialFailed, with the reason in the study, and in the run if there is one.
+
+    A fault of the program is shown with its traceback.
+
+    Args:
+        ends: Whether an error ends the trial alone; by default one of its configuration.
+    """
+    try:
+        yield
+    except TrialFailed:
+        raise
+    except UpdateFinishedTrialError as error:
+        raise TrialFailed("taken for lost by another worker while it ran") from error
+    except Exception as error:
+        if not ends(error):
+            raise
+        text = (str(error).splitlines() or [""])[0][:500]
+        reason = text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
+        if run:
+            run.tags({"failure": reason})
+            run.failed(reason)
+        with contextlib.suppress(UpdateFinishedTrialError):
+            trial.set_user_attr("failure", reason)
+        logger.warning("%s failed: %s", name, reason, exc_info=not is_failure(error))
+        raise TrialFailed(reason) from None
