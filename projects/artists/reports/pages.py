@@ -39,10 +39,6 @@ class Link:
     text: str
     address: str
 
-    @property
-    def safe(self) -> bool:
-        return self.address.startswith(("http://", "https://"))
-
 
 # Text, a link, or several with a space between.
 Value = str | Link | Sequence[Link]
