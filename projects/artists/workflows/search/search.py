@@ -45,6 +45,7 @@ def search(asked: Request, prepared: Prepared, run: Run) -> str:
     name = options.study_name or f"{asked.plan.model}-{digest(identity)}"
     with exclusive(url, name):
         study = _start(asked, storage, name, identity, run)
+    parent = study.user_attrs["run_id"]
     common = Search(
         name=name,
         given=asked.given,
@@ -53,7 +54,8 @@ def search(asked: Request, prepared: Prepared, run: Run) -> str:
         space=asked.space,
         objectives=asked.objectives,
         prunes=options.pruner != "none",
-        parent=_parent(study, run),
+        # The run of whoever started the study.
+        parent=run if parent == run.run_id else Run(reading.read(parent).run_id),
     )
     run.tags({"study_name": name, "search_run_id": common.parent.run_id})
     logger.info("study %s in %s, run %s", name, url, common.parent.run_id)
@@ -96,7 +98,8 @@ def _earlier(storage: RDBStorage, warm_start: str | None, space: SearchSpace) ->
         try:
             study = optuna.load_study(study_name=name, storage=storage)
         except KeyError as error:
-            known = ", ".join(study.study_name for study in optuna.get_all_study_summaries(storage)) or "none"
+            searches = [s for s in optuna.get_all_study_summaries(storage) if "identity" in s.user_attrs]
+            known = ", ".join(study.study_name for study in searches) or "none"
             raise InputError(f"warm_start={name}: no such study in this storage; it has {known}.") from error
         ended = study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))
         sign = -1 if study.directions[0] == optuna.study.StudyDirection.MAXIMIZE else 1
@@ -116,14 +119,6 @@ def _identity(asked: Request, prepared: Prepared) -> dict[str, Any]:
         "split_digest": prepared.split.digest,
         "features_digest": prepared.features.config.digest,
     }
-
-
-def _parent(study: optuna.Study, run: Run) -> Run:
-    """The run of whoever started the study: all trials stand below it."""
-    run_id = study.user_attrs["run_id"]
-    if run_id == run.run_id:
-        return run
-    return Run(reading.read(run_id).run_id)
 
 
 def _finish(
