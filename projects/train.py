@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 # Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
+from .artists.data import corpora
 from .artists.errors import InputError, command
 from .artists.workflows.plan import TrainingPlan, training_plan
 
@@ -20,6 +21,7 @@ def plan(flags: Mapping[str, str]) -> TrainingPlan | str:
         return flags["resume"]
     plan = training_plan(flags)
     plan.check_input()
+    corpora.check(plan.data.data)
     return plan
 
 

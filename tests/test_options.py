@@ -22,7 +22,7 @@ from projects.artists.reports.parameters import parameters
 from projects.artists.tracking import runs
 from projects.artists.workflows.options import CheckOptions, GridOptions, PromoteOptions
 from projects.artists.workflows.plan import GROUPS, evaluation_plan, resolve, training_plan, used
-from projects.artists.workflows.search.search import request
+from projects.artists.workflows.search.request import request
 
 # What each verb asks for beside its options.
 NEEDED = {
@@ -364,10 +364,13 @@ def test_help_and_a_wrong_name_need_no_package_and_less_than_a_second(name):
     ("words", "said"),
     [
         (["train", "--clip", "abc"], "clip=abc is not a number"),
+        (["train", "--data", "nowhere"], "data=nowhere does not exist. Give `demo`, a folder"),
+        (["check", "--data", ""], "data= does not exist"),
         (["train", "--model", "crnm"], "model=crnm is unknown; choose one of crnn"),
         (["train", "--model", "mfcc_svm", "--epochs", "3"], "epochs=3 means nothing to mfcc_svm"),
         (["train", "--config", "nowhere.yaml"], "config=nowhere.yaml cannot be read"),
         (["train", "--epoch", "3"], "Did you mean epochs?"),
+        (["search", "--space", "nowhere.yaml"], "nowhere.yaml"),
         (["search", "--n_trials", "0"], "n_trials=0 must be at least 1"),
         (["grid", "--study", "demo_tables_4_5", "--epochs", "0"], "epochs=0 must be at least 1"),
         (["grid", "--study", "nothing"], "nothing is neither a file nor a study"),

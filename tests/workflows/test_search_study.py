@@ -116,6 +116,18 @@ def test_an_error_that_is_no_failure_of_a_trial_ends_the_search(url):
         pass
 
 
+def test_a_trial_that_others_took_for_lost_ends_nothing_but_itself(url):
+    made = opened(url)
+
+    def train(trial):
+        if trial.number == 1:
+            made.tell(trial.number, state=TrialState.FAIL)
+        return peak(trial)
+
+    work(made, url, train, limit=3)
+    assert [t.state.name for t in made.trials] == ["COMPLETE", "FAIL", "COMPLETE"]
+
+
 def test_an_interrupted_trial_is_on_the_list_again_with_its_values(url):
     made = opened(url)
 

@@ -145,51 +145,46 @@ class Queue:
         storage: RDBStorage,
         name: str,
         jobs: Mapping[str, Mapping[str, Any]],
-        done: Callable[[], Collection[str]] | None = None,
+        done: Collection[str] | None = None,
         needs: Mapping[str, str] | None = None,
     ) -> None:
         """Opens the study; call it inside of `exclusive`.
 
         Args:
             jobs: Key -> attributes of its trial.
-            done: The keys that are done; by default those of complete trials.
+            done: The keys that are done, whatever the study says; by default those of complete trials.
             needs: Key -> key that must be done before.
         """
         self.study = optuna.create_study(
             storage=storage, study_name=name, direction="maximize", load_if_exists=True,
             pruner=optuna.pruners.NopPruner(), sampler=optuna.samplers.RandomSampler(),
         )  # fmt: skip
-        self._jobs, self._needs = jobs, needs or {}
+        self._jobs, self._needs, self._done = jobs, needs or {}, set(done or ())
         trials = self.study.get_trials(deepcopy=False)
         self._first = len(trials)
-        # What is done may be undone: a run is deleted, its trial stays complete.
-        self._before = {t.number for t in trials if t.state == TrialState.COMPLETE} if done else set()
-        self._done = set(done()) if done else set()
+        self._before = set() if done is None else {t.number for t in trials if t.state == TrialState.COMPLETE}
+
+    def last(self) -> dict[str, FrozenTrial]:
+        """The last trial of each key."""
+        last = {trial.user_attrs[KEY]: trial for trial in self.study.get_trials(deepcopy=False)}
+        complete = {key: t.number for key, t in last.items() if t.state == TrialState.COMPLETE}
+        self._done |= {key for key, number in complete.items() if number not in self._before}
+        return last
+
+    def left(self) -> list[str]:
+        """The keys that are neither done nor have failed since this command began."""
+        last = self.last()
+        failed = {key for key, t in last.items() if t.state == TrialState.FAIL and t.number >= self._first}
+        return [key for key in self._jobs if key not in self._done | failed]
 
     def is_left(self) -> bool:
-        """Whether a trial waits, once all that can be trained now and was not tried since is in the queue."""
-        trials = self.study.get_trials(deepcopy=False)
-        tried = {t.user_attrs[KEY] for t in trials if t.number >= self._first or not t.state.is_finished()}
-        complete = [t for t in trials if t.state == TrialState.COMPLETE and t.number not in self._before]
-        self._done |= {t.user_attrs[KEY] for t in complete}
-        new = [key for key in self._jobs if key not in self._done | tried]
-        ready = [key for key in new if self._needs.get(key, "") in {"", *self._done}]
-        for key in ready:
-            self.study.enqueue_trial({}, user_attrs={KEY: key, **self._jobs[key]})
-        return bool(ready) or any(t.state == TrialState.WAITING for t in trials)
-
-    def count_open(self) -> int:
-        """How many are neither done nor have failed since this command began."""
-        trials = self.study.get_trials(deepcopy=False)
-        ended = {t.user_attrs[KEY] for t in trials if t.number >= self._first and t.state.is_finished()}
-        ended -= {t.user_attrs[KEY] for t in trials if not t.state.is_finished()}
-        return len(set(self._jobs) - self._done - ended)
-
-    def failures(self) -> dict[str, str]:
-        """Why the last trial of a key failed."""
-        trials = {t.user_attrs[KEY]: t for t in self.study.get_trials(deepcopy=False)}
-        failed = {key: trial for key, trial in trials.items() if trial.state == TrialState.FAIL}
-        return {key: trial.user_attrs.get("failure", f"{LOST}.") for key, trial in failed.items()}
+        """Whether a trial waits, once all that can be trained is in the queue."""
+        last = self.last()
+        for key in self.left():
+            queued = key in last and not last[key].state.is_finished()
+            if not queued and self._needs.get(key, "") in {"", *self._done}:
+                self.study.enqueue_trial({}, user_attrs={KEY: key, **self._jobs[key]})
+        return bool(self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
 
 
 def work(
@@ -244,7 +239,6 @@ def _one_trial(
     study: optuna.Study, train: Train, worker: str, callbacks: Sequence[Callable], taken: Callable[[], None]
 ) -> None:
     trials: list[optuna.Trial] = []
-    errors: list[Exception] = []
 
     def objective(trial: optuna.Trial) -> float | Sequence[float]:
         trial.storage.record_heartbeat(trial._trial_id)  # type: ignore[attr-defined]
@@ -252,13 +246,7 @@ def _one_trial(
         trial.set_user_attr(TAKEN, trial.number)
         taken()
         trials.append(trial)
-        try:
-            return train(trial)
-        except (optuna.TrialPruned, TrialFailed):
-            raise
-        except Exception as error:
-            errors.append(error)
-            raise
+        return train(trial)
 
     try:
         study.optimize(objective, n_trials=1, catch=(TrialFailed,), callbacks=callbacks)
@@ -266,9 +254,8 @@ def _one_trial(
         if trials:
             _again(study, trials[0].number)
         raise
-    except ValueError:
-        # Optuna cannot be told of a trial that others failed because they took this worker for lost.
-        if errors or not trials or study.trials[trials[0].number].state != TrialState.FAIL:
+    except ValueError as error:
+        if str(error) != "Cannot tell a FAIL trial.":
             raise
         logger.warning("Trial %d was taken for lost while it ran.", trials[0].number)
 

@@ -6,8 +6,8 @@ alone; one that has not is gone on with in its own run, from its last whole epoc
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import optuna
@@ -71,11 +71,12 @@ def work(cells: Sequence[Cell], run: Run, parent: Run, execute: Execute, options
     name = f"grid {parent.run_id} {engine.digest(sorted(by_key))}"
 
     def finished() -> set[str]:
-        return {key for key, child in by_cell(reading.children(parent.run_id)).items() if _finished(child)}
+        counted = by_cell(reading.children(parent.run_id))
+        return {key for key in by_key if _finished(counted.get(key))}
 
     with engine.exclusive(url, name):
         needs = {cell.key: cell.needs for cell in cells}
-        queue = Queue(storage, name, {key: {} for key in by_key}, finished, needs)
+        queue = Queue(storage, name, {key: {} for key in by_key}, finished(), needs)
 
     def run_cell(trial: optuna.Trial) -> float:
         cell = by_key[trial.user_attrs[KEY]]
@@ -87,11 +88,12 @@ def work(cells: Sequence[Cell], run: Run, parent: Run, execute: Execute, options
         print(_progress(by_key[trial.user_attrs[KEY]].name, trial, queue, len(cells)), flush=True)
 
     engine.work(queue.study, url, run_cell, queue.is_left, worker=run.run_id, callbacks=[tell])
-    done, failures = finished() & set(by_key), queue.failures()
+    done, last = finished(), queue.last()
+    failed = [cell for cell in cells if cell.key in last and cell.key not in done]
     if run.run_id != parent.run_id and len(done) == len(cells):
         # Whoever started the grid may have been killed.
         others.end(parent.run_id)
-    return Outcome(len(done), {c.name: failures[c.key] for c in cells if c.key in failures and c.key not in done})
+    return Outcome(len(done), {cell.name: last[cell.key].user_attrs.get("failure", engine.LOST) for cell in failed})
 
 
 def _metrics(cell: Cell, parent: Run, trial: optuna.Trial, execute: Execute) -> Mapping[str, float]:
@@ -100,19 +102,13 @@ def _metrics(cell: Cell, parent: Run, trial: optuna.Trial, execute: Execute) -> 
     if before and _finished(before):
         trial.set_user_attr(RESULT, _headlines(before.metrics))
         return before.metrics
-    run_id = before.run_id if before and goes_on else None
-    tags = {CELL: cell.key, ENTRY: cell.entry}
-    if cell.needs:
-        trained = by_cell(reading.children(parent.run_id))[cell.needs].run_id
-        # The process that follows opens and ends the run itself.
-        run = Run(run_id or runs.new_child(parent, cell.name, {**tags, TRAINED: trained}))
+    trained = by_cell(reading.children(parent.run_id))[cell.needs].run_id if cell.needs else ""
+    with contextlib.ExitStack() as stack:
+        run = _child(cell, parent, trained, before.run_id if before and goes_on else None, stack)
+        if not trained:
+            stack.enter_context(reasons(trial, cell.name, run, ends=lambda error: True))
         trial.set_user_attr(RUN, run.run_id)
         metrics = execute(cell, run, trained)
-        trial.set_user_attr(RESULT, _headlines(metrics))
-        return metrics
-    with runs.child(parent, cell.name, tags, run_id=run_id) as run, reasons(trial, cell.name, run, lambda error: True):
-        trial.set_user_attr(RUN, run.run_id)
-        metrics = execute(cell, run, "")
         try:
             trial.set_user_attr(RESULT, _headlines(metrics))
         except UpdateFinishedTrialError:
@@ -120,8 +116,17 @@ def _metrics(cell: Cell, parent: Run, trial: optuna.Trial, execute: Execute) -> 
             same = [child for child in reading.children(parent.run_id) if child.tags.get(CELL) == cell.key]
             if any(child.run_id != run.run_id and child.status in (RUNNING, FINISHED) for child in same):
                 raise
-        run.description(f"{cell.name}: {_headlines(metrics)}")
-        return metrics
+        if not trained:
+            run.description(f"{cell.name}: {_headlines(metrics)}")
+    return metrics
+
+
+def _child(cell: Cell, parent: Run, trained: str, run_id: str | None, stack: contextlib.ExitStack) -> Run:
+    """The run of a cell; that of what follows a training is opened and ended by the process that follows."""
+    tags = {CELL: cell.key, ENTRY: cell.entry} | ({TRAINED: trained} if trained else {})
+    if trained:
+        return Run(run_id or runs.new_child(parent, cell.name, tags))
+    return stack.enter_context(runs.child(parent, cell.name, tags, run_id=run_id))
 
 
 def _state(cell: Cell, parent: Run) -> tuple[TrackedRun | None, bool]:
@@ -132,8 +137,7 @@ def _state(cell: Cell, parent: Run) -> tuple[TrackedRun | None, bool]:
     run = by_cell(reading.children(parent.run_id)).get(cell.key)
     if run is None or _finished(run):
         return run, False
-    goes_on = run.run_id in outbox.left() or train.checkpoint(Run(run.run_id)).is_file()
-    if goes_on:
+    if run.run_id in outbox.left() or train.checkpoint(Run(run.run_id)).is_file():
         # Raises Busy, which fails the cell, where its process lives.
         others.deliver(run.run_id)
         return reading.read(run.run_id), True
@@ -150,17 +154,11 @@ def _headlines(metrics: Mapping[str, float]) -> str:
 
 
 def _progress(name: str, trial: FrozenTrial, queue: Queue, total: int) -> str:
-    """A line a cell, with the time left if the others take as long as those that are done."""
-    trials = queue.study.get_trials(deepcopy=False)
-    seconds = [t.duration.total_seconds() for t in trials if t.state == TrialState.COMPLETE and t.duration]
-    own, left = trial.duration.total_seconds() if trial.duration else 0.0, queue.count_open()
-    workers = 1 + sum(t.state == TrialState.RUNNING for t in trials)
-    result = (
-        trial.user_attrs.get(RESULT)
-        if trial.state == TrialState.COMPLETE
-        else f"failed: {trial.user_attrs.get('failure')}"
-    )
+    """A line a cell, with the time left if the others take as long as this one."""
+    own, left = trial.duration.total_seconds() if trial.duration else 0.0, len(queue.left())
+    workers = 1 + len(queue.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
+    complete = trial.state == TrialState.COMPLETE
+    result = trial.user_attrs[RESULT] if complete else f"failed: {trial.user_attrs.get('failure')}"
     beside = f" by {workers} workers" if workers > 1 else ""
-    about = clock(left * (statistics.fmean(seconds) if seconds else own) / workers)
-    rest = f"{left} left, about {about}{beside}" if left else "none left"
+    rest = f"{left} left, about {clock(left * own / workers)}{beside}" if left else "none left"
     return f"[{total - left}/{total}] {name}: {result} ({clock(own)}); {rest}"
