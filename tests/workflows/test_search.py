@@ -181,7 +181,7 @@ def test_the_report_names_best_and_published_with_the_same_seeds(place):
     table = pd.read_csv(folder / "comparison.csv")
     assert table["configuration"].tolist() == ["published", "best"] and set(table["seed"]) == {3}
     assert table["test/song_f1"].notna().all()
-    assert parent.data.metrics["best_test_song_f1_mean"] == pytest.approx(table["test/song_f1"][1])
+    assert parent.data.metrics["best_test/song_f1_mean"] == pytest.approx(table["test/song_f1"][1])
     assert parent.data.metrics["trials_fail"] == 1 and parent.data.metrics["overhead_share"] > 0
     assert "| published |" in parent.data.tags["mlflow.note.content"]
     trials = pd.read_csv(folder / "trials.csv")
