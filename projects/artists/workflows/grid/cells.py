@@ -38,9 +38,9 @@ class Trainer:
 
     def __call__(self, cell: Cell, run: Run, trained: str = "") -> Mapping[str, float]:
         """Trains, evaluates and logs, or calls the entry point that follows; returns the metrics."""
-        if cell.needs:
-            return follow(cell, run, trained)
         plan = cell.plan
+        if plan is None:
+            return follow(cell, run, trained)
         run.params(plan.values)
         prepared = self._prepare(plan, run)
         results.log_data(run, prepared)
@@ -56,7 +56,7 @@ class Trainer:
     def _prepare(self, plan: TrainingPlan, run: Run) -> Prepared:
         """Each cell's run lists the unreadable files, also where an earlier cell has met them."""
         options, config = plan.data, plan.features
-        source = (options.data, options.label, options.artists, config)
+        source = (options.data, options.label, options.artists, options.songs_per_artist, config)
         if source not in self._features:
             self._features[source] = prepare.read_features(options, config, progress=self._progress)
         corpus, features = self._features[source]

@@ -8,9 +8,9 @@ import io
 import itertools
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -35,6 +35,8 @@ from .journal import Journal
 from .pool import Song
 
 ROWS = 1000
+# What takes the rows of the table, some at a time.
+Rows = Generator[None, list[dict[str, Any]], None]
 # Of `none_of_these`: likelier by nobody enrolled.
 UNKNOWN = 0.5
 SCHEMA = pa.schema(
@@ -162,7 +164,7 @@ def _answers(songs: Iterator[Song], options: ScoreOptions, source: Source) -> It
 
 def write(journal: Journal, file: Path, source: Source) -> dict[str, float]:
     """The rows of a journal in the order of ids, whole or not at all; returns how many are what."""
-    counts = {"tracks_failed": 0, "tracks_unknown": 0}
+    counts: dict[str, float] = {"tracks_failed": 0, "tracks_unknown": 0}
     with atomic_write(file) as out:
         writer = _parquet(out, source) if file.suffix.lower() == ".parquet" else _csv(out)
         next(writer)
@@ -184,14 +186,14 @@ def _row(song: Song, answer: Mapping[str, Any], source: Source) -> dict[str, Any
     }
 
 
-def _parquet(out: io.BufferedWriter, source: Source) -> Iterator[None]:
+def _parquet(out: BinaryIO, source: Source) -> Rows:
     named = {"model": source.name, "run_id": source.run_id}
     with pq.ParquetWriter(out, SCHEMA.with_metadata(named)) as writer:
         while True:
             writer.write_table(pa.Table.from_pylist((yield), SCHEMA))
 
 
-def _csv(out: io.BufferedWriter) -> Iterator[None]:
+def _csv(out: BinaryIO) -> Rows:
     """Lists are JSON in a cell."""
     text = io.TextIOWrapper(out, encoding="utf-8", newline="", write_through=True)
     writer = csv.DictWriter(text, SCHEMA.names)

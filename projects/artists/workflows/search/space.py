@@ -15,6 +15,7 @@ from ...audio.options import FeatureConfig
 from ...data.options import field_names
 from ...errors import InputError
 from ...systems.base import options_of_epochs
+from ...systems.protocol import System
 from ...systems.space import contains
 from ..plan import read_config
 
@@ -53,7 +54,7 @@ class SearchSpace:
         return inside, {name: point[name] for name in self.names if name not in inside}
 
 
-def tunable(system: type) -> list[str]:
+def tunable(system: type[System]) -> list[str]:
     """Parameters that a search may vary: what is measured, and on what, stays the same."""
     training = options_of_epochs() if system.in_epochs else []
     options = [name for name in system.option_names() if name not in field_names(FeatureConfig)]
