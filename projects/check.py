@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 
 # Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
 from .artists.audio.options import FeatureConfig
+from .artists.data import corpora
 from .artists.data.options import DataOptions
 from .artists.workflows.options import CheckOptions
-from .artists.workflows.plan import values
+from .artists.workflows.plan import resolve, values
+
+
+def plan(flags: Mapping[str, str]) -> tuple[DataOptions, FeatureConfig, CheckOptions]:
+    options, config, split = resolve((DataOptions, FeatureConfig, CheckOptions), flags)
+    corpora.check(options.data)
+    return options, config, split
 
 
 def run(plan: tuple[DataOptions, FeatureConfig, CheckOptions], run: cli.Run) -> None:
@@ -33,6 +41,7 @@ COMMAND = cli.Command(
     "duplicates, and artists too small for the split, of what train with the same parameters takes.\n"
     "Fails only where it would.",
     groups=(DataOptions, FeatureConfig, CheckOptions),
+    plan=plan,
 )
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 # Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
 from .artists.audio.options import FeatureConfig
+from .artists.data import corpora
 from .artists.data.options import CorpusOptions, refuse
 from .artists.workflows.plan import resolve, values
 
@@ -16,6 +17,7 @@ def plan(flags: Mapping[str, str]) -> tuple[CorpusOptions, FeatureConfig]:
     options, config = resolve((CorpusOptions, FeatureConfig), flags)
     if options.artists is None:
         refuse(options, ("songs_per_artist",), "to featurize without artists: all features are computed")
+    corpora.check(options.data)
     return options, config
 
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 
 from . import cli
+from .artists.data import corpora
 from .artists.data.options import CorpusOptions, field_names
 from .artists.workflows.plan import TrainingPlan, changed, training_plan
 
@@ -13,6 +14,7 @@ from .artists.workflows.plan import TrainingPlan, changed, training_plan
 def plan(flags: Mapping[str, str]) -> tuple[TrainingPlan, Mapping[str, str]]:
     """The plan, and the flags for train."""
     plan = training_plan(flags)
+    corpora.check(plan.data.data)
     plan.check_input()
     return plan, flags
 

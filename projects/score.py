@@ -64,7 +64,8 @@ COMMAND = cli.Command(
     "score",
     run,
     usage="mlflow run . -e score -P audio=<folder, manifest or s3://bucket/prefix> -P output=<file>.parquet",
-    notes="A scoring that was interrupted goes on where it was when the same command is given again.",
+    notes="A scoring that was interrupted goes on where it was when the same command is given again:\n"
+    "files that were deleted since have no row, changed ones are scored anew, new ones are added.",
     groups=(ScoreOptions,),
 )
 

@@ -7,24 +7,24 @@ from collections.abc import Mapping
 
 # Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
-from .artists.workflows.plan import loose_plan_and
+from .artists.data import corpora
 from .artists.workflows.search.options import SearchOptions
+from .artists.workflows.search.request import Request, request
 
 
-def plan(flags: Mapping[str, str]) -> Mapping[str, str]:
-    """The flags; what is searched is resolved with the space, in the run."""
-    if not flags.get("resume"):
-        loose_plan_and(flags, SearchOptions)[0].check_input()
-    return flags
+def plan(flags: Mapping[str, str]) -> Request:
+    search = request(flags)
+    corpora.check(search.plan.data.data)
+    search.plan.check_input()
+    return search
 
 
-def run(flags: Mapping[str, str], run: cli.Run) -> None:
+def run(request: Request, run: cli.Run) -> None:
     """Prepares features and split once, then trains trial after trial in this process."""
     from .artists.data import prepare
     from .artists.workflows import quarantine, results
     from .artists.workflows.search import search
 
-    request = search.request(flags)
     run.params(request.params)
     plan = request.plan
     corpus, features = quarantine.read_features(run, plan.data, plan.features, progress=cli.progress_bar("features"))

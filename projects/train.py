@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 # Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
+from .artists.data import corpora
 from .artists.errors import InputError, command
 from .artists.workflows.plan import TrainingPlan, training_plan
 
@@ -19,6 +20,7 @@ def plan(flags: Mapping[str, str]) -> TrainingPlan | str:
             raise InputError(f"resume keeps the parameters of the old run; leave out {', '.join(others)}.")
         return flags["resume"]
     plan = training_plan(flags)
+    corpora.check(plan.data.data)
     plan.check_input()
     return plan
 

@@ -33,14 +33,17 @@ def corpus(tmp_path):
 
 
 def said(capsys, verb, *argv) -> str:
-    """The error of a verb; checks that the run failed and that no traceback was shown."""
+    """The error of an entry point; checks that the run of `mlflow run` failed and that no traceback was shown."""
+    run_id = mlflow.MlflowClient().create_run("0").info.run_id
+    os.environ["MLFLOW_RUN_ID"] = run_id
     assert cli.main(verb.COMMAND, [str(word) for word in argv]) == 1
     shown = capsys.readouterr().err
     assert "Traceback" not in shown
     error = shown[shown.index("error: ") :].strip()
     assert "\n" not in error
-    run = mlflow.last_active_run()
-    assert run is not None and mlflow.get_run(run.info.run_id).info.status == "FAILED"
+    run = mlflow.get_run(run_id)
+    assert run.info.status == "FAILED" and run.data.tags["mlflow.note.content"]
+    assert "MLFLOW_RUN_ID" not in os.environ
     return error
 
 

@@ -19,6 +19,9 @@ from mlflow.tracking import MlflowClient
 
 from projects import cli, evaluate
 from projects.artists import errors
+from projects.artists.data import recordings
+from projects.artists.package.card import load_card
+from projects.artists.tracking.model import download_system
 
 PROJECT = Path(__file__).parents[1]
 SR = 16000
@@ -166,6 +169,15 @@ def test_evaluate_on_all_songs_says_how_many_it_has_learned_from(place, trained,
     assert run.data.metrics["test/songs_seen_in_training"] == 12
     assert "trained or validated on 12 of 18 test songs" in capsys.readouterr().out
     assert not (artifacts(place, run) / "worst_songs").exists()
+
+
+def test_the_model_carries_the_fingerprints_of_what_it_has_learned_from(place, trained, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", place[2]["MLFLOW_TRACKING_URI"])
+    folder = download_system(trained.run.info.run_id, tmp_path)
+    monkeypatch.setenv("ARTISTS_CACHE", str(tmp_path / "a machine that has none of them"))
+    card = load_card(folder)
+    known = recordings.learned(folder, card.songs, card.groups, card.feature_config)
+    assert known.marks.keys() == {*card.songs["train"], *card.songs["val"]} == known.digests and not known.warning
 
 
 def test_the_logged_model_predicts_a_file_in_a_process_without_the_project(place, trained):

@@ -22,7 +22,7 @@ from projects.artists.reports.parameters import parameters
 from projects.artists.tracking import runs
 from projects.artists.workflows.options import CheckOptions, GridOptions, PromoteOptions
 from projects.artists.workflows.plan import GROUPS, evaluation_plan, resolve, training_plan, used
-from projects.artists.workflows.search.search import request
+from projects.artists.workflows.search.request import request
 
 # What each verb asks for beside its options.
 NEEDED = {
@@ -182,7 +182,6 @@ def test_a_rollback_that_names_a_run_changes_nothing_and_says_why(capsys):
             {"data": "", "model": "", "index": "i", "query": "q", "label": "genre"},
             "label=genre means nothing",
         ),
-        ("transfer", {"model": "", "vectors": "v", "workers": "2"}, "workers=2 means nothing without model="),
         ("transfer", {"model": "", "vectors": "v", "crop": "9"}, "crop=9.0 means nothing without model="),
         ("main", {"resume": "abc"}, "resume=abc is given beside other parameters; resume is a flag of train alone"),
         ("grid", {"resume": "abc"}, "resume=abc is given beside other parameters"),
@@ -364,13 +363,16 @@ def test_help_and_a_wrong_name_need_no_package_and_less_than_a_second(name):
     ("words", "said"),
     [
         (["train", "--clip", "abc"], "clip=abc is not a number"),
+        (["train", "--data", "nowhere"], "data=nowhere does not exist. Give `demo`, a folder"),
+        (["check", "--data", ""], "data= does not exist"),
         (["train", "--model", "crnm"], "model=crnm is unknown; choose one of crnn"),
         (["train", "--model", "mfcc_svm", "--epochs", "3"], "epochs=3 means nothing to mfcc_svm"),
         (["train", "--config", "nowhere.yaml"], "config=nowhere.yaml cannot be read"),
         (["train", "--epoch", "3"], "Did you mean epochs?"),
+        (["search", "--space", "nowhere.yaml"], "nowhere.yaml"),
         (["search", "--n_trials", "0"], "n_trials=0 must be at least 1"),
-        (["grid", "--study", "demo_tables_4_5", "--epochs", "0"], "epochs=0 must be at least 1"),
-        (["grid", "--study", "nothing"], "nothing is neither a file nor a study"),
+        (["grid", "--grid", "demo_tables_4_5", "--epochs", "0"], "epochs=0 must be at least 1"),
+        (["grid", "--grid", "nothing"], "nothing is neither a file nor a grid"),
         (["evaluate", "--split", "half"], "split=half is unknown"),
         (["promote", "--run_id", "r", "--metric", "test_song_f1"], "metric=test/song_f1 is not of validation"),
         (["score", "--audio", "songs", "--output", "x.txt"], "output=x.txt must be the name of"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ import pytest
 
 from projects.artists.data.corpora.folder import audio_files
 from projects.artists.errors import InputError
+from projects.artists.package.reference import Reference, make
 from projects.artists.workflows.score import pool
 from projects.artists.workflows.score import table as batch
 from projects.artists.workflows.score.journal import Journal
@@ -98,7 +100,8 @@ def counted(monkeypatch):
                 yield song, pool.failed("bad, it said")
             else:
                 guess = {"artist": "Ada", "probability": 0.5, "top_artists": ["Ada", "Bob"]}
-                yield song, pool.failed("") | guess | {"top_probabilities": [0.5, 0.3], "status": "ok", "clips": 2}
+                rest = {"top_probabilities": [0.5, 0.3], "status": "ok", "clips": 2, "embedding": [1.0, 0.0, 0.0, 0.0]}
+                yield song, pool.failed("") | guess | rest
 
     monkeypatch.setattr(pool, "answers", answers)
     return asked
@@ -144,6 +147,91 @@ def test_a_journal_of_another_scoring_is_not_gone_on_with(counted, music, tmp_pa
     (tmp_path / "out.parquet.partial").unlink()
     batch.score(options, source(tmp_path))
     assert len(counted) == 12 == len(set(counted))
+
+
+def enrolled_by(tmp_path: Path, seed: int) -> Reference:
+    vectors = np.random.default_rng(seed).normal(size=(2, 4))
+    return make(["x", "y"], ["Ada", "Bob"], ["0", "1"], vectors, model="m", model_name="crnn", model_source="here")
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, 1), (1, None), (1, 2)])
+def test_a_resumed_scoring_with_another_reference_is_refused(counted, music, tmp_path, before, after):
+    """Answers of the network, or of another reference, would stand in one table with those of this one."""
+
+    def of(seed: int | None) -> Source:
+        return dataclasses.replace(source(tmp_path), reference=None if seed is None else enrolled_by(tmp_path, seed))
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    options = ScoreOptions(audio=str(music), output=str(tmp_path / "out.csv"), embedding=True)
+    with pytest.raises(KeyboardInterrupt):
+        batch.score(options, of(before), stop)
+    with pytest.raises(InputError, match=r"another scoring .*reference="):
+        batch.score(options, of(after))
+    batch.score(options, of(before))
+    assert len(set(counted)) == 12
+
+
+def test_after_an_interruption_the_table_is_that_of_the_files_as_they_are_now(counted, music, tmp_path):
+    """Gone: no row. Changed in size or time: scored anew. New: scored. The rest keep their answers."""
+    library = Path(shutil.copytree(music, tmp_path / "library"))
+    options = ScoreOptions(audio=str(library), output=str(tmp_path / "out.csv"))
+
+    def stop(done: int, total: int) -> None:
+        if done == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        batch.score(options, source(tmp_path), stop)
+    gone, larger, later = counted[:3]
+    (library / gone).unlink()
+    with (library / larger).open("ab") as file:
+        file.write(b"more")
+    os.utime(library / later, ns=(1, 1))
+    shutil.copy(library / counted[3], library / "new.flac")
+    before = list(counted)
+    done = batch.score(options, source(tmp_path))
+    assert sorted(counted[6:]) == sorted({"new.flac", larger, later} | {*ids(library)} - {*before})
+    assert pd.read_csv(options.file)["track_id"].tolist() == ids(library)
+    assert done["tracks"] == 12 and done["tracks_resumed"] == 3
+
+
+def ids(library: Path) -> list[str]:
+    return sorted(path.relative_to(library).as_posix() for path in audio_files(library))
+
+
+@pytest.mark.parametrize("label", [None, "artist"])
+def test_files_whose_names_differ_in_unicode_form_or_in_the_spelling_of_bytes_each_have_a_row(counted, tmp_path, label):
+    root = tmp_path / "library" / "Ada" / "First"
+    root.mkdir(parents=True)
+    names = ["caf\u00e9.flac", "cafe\u0301.flac", "a\udce9.flac", "a\\xe9.flac", "plain.flac"]
+    for name in names:
+        (root / name).write_bytes(b"")
+    if len(os.listdir(root)) < len(names):
+        pytest.skip("this file system takes them for one name")
+    options = ScoreOptions(audio=str(tmp_path / "library"), output=str(tmp_path / "out.csv"), label=label)
+    done = batch.score(options, source(tmp_path))
+    table = pd.read_csv(options.file)
+    assert done["tracks"] == len(names) == len(set(table["track_id"])) == len(table)
+    assert {"Ada/First/caf\u00e9.flac", "Ada/First/caf\u00e9.flac (2)", "Ada/First/plain.flac"} < set(table["track_id"])
+
+
+class Surprised:
+    """A model that fails in a way that nobody foresaw, for one file."""
+
+    def predict(self, table: pd.DataFrame, params: dict) -> pd.DataFrame:
+        if "bad" in table["path"][0]:
+            raise ZeroDivisionError("nobody foresaw it")
+        return pd.DataFrame([pool.failed("") | {"status": "ok"}])
+
+
+def test_an_unexpected_exception_in_one_file_is_its_row(monkeypatch):
+    monkeypatch.setitem(pool._loaded, "model", Surprised())
+    monkeypatch.setitem(pool._loaded, "params", {})
+    bad, good = (pool._answer(Song(name, Path(name))) for name in ("bad.flac", "good.flac"))
+    assert bad["status"] == "error" and bad["reason"] == "unexpected ZeroDivisionError: nobody foresaw it"
+    assert good["status"] == "ok"
 
 
 def test_two_scorings_do_not_work_on_one_output(tmp_path):

@@ -12,7 +12,7 @@ from projects.artists.evaluation.metrics import METRICS
 from projects.artists.systems.space import contains
 from projects.artists.workflows.plan import loose_plan, training_plan, used
 from projects.artists.workflows.search import objectives
-from projects.artists.workflows.search.search import request
+from projects.artists.workflows.search.request import request
 from projects.artists.workflows.search.space import read_points, tunable
 
 SEARCHABLE = [name for name in systems.names() if getattr(systems.find(name), "space", None)]

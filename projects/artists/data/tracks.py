@@ -88,6 +88,23 @@ def track_id(relative: PurePath) -> str:
     return nfc(relative.as_posix())
 
 
+def free_name(name: str, taken: set[str]) -> str:
+    """The name, numbered where it is taken; adds what it returns.
+
+    Two files may have one id: their names differ in Unicode form or in the spelling of their bytes alone.
+
+    Examples:
+        >>> taken = {"a.mp3"}
+        >>> [free_name(name, taken) for name in ("a.mp3", "b.mp3", "a.mp3")]
+        ['a.mp3 (2)', 'b.mp3', 'a.mp3 (3)']
+    """
+    free, number = name, 2
+    while free in taken:
+        free, number = f"{name} ({number})", number + 1
+    taken.add(free)
+    return free
+
+
 def nfc(name: str) -> str:
     r"""A file name as NFC text; bytes in it that are no UTF-8, as in old collections, are spelled \xNN."""
     return unicodedata.normalize("NFC", name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))

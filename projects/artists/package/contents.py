@@ -104,11 +104,9 @@ def _is_for_type_checkers(node: ast.AST) -> bool:
 
 
 def _targets(file: Path, node: ast.Import | ast.ImportFrom) -> list[Path]:
-    """Files that a relative import loads; none for another import."""
+    """Files that a relative import loads, of those that are there; none for another import."""
     if isinstance(node, ast.Import) or not node.level:
         return []
     base = file.parents[node.level - 1].joinpath(*(node.module or "").split("."))
-    if base.with_suffix(".py").is_file():
-        return [base.with_suffix(".py")]
     inside = [path for alias in node.names for path in (base / f"{alias.name}.py", base / alias.name / "__init__.py")]
-    return [base / "__init__.py", *(path for path in inside if path.is_file())]
+    return [path for path in (base.with_suffix(".py"), base / "__init__.py", *inside) if path.is_file()]

@@ -10,6 +10,7 @@ import dataclasses
 import io
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -50,7 +51,7 @@ def write(folder: Path, system: System, card: Card) -> Path:
         _music(seed, min(clips * clip, LONGEST), sr, channels) for seed, (clips, sr, channels) in enumerate(SHAPES)
     ]
     scored = [inference.score(io.BytesIO(data), system, card) for data in audio]
-    arrays = {f"audio_{i}": np.frombuffer(data, np.uint8) for i, data in enumerate(audio)}
+    arrays: dict[str, Any] = {f"audio_{i}": np.frombuffer(data, np.uint8) for i, data in enumerate(audio)}
     arrays["proba"] = np.stack([inference.pooled(each.proba, "mean", card)[0] for each in scored])
     arrays["embedding"] = np.stack([each.embedding.mean(0) for each in scored])
     arrays["seconds"] = np.array([each.seconds for each in scored])

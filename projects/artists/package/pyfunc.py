@@ -17,6 +17,7 @@ from typing import Any
 import mlflow
 import pandas as pd
 from mlflow.exceptions import MlflowException
+from mlflow.pyfunc import PythonModel
 
 
 def load_package(folder: Path) -> str:
@@ -29,13 +30,15 @@ def load_package(folder: Path) -> str:
         spec = importlib.util.spec_from_file_location(
             name, folder / "__init__.py", submodule_search_locations=[str(folder)]
         )
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{folder} holds no Python package.")
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         spec.loader.exec_module(module)
     return name
 
 
-class Scorer(mlflow.pyfunc.PythonModel):
+class Scorer(PythonModel):
     """Rows with a `path`, the bytes of a file in `audio` or its `base64` -> artist, probability, how it came about."""
 
     def load_context(self, context: Any) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from ..data.cache import atomic_write
+from ..data.tracks import free_name
 from ..errors import InputError
 from ..evaluation import enrolment
 from ..evaluation.retrieval import nearest
@@ -143,10 +144,12 @@ class Reference:
             InputError: Another model, or a song that is here under another artist.
         """
         self.check_model(other.model)
+        # Two folders may name their files alike.
+        taken = set(self.track_ids)
         return _once(
             dataclasses.replace(
                 self,
-                track_ids=self.track_ids + _distinct(self.track_ids, other.track_ids),
+                track_ids=self.track_ids + [free_name(name, taken) for name in other.track_ids],
                 labels=self.labels + other.labels,
                 audio_sha256=self.audio_sha256 + other.audio_sha256,
                 vectors=np.concatenate([self.vectors, other.vectors]),
@@ -256,15 +259,3 @@ def _once(songs: Reference, identity: Mapping[str, str] | None, stay: int = 0) -
         name: [getattr(songs, name)[i] for i in order] for name in ("track_ids", "labels", "audio_sha256")
     }
     return dataclasses.replace(songs, **columns, vectors=songs.vectors[order])
-
-
-def _distinct(known: Sequence[str], new: Sequence[str]) -> list[str]:
-    """`new` names, numbered where another song has one of them: two folders may name their files alike."""
-    taken, named = set(known), []
-    for name in new:
-        number, free = 2, name
-        while free in taken:
-            free, number = f"{name} ({number})", number + 1
-        taken.add(free)
-        named.append(free)
-    return named

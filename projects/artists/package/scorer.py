@@ -67,7 +67,13 @@ class Scorer:
 
 def failed(reason: str) -> dict[str, Any]:
     """The answer for a file that cannot be scored; its keys are the columns of every answer."""
-    empty = {"artist": None, "probability": None, "top_artists": [], "top_probabilities": [], "clips": 0}
+    empty: dict[str, Any] = {
+        "artist": None,
+        "probability": None,
+        "top_artists": [],
+        "top_probabilities": [],
+        "clips": 0,
+    }
     return {**empty, "seconds": 0.0, "embedding": [], "status": "error", "reason": reason}
 
 

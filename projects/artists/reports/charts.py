@@ -158,7 +158,11 @@ def svg(figure: Figure, title: str) -> Markup:
         element.tag = element.tag.rpartition("}")[2]
         element.attrib = {name.rpartition("}")[2]: _in_variables(value) for name, value in element.items()}
         if element.tag == "g" and (name := names.get(element.attrib.pop("id", ""))):
-            _name(element, name)
+            text = next((child for child in element.iter() if child.tag.endswith("text")), None)
+            if text is None:
+                text = ElementTree.Element("title")
+                element.insert(0, text)
+            text.text = clean(name)
     for other in [child for child in root if child.tag == "metadata" or child.find("style") is not None]:
         root.remove(other)
     # Sizes are those of the style sheet; what is named once is not named again.
@@ -169,14 +173,6 @@ def svg(figure: Figure, title: str) -> Markup:
 def _in_variables(value: str) -> str:
     """A style with the page's variables for colours."""
     return re.sub("(?<=: )#[0-9a-f]{6}", lambda colour: f"var(--{_VARIABLES.get(colour[0], 'ink')})", value)
-
-
-def _name(group: ElementTree.Element, name: str) -> None:
-    text = next((child for child in group.iter() if child.tag.endswith("text")), None)
-    if text is None:
-        text = ElementTree.Element("title")
-        group.insert(0, text)
-    text.text = clean(name)
 
 
 def _colour(number: int) -> str:

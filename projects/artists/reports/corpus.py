@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from .figures import new_figure
 from .fonts import drawable, drawable_names, text_style
 from .names import clean, display_width, printable, shorten
 from .palette import INK, OKABE_ITO
@@ -132,8 +132,7 @@ def corpus_figure(tracks: pd.DataFrame, kinds: Sequence[str], title: str, clip: 
     minutes = tracks.pivot_table(index="artist", columns="subset", values="seconds", aggfunc="sum", observed=True) / 60
     minutes = minutes.reindex(sorted(set(tracks["artist"]))).fillna(0.0)
     count = min(len(minutes), BARS)
-    figure = Figure(figsize=(11, max(4.2, 1.6 + 0.27 * count)), layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = new_figure(11, max(4.2, 1.6 + 0.27 * count))
     figure.suptitle(drawable(clean(title)), **text_style(12.0, fontweight="bold", color=INK))
     grid = figure.add_gridspec(2, 2, width_ratios=(1.5, 1))
     _minutes(figure.add_subplot(grid[:, 0]), minutes, count)

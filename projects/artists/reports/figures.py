@@ -41,7 +41,7 @@ def figure_bytes(figure: Figure, dpi: int = 120) -> bytes:
     return buffer.getvalue()
 
 
-def _new_figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     """An empty figure of width x height inches, drawn by Agg."""
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
@@ -83,7 +83,7 @@ def confusion_figure(matrix: np.ndarray, labels: Sequence[str], title: str) -> F
     names = drawable_names(labels, NAME_WIDTH)
     margin = 0.085 * max(display_width(name) for name in names)
     side = cell * len(labels)
-    figure = _new_figure(max(side + margin + 2.4, 5.0), max(side + margin + 1.5, 3.2))
+    figure = new_figure(max(side + margin + 2.4, 5.0), max(side + margin + 1.5, 3.2))
     axes = figure.add_subplot()
     axes.set_title(drawable(clean(title)), pad=10, **_title_style(12.0 if side < 9 else 18.0))
     image = axes.imshow(share, cmap=_blues(), vmin=1e-9, vmax=1.0, interpolation="nearest")
@@ -209,7 +209,7 @@ def tsne_figure(xy: np.ndarray, labels: Sequence[str], title: str) -> Figure:
     names = groups(labels)
     columns = max(1, math.ceil(min(len(names), LEGEND_LABELS) / 28))
     width = 0.5 + 0.075 * max((min(display_width(name), NAME_WIDTH) for name in names), default=0)
-    figure = _new_figure(6.6 + width * columns, 6.6)
+    figure = new_figure(6.6 + width * columns, 6.6)
     axes = figure.add_subplot()
     axes.set_title(drawable(clean(title)), pad=10, **_title_style(12.0))
     of_point = np.array([clean(label) for label in labels], dtype=object)
@@ -274,7 +274,7 @@ def spectrogram_grid(
     cut = f" (the first {len(panels)} of {len(excerpts)} artists)" if len(panels) < len(excerpts) else ""
     columns = min(len(panels), 5 if len(panels) > 9 else math.ceil(math.sqrt(len(panels))))
     rows = math.ceil(len(panels) / columns)
-    figure = _new_figure(2.35 * columns + 1.6, 1.75 * rows + 1.0)
+    figure = new_figure(2.35 * columns + 1.6, 1.75 * rows + 1.0)
     figure.suptitle(drawable(clean(title)) + cut, **_title_style(12.0))
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     seconds = max(len(panel) for panel in panels.values()) * hop_length / sr

@@ -39,10 +39,6 @@ class Link:
     text: str
     address: str
 
-    @property
-    def safe(self) -> bool:
-        return self.address.startswith(("http://", "https://"))
-
 
 # Text, a link, or several with a space between.
 Value = str | Link | Sequence[Link]
@@ -118,15 +114,12 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"clean": clean, "clock": clock, "decimal": decimal, "base64": _base64}
-    environment.filters |= {"markdown": lambda text: Markup(inline(text)), "code": code}
+    environment.filters |= {"clean": clean, "clock": clock, "decimal": decimal, "code": code}
+    environment.filters["markdown"] = lambda text: Markup(inline(text))
+    environment.filters["base64"] = lambda data: Markup(base64.b64encode(data).decode("ascii"))
     environment.globals |= {"light": colours(24, LIGHT), "dark": colours(24, DARK)}
     return environment
 
 
 def _printable(value: object) -> object:
     return clean(value) if isinstance(value, str) and value and not isinstance(value, Markup) else value
-
-
-def _base64(data: bytes) -> Markup:
-    return Markup(base64.b64encode(data).decode("ascii"))

@@ -52,8 +52,10 @@ def summary_text(
     if verdict := _verdict(headline, baselines):
         blocks.append(_wrap(verdict, ""))
     blocks.append(_fact_lines(facts))
-    blocks.append(_section("Figures:", [_INDENT + printable(path) for path in figures]))
-    blocks.append(_section("Next:", [line for command in next_commands for line in _continued(command)]))
+    if figures:
+        blocks.append(["Figures:", *(_INDENT + printable(path) for path in figures)])
+    if next_commands:
+        blocks.append(["Next:", *(line for command in next_commands for line in _continued(command))])
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
 
@@ -132,10 +134,6 @@ def _fact_lines(facts: Mapping[str, str]) -> list[str]:
         first, *rest = _wrap(clean(value), " " * display_width(head))
         lines += [head + first.lstrip(), *rest]
     return lines
-
-
-def _section(heading: str, lines: list[str]) -> list[str]:
-    return [heading, *lines] if lines else []
 
 
 def _wrap(text: str, indent: str) -> list[str]:

@@ -38,14 +38,10 @@ def history_table(steps: Sequence[Any]) -> pd.DataFrame:
     rows = []
     for number, step in enumerate(steps, 1):
         d = step.decision
-        rows.append(
-            {
-                "number": number, "at": d.at, "by": d.by, "action": d.action, "version": d.version,
-                "against": d.against, "role": d.role if step.valid else "void", "champion": step.state.champion,
-                "challenger": step.state.challenger, "policy_digest": d.policy_digest, "run_id": d.run_id,
-                "reason": d.reason, "numbers": json.dumps(dict(d.numbers), sort_keys=True),
-            }
-        )  # fmt: skip
+        row = {"number": number} | {name: getattr(d, name) for name in ("at", "by", "action", "version", "against")}
+        row |= {"role": d.role if step.valid else "void", "champion": step.state.champion}
+        row |= {"challenger": step.state.challenger, "policy_digest": d.policy_digest, "run_id": d.run_id}
+        rows.append(row | {"reason": d.reason, "numbers": json.dumps(dict(d.numbers), sort_keys=True)})
     return pd.DataFrame(rows)
 
 

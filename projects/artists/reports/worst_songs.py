@@ -27,6 +27,6 @@ def worst_songs_html(table: pd.DataFrame, clips: Mapping[str, bytes | None] | No
         ValueError: a column is missing.
     """
     check_columns(table, COLUMNS, "songs")
-    known = pd.to_numeric(table["probability"], errors="coerce").astype(float)
-    worst = table.assign(probability=known).sort_values(["probability", "track_id"]).head(SONGS)
+    table = table.assign(probability=pd.to_numeric(table["probability"], errors="coerce").astype(float))
+    worst = table.sort_values(["probability", "track_id"]).head(SONGS)
     return render("worst_songs.html", title=title, songs=worst.to_dict("records"), count=len(table), clips=clips or {})

@@ -16,6 +16,7 @@ import mlflow
 import numpy as np
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
+from mlflow.pyfunc import PyFuncModel
 from mlflow.types import ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import Array, ColSpec, DataType
 
@@ -73,11 +74,12 @@ def log_model(system_folder: Path, golden: Path, work: Path) -> str:
     Returns:
         Its URI, models:/m-...
     """
-    parts = _parts(system_folder, golden, work)
+    parts, run = _parts(system_folder, golden, work), mlflow.active_run()
+    go_on = f" (what was learned is kept: later, go on with resume={run.info.run_id})" if run else ""
     with _quiet():
         info = server.retry(
             lambda: mlflow.pyfunc.log_model(name="model", **parts),
-            f"logging the model (what was learned is kept: later, go on with resume={mlflow.active_run().info.run_id})",
+            f"logging the model{go_on}",
             seconds=PATIENCE,
         )
     return info.model_uri
@@ -161,7 +163,7 @@ def _uri(model: str) -> str:
     return model_of_run(run[1] or run[2]) if run else model
 
 
-def load(folder: str) -> mlflow.pyfunc.PyFuncModel:
+def load(folder: str) -> PyFuncModel:
     """The model of a folder that `download_model` gave, ready to predict."""
     return mlflow.pyfunc.load_model(folder)
 

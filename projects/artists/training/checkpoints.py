@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -42,7 +43,7 @@ class State:
 def save(path: Path, model: keras.Model, state: State) -> None:
     """Writes weights, random seeds, optimizer and early stopping, whole or not at all."""
     numbers = {name: getattr(state, name) for name in ("epoch", "wait", "best_loss", "history")}
-    arrays = {f"variable_{i}": np.asarray(v) for i, v in enumerate(_variables(model))}
+    arrays: dict[str, Any] = {f"variable_{i}": np.asarray(v) for i, v in enumerate(_variables(model))}
     arrays |= {f"best_{i}": weight for i, weight in enumerate(state.best_weights)}
     with atomic_write(path) as file:
         np.savez(file, state=np.frombuffer(json.dumps(numbers).encode(), np.uint8), **arrays)

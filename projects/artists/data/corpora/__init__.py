@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from pathlib import Path
 
 from ...errors import InputError
 from ..paths import usable
@@ -26,7 +27,20 @@ def load(data: str, progress: Progress | None = None) -> Corpus:
             known = kind.matches(data)
         if known:
             return kind.load(data, progress)
-    raise InputError(
+    raise _unknown(data)
+
+
+def check(data: str) -> None:
+    """Raises InputError where `load` would find nothing; asks no kind of corpus, which takes time to import."""
+    if not data.startswith(("demo", "s3://")):
+        with usable("data", data):
+            there = bool(data) and Path(data).expanduser().exists()
+        if not there:
+            raise _unknown(data)
+
+
+def _unknown(data: str) -> InputError:
+    return InputError(
         f"data={data} does not exist. Give `demo`, a folder laid out as <artist>/<album>/<song>, "
         "a manifest (.csv or .parquet) with the columns path and artist, or either of them as s3://bucket/prefix."
     )

@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 
 from ...audio.decode import AV_SUFFIXES, SUFFIXES
 from ...errors import InputError
-from ..tracks import Corpus, Progress, Track, nfc, track_id
+from ..tracks import Corpus, Progress, Track, free_name, nfc, track_id
 
 KNOWN = " ".join(sorted(suffix.lstrip(".") for suffix in SUFFIXES | AV_SUFFIXES))
 
@@ -40,7 +40,8 @@ def corpus_of(name: str, files: Mapping[PurePath, Path], data: str) -> Corpus:
             "Move them into <artist>/<album>/, give the folder that holds the artists, or write a manifest with the "
             "columns path and artist."
         )
-    return Corpus(name, tuple(_track(relative, files[relative]) for relative in sorted(files)))
+    taken: set[str] = set()
+    return Corpus(name, tuple(_track(relative, files[relative], taken) for relative in sorted(files)))
 
 
 def is_audio(relative: PurePath) -> bool:
@@ -71,6 +72,6 @@ def _is_loop(folder: Path, name: str) -> bool:
     return folder.resolve().is_relative_to(Path(folder, name).resolve())
 
 
-def _track(relative: PurePath, path: Path) -> Track:
+def _track(relative: PurePath, path: Path, taken: set[str]) -> Track:
     artist, album = (nfc(part) for part in relative.parts[:2])
-    return Track(track_id(relative), path, artist=artist, album=album, title=nfc(relative.stem))
+    return Track(free_name(track_id(relative), taken), path, artist=artist, album=album, title=nfc(relative.stem))

@@ -69,7 +69,7 @@ def _commands(table: Path) -> dict[str, float]:
         ("evaluate", {}),
     ):
         if verb == "evaluate":
-            flags = {"model": re.search(r"-P model=(\S+)", said)[1]}
+            flags = {"model": re.findall(r"-P model=(\S+)", said)[0]}
         peaks[verb], said = _peak(verb, flags, place, environment)
     return peaks
 

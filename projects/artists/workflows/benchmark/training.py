@@ -14,7 +14,7 @@ import numpy as np
 from ...data import prepare
 from ...data.prepare import Prepared
 from ...data.tracks import Progress
-from ...systems import find
+from ...systems.crnn import System
 from ...tracking.runs import Run
 from ...training.loop import Hooks
 from ...training.training import Training
@@ -38,7 +38,7 @@ def epoch(data: str, repeats: int, progress: Progress | None = None) -> list[Fig
     ready, training = prepared(plan, progress), plan.training
     clips, classes = ready.clips["train"], len(ready.classes)
     x, y = clips.read(slice(None)), np.eye(classes, dtype=np.float32)[clips.y]
-    reference = find("crnn")()
+    reference = System()
     reference.fit(clips, ready.clips["val"], classes, Training(epochs=1, seed=training.seed), Hooks())
     rates: dict[str, list[float]] = {"ours": [], "keras": []}
 
@@ -48,7 +48,7 @@ def epoch(data: str, repeats: int, progress: Progress | None = None) -> list[Fig
         rates["keras"].append(len(clips) / (time.perf_counter() - began))
         rates["ours"].append(logs["clips_per_second"])
 
-    find("crnn")().fit(clips, ready.clips["val"], classes, training, Hooks(on_epoch=after_epoch))
+    System().fit(clips, ready.clips["val"], classes, training, Hooks(on_epoch=after_epoch))
     ours, keras = (np.array(rates[name][1:]) for name in ("ours", "keras"))
     return [
         Figure("epoch_of_keras", float(np.median(ours / keras)), "an epoch: clips a second over Keras' fit", OF_KERAS),

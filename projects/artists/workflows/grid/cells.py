@@ -56,7 +56,7 @@ class Trainer:
     def _prepare(self, plan: TrainingPlan, run: Run) -> Prepared:
         """Each cell's run lists the unreadable files, also where an earlier cell has met them."""
         options, config = plan.data, plan.features
-        source = (options.data, options.label, options.artists, config)
+        source = (options.data, options.label, options.artists, options.songs_per_artist, config)
         if source not in self._features:
             self._features[source] = prepare.read_features(options, config, progress=self._progress)
         corpus, features = self._features[source]

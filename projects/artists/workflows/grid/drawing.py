@@ -12,6 +12,7 @@ from ...reports import charts
 from ...reports.charts import Series
 from ...reports.names import decimal
 from ...reports.pages import Chart, Link, Row, Table
+from ...tracking.reading import TrackedRun
 from . import tables
 from .published import beside
 from .tables import Results
@@ -79,13 +80,15 @@ def _run_links(
     for column in columns:
         ids = [i for i in members if scored[i] and (axis is None or results.param(axis)[i] == column)]
         ids.sort(key=lambda i: tables.number(results.seed[i]) or 0)
-        cells.append([Link(results.seed[i] or str(n), run_address(results, i, address)) for n, i in enumerate(ids, 1)])
+        cells.append(
+            [Link(results.seed[i] or str(n), run_address(results.runs[i], address)) for n, i in enumerate(ids, 1)]
+        )
     return cells
 
 
-def run_address(results: Results, run_id: str, address: str) -> str:
+def run_address(run: TrackedRun, address: str) -> str:
     """A run's page in MLflow's UI."""
-    return f"{address}/#/experiments/{results.runs[run_id].experiment_id}/runs/{run_id}"
+    return f"{address}/#/experiments/{run.experiment_id}/runs/{run.run_id}"
 
 
 def axis_charts(results: Results, metric: str, axis: str, published: pd.DataFrame) -> list[Chart]:
@@ -201,7 +204,7 @@ def run_table(results: Results, metrics: Sequence[str], address: str) -> Table:
     rows = []
     for values, members in tables.groups(results, results.varying):
         for i in members:
-            link = Link(results.runs[i].name or i, run_address(results, i, address))
+            link = Link(results.runs[i].name or i, run_address(results.runs[i], address))
             scores = [decimal(results.metric(metric)[i]) for metric in metrics]
             rows.append(Row([link, *values.values(), results.seed[i]], scores))
     return Table("", ["run", *results.varying, "seed"], list(metrics), rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -43,21 +43,28 @@ class Finding:
 
 
 def findings(results: Results, metrics: Sequence[str], axis: str | None) -> list[Finding]:
-    """Producer effect, level, the axis end to end and the baselines, as far as the runs allow."""
-    differences = []
+    """Producer effect, level, a numeric axis end to end and the baselines, as far as the runs allow."""
+    score = "test/song_f1"
+    comparisons: list[tuple[str, str, pd.DataFrame, Sequence[str]]] = []
     if {"song", "album"} <= set(results.param("split")):
         for metric in metrics:
             pairs = tables.paired(results, "split", "song", "album", metric)
-            differences.append(Finding("album split minus song split", "", metric, tables.difference(pairs)))
-    for where, part in _by(tables.levels(results, "test/clip_f1", "test/song_f1"), ["split"]):
-        differences.append(
-            Finding("song level minus clip level", where, "F1, mean probability", tables.difference(part))
-        )
-    if axis:
-        differences += [finding for metric in metrics for finding in _along(results, metric, axis)]
+            comparisons.append(("album split minus song split", metric, pairs, []))
+    pairs = tables.levels(results, "test/clip_f1", score)
+    comparisons.append(("song level minus clip level", "F1, mean probability", pairs, ["split"]))
+    values = [value for value in tables.in_order(results.param(axis)) if value] if axis else []
+    if axis and len(values) > 1 and tables.is_numeric(values):
+        others = [name for name in results.varying if name != axis]
+        for metric in metrics:
+            pairs = tables.paired(results, axis, values[0], values[-1], metric)
+            comparisons.append((f"{axis} {values[-1]} minus {axis} {values[0]}", metric, pairs, others))
     for name, baseline in BASELINES.items():
-        for where, part in _by(tables.levels(results, f"test/song_f1_{name}", "test/song_f1"), ["split"]):
-            differences.append(Finding(f"above {baseline}", where, "test/song_f1", tables.difference(part)))
+        comparisons.append((f"above {baseline}", score, tables.levels(results, f"{score}_{name}", score), ["split"]))
+    differences = [
+        Finding(what, where, metric, tables.difference(part))
+        for what, metric, pairs, names in comparisons
+        for where, part in _by(pairs, names)
+    ]
     return [finding for finding in differences if finding.change.pairs][:MOST]
 
 
@@ -74,16 +81,6 @@ def interval_over_seeds(change: Difference) -> tuple[float, float] | None:
     mean, error = sum(change.by_seed) / count, change.deviation / math.sqrt(count)
     low, high = mean + error * stats.t.ppf([0.025, 0.975], count - 1)
     return float(low), float(high)
-
-
-def _along(results: Results, metric: str, axis: str) -> Iterator[Finding]:
-    """The last value of a numeric axis against the first, for each configuration of the other parameters."""
-    values = [value for value in tables.in_order(results.param(axis)) if value]
-    if len(values) < 2 or not tables.is_numeric(values):
-        return
-    pairs = tables.paired(results, axis, values[0], values[-1], metric)
-    for where, part in _by(pairs, [name for name in results.varying if name != axis]):
-        yield Finding(f"{axis} {values[-1]} minus {axis} {values[0]}", where, metric, tables.difference(part))
 
 
 def _by(pairs: pd.DataFrame, names: Sequence[str]) -> list[tuple[str, pd.DataFrame]]:

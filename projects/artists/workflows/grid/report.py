@@ -182,7 +182,7 @@ def _images(name: str, run_id: str) -> list[Chart]:
 def _unfinished(results: Results, address: str) -> list[Table]:
     rows = []
     for run in results.others:
-        link = Link(run.name or run.run_id, f"{address}/#/experiments/{run.experiment_id}/runs/{run.run_id}")
+        link = Link(run.name or run.run_id, drawing.run_address(run, address))
         reason = plain((run.tags.get("mlflow.note.content", "").splitlines() or [""])[0])[:300]
         rows.append(Row([link, run.status, reason if run.status == "FAILED" else ""], []))
     return [Table("", ["run", "status", "reason"], [], rows)] if rows else []
@@ -190,7 +190,7 @@ def _unfinished(results: Results, address: str) -> list[Table]:
 
 def _flat(results: Results, address: str) -> pd.DataFrame:
     """A row a run: parameters under their names, metrics under theirs."""
-    links = [drawing.run_address(results, i, address) for i in results.frame.index]
+    links = [drawing.run_address(results.runs[i], address) for i in results.frame.index]
     head = pd.DataFrame({"run_id": results.frame.index, "run": links}, index=results.frame.index)
     # The number of classes is a parameter for the axis and a metric as logged: once is enough.
     params = results.frame["param"].drop(columns=set(results.frame["param"]) & set(results.metrics))

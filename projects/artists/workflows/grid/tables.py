@@ -123,9 +123,8 @@ def varying(params: pd.DataFrame) -> tuple[str, ...]:
 def shown_metrics(results: Results, wanted: Sequence[str]) -> list[str]:
     """Those asked for that some run has; else this project's headlines; else the first of what the runs have."""
     present = results.metrics
-    chosen = [name for name in map(metric_name, wanted) if name in present] or [
-        name for name in HEADLINES if name in present
-    ]
+    named = [name for name in map(metric_name, wanted) if name in present]
+    chosen = named or [name for name in HEADLINES if name in present]
     final = [n for n in present if not n.startswith(("epoch/", "system/")) and n not in ("classes", "parameters")]
     test = [name for name in final if name.startswith(("test/", "eval_", "val/"))]
     return chosen or (test or final)[:MOST_METRICS]

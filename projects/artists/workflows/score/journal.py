@@ -17,6 +17,8 @@ from ...errors import InputError
 from .pool import Song
 
 BATCH = 1000
+# Of the tables below; a journal of another format is not gone on with.
+FORMAT = "2"
 
 
 class Journal:
@@ -41,26 +43,38 @@ class Journal:
                 self._db.execute("PRAGMA synchronous = NORMAL")
                 self._db.execute("CREATE TABLE IF NOT EXISTS purpose (name TEXT PRIMARY KEY, value TEXT)")
                 self._db.execute(
-                    "CREATE TABLE IF NOT EXISTS song (track_id TEXT PRIMARY KEY, path BLOB, label TEXT, answer TEXT)"
+                    "CREATE TABLE IF NOT EXISTS song"
+                    " (track_id TEXT PRIMARY KEY, path BLOB, label TEXT, stamp TEXT, listed INTEGER, answer TEXT)"
                 )
         except (OSError, sqlite3.Error) as error:
             raise InputError(f"{file} cannot be written: {error}. Is another scoring at work on it?") from error
-        kept = dict(self._db.execute("SELECT name, value FROM purpose"))
-        other = {name: kept[name] for name in kept if kept[name] != purpose.get(name)}
-        if other:
+        kept, asked = dict(self._db.execute("SELECT name, value FROM purpose")), {**purpose, "format": FORMAT}
+        if kept and kept != asked:
+            self.close()
+            names = [name for name in sorted({*kept, *asked}) if kept.get(name) != asked.get(name)]
+            other = ", ".join(f"{name}={kept.get(name, '')} where now {name}={asked.get(name, '')}" for name in names)
             raise InputError(
                 f"{file} is that of another scoring ({other}). Go on with that one, name another output or delete it."
             )
-        with self._told(), self._db:
-            self._db.executemany("INSERT OR REPLACE INTO purpose VALUES (?, ?)", purpose.items())
+        with self._writable(), self._db:
+            self._db.executemany("INSERT OR REPLACE INTO purpose VALUES (?, ?)", asked.items())
+            self._db.execute("UPDATE song SET listed = 0")
 
     def expect(self, songs: Iterable[Song]) -> None:
-        """Adds what is to be scored; songs that are known already keep their answers."""
-        with self._told(), self._db:
+        """Adds what is to be scored.
+
+        The table is that of the files as they are now: a song that is known keeps its answer where its file has the
+        same size and time of modification, or is missing as it was; where it has changed it waits again; songs that an
+        interrupted scoring had listed and nobody has listed since are forgotten.
+        """
+        with self._writable(), self._db:
             self._db.executemany(
-                "INSERT OR IGNORE INTO song VALUES (?, ?, ?, NULL)",
-                ((song.track_id, str(song.path).encode("utf-8", "surrogateescape"), song.label) for song in songs),
+                "INSERT INTO song VALUES (?, ?, ?, ?, 1, NULL) ON CONFLICT (track_id) DO UPDATE SET"
+                " answer = CASE WHEN stamp IS excluded.stamp THEN answer END,"
+                " path = excluded.path, label = excluded.label, stamp = excluded.stamp, listed = 1",
+                ((song.track_id, _encoded(song.path), song.label, _stamp(song.path)) for song in songs),
             )
+            self._db.execute("DELETE FROM song WHERE NOT listed")
 
     def counts(self) -> tuple[int, int]:
         """Songs with an answer, and all."""
@@ -78,7 +92,7 @@ class Journal:
             last = rows[-1][0]
 
     def put(self, song: Song, answer: Mapping[str, Any]) -> None:
-        with self._told(), self._db:
+        with self._writable(), self._db:
             self._db.execute("UPDATE song SET answer = ? WHERE track_id = ?", (json.dumps(answer), song.track_id))
 
     def rows(self) -> Iterator[tuple[Song, dict[str, Any]]]:
@@ -89,7 +103,7 @@ class Journal:
             yield Song(track_id, Path(path.decode("utf-8", "surrogateescape")), label), json.loads(answer)
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def _writable(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.OperationalError as error:
@@ -101,3 +115,16 @@ class Journal:
     def delete(self) -> None:
         self.close()
         self.file.unlink(missing_ok=True)
+
+
+def _encoded(path: Path) -> bytes:
+    return str(path).encode("utf-8", "surrogateescape")
+
+
+def _stamp(path: Path) -> str | None:
+    """What changes with a file: its size and time of modification; None where there is none."""
+    try:
+        stat = path.stat()
+    except (OSError, ValueError):
+        return None
+    return f"{stat.st_size} {stat.st_mtime_ns}"

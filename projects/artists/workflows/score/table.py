@@ -8,9 +8,9 @@ import io
 import itertools
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ from ...data.cache import atomic_write
 from ...data.corpora import folder, s3
 from ...data.machine import processes
 from ...data.paths import given_path
-from ...data.tracks import Progress, nfc, track_id
+from ...data.tracks import Progress, free_name, nfc, track_id
 from ...errors import InputError
 from ...evaluation import metrics
 from ...package import card
@@ -35,6 +35,8 @@ from .journal import Journal
 from .pool import Song
 
 ROWS = 1000
+# What takes the rows of the table, some at a time.
+Rows = Generator[None, list[dict[str, Any]], None]
 # Of `none_of_these`: likelier by nobody enrolled.
 UNKNOWN = 0.5
 SCHEMA = pa.schema(
@@ -82,24 +84,29 @@ def songs_of(audio: str, label: str | None, progress: Progress | None = None) ->
     Raises:
         InputError: There is nothing there that can be scored, or no such label.
     """
-    remote = s3.matches(audio)
+    remote, taken = s3.matches(audio), set[str]()
     if label is None and remote and not s3.is_table(audio):
-        found = (Song(nfc(key), path) for key, path in s3.files(audio, progress).items())
+        songs = (Song(free_name(nfc(key), taken), path) for key, path in s3.files(audio, progress).items())
     elif label is None and not remote and (root := given_path("audio", audio)).is_dir():
         root = root.resolve()
-        found = (Song(track_id(path.relative_to(root)), path) for path in folder.audio_files(root))
+        paths = folder.audio_files(root)
+        songs = (Song(free_name(track_id(path.relative_to(root)), taken), path) for path in paths)
     else:
         corpus, label = corpora.load(audio, progress), label or "artist"
         corpus.check_label(label)
         return (Song(track.track_id, track.path, track.label(label)) for track in corpus.tracks)
-    first = next(found, None)
+    first = next(songs, None)
     if first is None:
         raise InputError(f"audio={audio} holds no audio files ({folder.KNOWN}).")
-    return itertools.chain([first], found)
+    return itertools.chain([first], songs)
 
 
 def score(options: ScoreOptions, source: Source, progress: Progress | None = None) -> dict[str, float]:
     """Scores what has no answer yet, then writes the table; returns what was done, as metrics.
+
+    The table is that of the files as they are when the command that writes it lists them. After an interruption a file
+    that is gone has no row, one whose size or time of modification has changed is scored anew, a new one is added, and
+    the rest keep their answers. Another model, reference, audio, label or parameter is refused.
 
     Raises:
         InputError: Nothing is there to be scored, or the output cannot be written.
@@ -157,7 +164,7 @@ def _answers(songs: Iterator[Song], options: ScoreOptions, source: Source) -> It
 
 def write(journal: Journal, file: Path, source: Source) -> dict[str, float]:
     """The rows of a journal in the order of ids, whole or not at all; returns how many are what."""
-    counts = {"tracks_failed": 0, "tracks_unknown": 0}
+    counts: dict[str, float] = {"tracks_failed": 0, "tracks_unknown": 0}
     with atomic_write(file) as out:
         writer = _parquet(out, source) if file.suffix.lower() == ".parquet" else _csv(out)
         next(writer)
@@ -179,14 +186,14 @@ def _row(song: Song, answer: Mapping[str, Any], source: Source) -> dict[str, Any
     }
 
 
-def _parquet(out: io.BufferedWriter, source: Source) -> Iterator[None]:
+def _parquet(out: BinaryIO, source: Source) -> Rows:
     named = {"model": source.name, "run_id": source.run_id}
     with pq.ParquetWriter(out, SCHEMA.with_metadata(named)) as writer:
         while True:
             writer.write_table(pa.Table.from_pylist((yield), SCHEMA))
 
 
-def _csv(out: io.BufferedWriter) -> Iterator[None]:
+def _csv(out: BinaryIO) -> Rows:
     """Lists are JSON in a cell."""
     text = io.TextIOWrapper(out, encoding="utf-8", newline="", write_through=True)
     writer = csv.DictWriter(text, SCHEMA.names)

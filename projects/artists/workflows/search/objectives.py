@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import difflib
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
-from ...data.clipset import ClipSet
 from ...errors import InputError
-from ...evaluation.metrics import LABEL_METRICS, METRICS, lower_is_better, metric_name
-from .. import evaluate
+from ...evaluation.names import lower_is_better, metric_name
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ...data.clipset import ClipSet
 
 COSTS = ("parameters", "seconds_per_clip")
 
 
 def known() -> list[str]:
     """Everything that can be an objective."""
+    from ...evaluation.metrics import LABEL_METRICS, METRICS
+
     names = [f"val/{level}_{name}" for level in ("song", "clip") for name in METRICS]
     votes = [f"val/song_{name}_{vote}" for vote in ("vote", "vote50") for name in LABEL_METRICS]
     return [*names, *votes, "val/loss", *COSTS]
@@ -52,6 +55,8 @@ def prunable(names: list[str]) -> bool:
 
 def epoch_value(name: str, clips: ClipSet, proba: np.ndarray, pooling: str) -> float:
     """A validation metric other than `val/loss` of probabilities (n_clips, k)."""
+    from .. import evaluate
+
     base, _, vote = name.partition("_vote")
     method = "vote" + vote if "_vote" in name else pooling
     metric = base.removeprefix("val/").partition("_")[2]

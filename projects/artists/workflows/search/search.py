@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import tempfile
 import time
@@ -14,17 +13,16 @@ import optuna
 from optuna.storages import RDBStorage
 
 from ...data import prepare
-from ...data.options import field_names
 from ...data.prepare import Prepared
 from ...errors import InputError
 from ...tracking import others, reading
 from ...tracking.runs import Run
 from .. import engine
 from ..engine import digest, exclusive, open_storage, storage_url
-from ..plan import TrainingPlan, loose_plan, loose_plan_and, read_config, refuse_unused
-from . import final, objectives, report
+from . import final, report
 from .options import SearchOptions
-from .space import Cast, Point, SearchSpace, make_space, read_points
+from .request import Request, caster
+from .space import Point, SearchSpace, read_points
 from .study import SeededSampler, enqueue, make_pruner, open_study, work
 from .trial import Search, run_trial
 
@@ -32,61 +30,6 @@ logger = logging.getLogger(__name__)
 # Best trials that are taken over from an earlier study.
 WARM = 5
 Write = Callable[[Path], tuple[dict[str, float], dict[str, str]]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """What a user asked for.
-
-    given: parameters of a training that flags and the configuration file set; plan: all of them, which is the
-    published configuration unless `given` says otherwise.
-    """
-
-    options: SearchOptions
-    given: Mapping[str, Any]
-    plan: TrainingPlan
-    space: SearchSpace
-    objectives: list[str]
-
-    @property
-    def params(self) -> dict[str, Any]:
-        """What the parent run logs."""
-        return {**self.plan.values, **dataclasses.asdict(self.options)}
-
-
-def request(flags: Mapping[str, Any]) -> Request:
-    """Checks everything that can be checked before audio is read.
-
-    Raises:
-        InputError: An unknown name, or a value that makes no sense.
-    """
-    if flags.get("resume"):
-        raise InputError("search takes no resume=; the same command, or its study_name, goes on with a study.")
-    plan, options = loose_plan_and(flags, SearchOptions)
-    own, config = field_names(SearchOptions), plan.sources.config
-    given = {**(read_config(config) if config else {}), **flags}
-    given = {name: plan.values[name] for name in given if name not in (*own, "config")}
-    plan = loose_plan(given)
-    names = objectives.parse(options.objective)
-    if not objectives.prunable(names) and options.pruner != "none":
-        if "pruner" in flags:
-            raise InputError(f"pruner={options.pruner} needs one objective that is known after each epoch.")
-        logger.info("No trial is pruned: that needs one objective that is known after each epoch.")
-        options = dataclasses.replace(options, pruner="none")
-    fixed_by_flags = set(flags) - set(own)
-    cast = _caster(given)
-    space = make_space(plan.system, options.space, dict.fromkeys(fixed_by_flags), cast)
-    fixed = loose_plan({**given, **space.fixed})
-    refuse_unused(fixed, but=space.open)
-    space = space.without([name for name, option in fixed.unused.items() if option not in space.open])
-    return Request(options, given, plan, space, names)
-
-
-def _caster(given: Mapping[str, Any]) -> Cast:
-    def cast(name: str, value: Any) -> Any:
-        return loose_plan({**given, name: value}).values[name]
-
-    return cast
 
 
 def search(asked: Request, prepared: Prepared, run: Run) -> str:
@@ -136,7 +79,7 @@ def _start(asked: Request, storage: RDBStorage, name: str, identity: Mapping[str
         attributes={"run_id": run.run_id, "identity": identity},
     )
     published = {name: asked.plan.values[name] for name in space.names}
-    cast = _caster(asked.given)
+    cast = caster(asked.given)
     points = [{**published, **point} for point in read_points(options.points, space, cast)] if options.points else []
     if options.n_trials is not None and 1 + len(points) > options.n_trials:
         raise InputError(f"n_trials={options.n_trials} leaves no room for {len(points)} points and the published one.")

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from ...audio.features import FeatureConfig
+from ...audio.options import FeatureConfig
 from ...data.options import field_names
 from ...errors import InputError
 from ...systems.base import options_of_epochs
