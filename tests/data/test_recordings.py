@@ -371,7 +371,7 @@ def test_a_duplicate_on_two_sides_of_a_fold_column_is_told_loudly_and_left_there
     (tmp_path / "m.csv").write_text("\n".join(rows))
     p = prepared(corpora.load(str(tmp_path / "m.csv")), split="manifest")
     assert all(p.split.subsets[t.track_id] == t.fold for t in p.corpus.tracks)
-    loud = [said for said in p.warnings if "THE SAME RECORDING STANDS ON TWO SUBSETS" in said]
+    loud = [said for said in p.warnings if "THE SAME RECORDING IS IN TWO SUBSETS" in said]
     assert len(loud) == 1 and "(1 found)" in loud[0] and "copy.mp3" in loud[0]
 
 

@@ -230,7 +230,7 @@ def duplicate_conflicts(corpus: Corpus, groups: Mapping[str, str], split: Split,
     torn = [tracks for tracks in recordings if len({split.subsets[t.track_id] for t in tracks}) > 1]
     if torn:
         messages.append(
-            f"THE SAME RECORDING STANDS ON TWO SUBSETS of the fold column ({len(torn)} found): {_some(torn)}. "
+            f"THE SAME RECORDING IS IN TWO SUBSETS of the fold column ({len(torn)} found): {_some(torn)}. "
             "Scores are too high by what the model remembers; give all copies one fold."
         )
     for column in dict.fromkeys((label, "artist")):
