@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import h5py
@@ -290,7 +289,7 @@ def test_a_basic_training_sees_random_crops_of_every_song(tmp_path):
     truth = dict(zip(train.songs.tolist(), train.y.tolist(), strict=True))
 
     def epoch(number):
-        batches = system.own(train, Training(seed=4)).batches(number, random.Random(0))
+        batches = system.own(train, Training(seed=4)).batches(number)
         x, y = (np.concatenate(part) for part in zip(*[batches[i] for i in range(len(batches))], strict=True))
         return x, y.argmax(1)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import random
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -84,7 +83,7 @@ class ParkSystem(KerasSystem):
         from ..training.batches import Batches
         from ..training.loop import Own
 
-        def batches(epoch: int, order: random.Random) -> Batches:
+        def batches(epoch: int) -> Batches:
             starts = train.random_starts(train.songs, np.random.default_rng([training.seed, epoch, 1]))
             return Batches(
                 dataclasses.replace(train, starts=starts),
@@ -92,7 +91,6 @@ class ParkSystem(KerasSystem):
                 num_classes=self.model.output_shape[-1],
                 seed=training.seed,
                 epoch=epoch,
-                order=order,
                 targets=self.targets(train),
             )
 

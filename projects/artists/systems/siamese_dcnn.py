@@ -120,7 +120,7 @@ class System(ParkSystem):
 
         sizes = {"batch_size": training.batch_size, "negatives": self.config.negatives}
 
-        def batches(epoch: int, order: object) -> Tuples:
+        def batches(epoch: int) -> Tuples:
             return Tuples(train, rng=np.random.default_rng([training.seed, epoch]), **sizes)
 
         def validate() -> dict[str, float]:

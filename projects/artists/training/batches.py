@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-
 import keras
 import numpy as np
 
@@ -14,10 +12,10 @@ from ..data.clipset import ClipSet
 class Batches(keras.utils.PyDataset):
     """One epoch of (batch, frames, n_mels) and one-hot (batch, num_classes), or the rows of `targets` by class.
 
-    Clips are assigned to batches by `default_rng([seed, epoch])`, and `order` shuffles the batches, so that a training
-    which starts again at an epoch sees what an uninterrupted one does. Fit with shuffle=False: Keras would shuffle by
-    the global generator, which anybody may draw from. One object an epoch: Keras prefetches, and a shared order would
-    change under its hands. Masks are drawn for a batch by its number, whenever it is fetched.
+    Clips are in the order that `default_rng([seed, epoch])` gives, so that a training which starts again at an epoch
+    sees what an uninterrupted one does. Fit with shuffle=False: Keras would shuffle by the global generator, which
+    anybody may draw from. One object an epoch: Keras prefetches, and a shared order would change under its hands.
+    Masks are drawn for a batch by its number, whenever it is fetched.
     """
 
     def __init__(
@@ -28,7 +26,6 @@ class Batches(keras.utils.PyDataset):
         num_classes: int,
         seed: int,
         epoch: int,
-        order: random.Random,
         targets: np.ndarray | None = None,
         label_smoothing: float = 0.0,
         augment: float = 0.0,
@@ -40,22 +37,14 @@ class Batches(keras.utils.PyDataset):
             self._targets = self._targets * np.float32(1 - label_smoothing) + np.float32(label_smoothing / num_classes)
         self._augment, self._draw = augment, (seed, epoch)
         self._order = np.random.default_rng([seed, epoch]).permutation(len(clips))
-        self._batches = shuffled(len(self), order)
 
     def __len__(self) -> int:
         return -(-len(self._order) // self._batch_size)
 
     def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray]:
-        start = self._batches[i] * self._batch_size
+        start = i * self._batch_size
         index = self._order[start : start + self._batch_size]
         x = self._clips.read(index)
         if self._augment:
-            x = masked(x, self._augment, np.random.default_rng([*self._draw, self._batches[i]]))
+            x = masked(x, self._augment, np.random.default_rng([*self._draw, i]))
         return x, self._targets[self._clips.y[index]]
-
-
-def shuffled(n: int, order: random.Random) -> list[int]:
-    """0 to n - 1 in the next order of a generator."""
-    numbers = list(range(n))
-    order.shuffle(numbers)
-    return numbers

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import random
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 
 from ..data.clipset import ClipSet
 from ..errors import InputError
-from .batches import Batches, shuffled
+from .batches import Batches
 from .checkpoints import State, restore, save
 from .progress import EpochBar
 from .training import Training, learning_rate
@@ -40,12 +39,12 @@ class Hooks:
 class Own:
     """What a system does in its own way; None as usual.
 
-    batches: (epoch from 0, order of its batches) -> what the model is fed.
+    batches: epoch from 0 -> what the model is fed.
     validate: () -> `val_loss` and other values after an epoch.
     rate: (validation losses so far, steps so far) -> learning rate of the next epoch.
     """
 
-    batches: Callable[[int, random.Random], keras.utils.PyDataset] | None = None
+    batches: Callable[[int], keras.utils.PyDataset] | None = None
     validate: Callable[[], dict[str, float]] | None = None
     rate: Callable[[list[float], int], float] | None = None
 
@@ -68,11 +67,10 @@ def fit(model: keras.Model, train: ClipSet, val: ClipSet, training: Training, ho
     state = restore(hooks.checkpoint, model) or State()
     for epoch, logs in enumerate(state.history):
         hooks.on_epoch(epoch, logs)
-    order = _batch_order(state.epoch, -(-len(train) // training.batch_size))
     while state.epoch < training.epochs and state.wait < training.patience:
         rate = _set_learning_rate(model, training, state, own)
         began = time.perf_counter()
-        loss = _train_epoch(model, train, training, state, order, own)
+        loss = _train_epoch(model, train, training, state, own)
         trained = time.perf_counter()
         logs = {"loss": loss, **(own.validate() if own.validate else _validate(model, val, hooks))}
         _check_finite("validation loss", logs["val_loss"], training, state)
@@ -101,15 +99,6 @@ def _check_own(own: Own, training: Training) -> None:
         raise InputError(f"{name}={getattr(training, name)}: this model has its own way here. Leave it out.")
 
 
-def _batch_order(epochs_done: int, batches: int) -> random.Random:
-    """A generator that stands where building the network left the global one, and then shuffled each epoch done."""
-    order = random.Random()
-    order.setstate(random.getstate())
-    for _ in range(epochs_done):
-        shuffled(batches, order)
-    return order
-
-
 def decay_kernels(optimizer: keras.optimizers.Optimizer, weight_decay: float) -> None:
     """Decoupled weight decay (Loshchilov and Hutter 2019); biases and normalisations are left alone."""
     if weight_decay:
@@ -130,11 +119,9 @@ def _set_learning_rate(model: keras.Model, training: Training, state: State, own
     return {"learning_rate": rate}
 
 
-def _train_epoch(
-    model: keras.Model, train: ClipSet, training: Training, state: State, order: random.Random, own: Own = USUAL
-) -> float:
+def _train_epoch(model: keras.Model, train: ClipSet, training: Training, state: State, own: Own = USUAL) -> float:
     batches = (
-        own.batches(state.epoch, order)
+        own.batches(state.epoch)
         if own.batches
         else Batches(
             train,
@@ -142,7 +129,6 @@ def _train_epoch(
             num_classes=model.output_shape[-1],
             seed=training.seed,
             epoch=state.epoch,
-            order=order,
             label_smoothing=training.label_smoothing,
             augment=training.augment,
         )
