@@ -103,7 +103,7 @@ def test_train_logs_every_metric_once_and_curves_apart(place, trained):
     for subset in ("val", "test"):
         for level in ("clip", "song"):
             for name in METRICS:
-                assert f"{subset}_{level}_{name}" in run.data.metrics
+                assert f"{subset}/{level}_{name}" in run.data.metrics
         for name in ("f1", "accuracy"):
             for suffix in ("vote", "vote50", "low", "high"):
                 assert f"{subset}/song_{name}_{suffix}" in run.data.metrics

@@ -11,7 +11,7 @@ import librosa
 import numpy as np
 import pytest
 
-from projects.artists.audio import features
+from projects.artists.audio import features, options
 from projects.artists.audio.decode import read_audio
 from projects.artists.audio.features import FeatureConfig, log_mel, mel_filters, mel_frequencies, mel_power
 from projects.artists.errors import InputError
@@ -114,7 +114,7 @@ def test_frames_at_the_end_are_those_of_librosa_for_even_and_odd_n_fft(tone, n_f
 
 def test_features_of_odd_n_fft_have_a_version_of_their_own_and_the_others_keep_their_digest():
     assert FeatureConfig().digest == "124efa3ea43b78e5"
-    assert FeatureConfig(n_fft=1023).version == FeatureConfig(n_fft=1024).version + 1 == features.VERSION + 1
+    assert FeatureConfig(n_fft=1023).version == FeatureConfig(n_fft=1024).version + 1 == options.VERSION + 1
 
 
 def test_equals_the_definition_in_double_precision(tone):

@@ -80,7 +80,7 @@ ASKED: dict[str, Callable[[Place], Any]] = {
     "model of run": lambda p: model.download_model(f"runs:/{p.run_id}/model", p.folder / "work").name,
     "model of version": lambda p: model.download_model(p.registry.uri("1"), p.folder / "work").name,
     "fail": lambda p: others.fail(p.run_id, "no reason"),
-    "finish": lambda p: others.finish(p.run_id),
+    "end": lambda p: others.end(p.run_id),
     "log": log,
     "tags": lambda p: others.tags(p.run_id, {"a": "b", "c": "d"}),
     "text": lambda p: others.text(p.run_id, "words", "words.txt"),

@@ -14,6 +14,7 @@ from projects.artists.errors import InputError
 from projects.artists.evaluation.options import EvaluationOptions
 from projects.artists.systems import find
 from projects.artists.training.training import RECIPES, Training
+from projects.artists.workflows import train
 from projects.artists.workflows.plan import (
     Sources,
     TrainingPlan,
@@ -400,3 +401,13 @@ def test_a_clip_that_is_not_positive(clip):
 def test_a_training_that_makes_no_sense(name, value):
     with pytest.raises(InputError, match=f"{name}={value}"):
         Training(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("given", "clips", "hint"),
+    [
+        ({}, 144, True), ({"recipe": "small"}, 144, False), ({}, 80 * 16, False), ({"model": "mfcc_svm"}, 144, False)
+    ],
+)  # fmt: skip
+def test_a_training_of_few_steps_says_which_recipe_suits_it(given, clips, hint):
+    assert bool(train.batchnorm_hint(training_plan(given), clips)) == hint

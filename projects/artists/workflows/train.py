@@ -23,6 +23,8 @@ from ..training.training import Training
 from . import evaluate, quarantine, results
 from .plan import TrainingPlan, training_plan
 
+# From so many steps an epoch on `adapt_batchnorm` changes nothing.
+STEPS = 80
 OnEpoch = Callable[[int, Mapping[str, float]], None]
 OnValidation = Callable[[np.ndarray], Mapping[str, float]]
 
@@ -49,12 +51,23 @@ def train(plan: TrainingPlan, run: Run, progress: Progress | None = None) -> Non
     corpus, features = quarantine.read_features(run, plan.data, plan.features, progress=progress)
     prepared = prepare.prepare(corpus, features, plan.data, seed=plan.seed)
     results.log_data(run, prepared)
-    hint = device.idle_gpu_hint()
-    if hint:
-        print(f"warning: {hint}")
+    for hint in (device.idle_gpu_hint(), batchnorm_hint(plan, len(prepared.clips["train"]))):
+        if hint:
+            print(f"warning: {hint}")
     system, _ = fit(plan, prepared, run)
     with tempfile.TemporaryDirectory() as folder:
         results.log_results(run, system, prepared, plan, Path(folder))
+
+
+def batchnorm_hint(plan: TrainingPlan, clips: int) -> str | None:
+    """What to try where batch normalisation cannot follow within an epoch, so that validation sees no progress."""
+    steps = -(-clips // plan.training.batch_size)
+    if plan.training.adapt_batchnorm or "adapt_batchnorm" in plan.unused or steps >= STEPS:
+        return None
+    return (
+        f"an epoch of {steps} steps is short for the published momentum of batch normalisation, which may keep the "
+        "network from learning; -P recipe=small lowers it."
+    )
 
 
 def resumed(run_id: str, run: Run) -> TrainingPlan:
