@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 
 import numpy as np
 import pytest
@@ -19,9 +20,10 @@ from projects.artists.data import prepare
 from projects.artists.data.clipset import make_clips
 from projects.artists.data.featurize import Entry, featurize
 from projects.artists.data.options import DataOptions
+from projects.artists.errors import InputError
 from projects.artists.package import card as saved
 from projects.artists.package import inference
-from projects.artists.systems import arrays
+from projects.artists.systems import fitted
 from projects.artists.systems.array_system import temperature
 from projects.artists.systems.song_svm import divergence
 from projects.artists.training.loop import Hooks
@@ -159,29 +161,31 @@ def test_the_temperature_has_the_lowest_log_loss():
      make_pipeline(StandardScaler(), LogisticRegression())],
 )  # fmt: skip
 @pytest.mark.parametrize("classes", [2, 3])
-def test_estimators_return_from_arrays_as_they_were(tmp_path, estimator, classes):
+def test_estimators_return_from_a_file_as_they_were(tmp_path, estimator, classes):
     from sklearn.base import clone
 
     rng = np.random.default_rng(0)
     y = np.arange(60) % classes
     x = rng.normal(size=(60, 4)) + y[:, None]
     estimator = clone(estimator).fit(x, y)
-    arrays.save(tmp_path, {"a": estimator}, number=3)
-    stored, numbers = arrays.load(tmp_path)
-    again = arrays.restored(clone(estimator), stored["a"])
+    fitted.save(tmp_path, types.SimpleNamespace(fitted=("a", "number"), a={1: estimator}, number=3))
+    fitted.load(tmp_path, system := types.SimpleNamespace())
+    again = system.a[1]
     method = "score_samples" if isinstance(estimator, GaussianMixture) else "decision_function"
     np.testing.assert_allclose(getattr(again, method)(x), getattr(estimator, method)(x), rtol=1e-12)
-    assert numbers["number"] == 3
+    assert system.number == 3
 
 
-def test_an_estimator_that_is_more_than_arrays_is_not_stored():
-    class Odd(StandardScaler):
-        pass
-
-    odd = Odd().fit(np.eye(3))
+def test_a_file_that_names_more_than_estimators_and_arrays_is_refused_and_one_of_an_older_version_too(tmp_path):
+    odd = StandardScaler().fit(np.eye(3))
     odd.callback_ = print
-    with pytest.raises(TypeError, match="Odd holds callback_"):
-        arrays.fitted(odd)
+    with pytest.raises(InputError, match=r"The model has no fitted\.skops: an earlier version of this project"):
+        fitted.load(tmp_path, types.SimpleNamespace())
+    fitted.save(tmp_path, types.SimpleNamespace(fitted=("odd",), odd=odd))
+    system = types.SimpleNamespace()
+    with pytest.raises(InputError, match=r"fitted\.skops of the model cannot be read: .*builtins\.print"):
+        fitted.load(tmp_path, system)
+    assert not vars(system)
 
 
 CHROMA = {"chroma": True}

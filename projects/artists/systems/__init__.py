@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .protocol import System
 
 _SHARED = {
-    "protocol", "base", "options", "keras_system", "layers", "park", "pretrained", "array_system", "arrays", "space",
+    "protocol", "base", "options", "keras_system", "layers", "park", "pretrained", "array_system", "fitted", "space",
     "lazy",
 }  # fmt: skip
 

@@ -1,14 +1,14 @@
-"""A system that scikit-learn fits to MFCC at once, without epochs, and that is saved as plain arrays."""
+"""A system that scikit-learn fits to MFCC at once, without epochs, and that skops saves."""
 
 from __future__ import annotations
 
 import abc
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
 from ..errors import InputError
-from . import arrays
+from . import fitted
 from .base import BaseSystem
 from .lazy import np
 
@@ -25,7 +25,7 @@ LEAST, MOST = -7.0, 9.0
 
 
 class ArraySystem(BaseSystem, abc.ABC):
-    """Subclasses define Config with n_mfcc, `learn`, `values`, `estimators` and `restore`.
+    """Subclasses define Config with n_mfcc, `learn`, `values` and `fitted`, the attributes that are saved.
 
     Their values, decision values or log likelihoods, become probabilities by a softmax at the temperature that gives
     the validation clips the lowest log loss.
@@ -34,6 +34,7 @@ class ArraySystem(BaseSystem, abc.ABC):
     in_epochs = False
     min_frames = 2
 
+    fitted: ClassVar[tuple[str, ...]]
     num_classes: int
     temperature: float = 1.0
 
@@ -44,18 +45,6 @@ class ArraySystem(BaseSystem, abc.ABC):
     @abc.abstractmethod
     def values(self, clips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """A batch of clips -> values (n, num_classes), higher for likelier, -inf for the unseen; embeddings (n, d)."""
-
-    @abc.abstractmethod
-    def estimators(self) -> dict[str, BaseEstimator]:
-        """Those fitted, by name."""
-
-    @abc.abstractmethod
-    def restore(self, stored: dict[str, dict[str, np.ndarray]], numbers: dict[str, np.ndarray]) -> None:
-        """Sets what `estimators` and `numbers` gave."""
-
-    def numbers(self) -> dict[str, object]:
-        """Arrays to be saved that belong to no estimator."""
-        return {}
 
     def fit(self, train: ClipSet, val: ClipSet, num_classes: int, training: Training, hooks: Hooks) -> State:
         from ..training import once
@@ -92,19 +81,14 @@ class ArraySystem(BaseSystem, abc.ABC):
         return placed
 
     def count_params(self) -> int:
-        """Numbers that are stored."""
-        parts = [arrays.fitted(estimator) for estimator in self.estimators().values()]
-        stored: list[Any] = [value for part in parts for value in part.values()] + list(self.numbers().values())
-        return int(sum(np.size(value) for value in stored))
+        """Numbers in the arrays that are stored."""
+        return fitted.size(self)
 
     def save(self, folder: Path) -> None:
-        common = {"num_classes": self.num_classes, "temperature": self.temperature}
-        arrays.save(folder, self.estimators(), **common, **self.numbers())
+        fitted.save(folder, self)
 
     def load(self, folder: Path) -> None:
-        stored, numbers = arrays.load(folder)
-        self.num_classes, self.temperature = int(numbers["num_classes"]), float(numbers["temperature"])
-        self.restore(stored, numbers)
+        fitted.load(folder, self)
 
 
 def temperature(values: np.ndarray, y: np.ndarray) -> float:

@@ -10,14 +10,12 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from . import arrays
 from .array_system import ArraySystem, frames_by_class
 from .lazy import np
 from .options import check_positive
 from .space import CLIPS_SPACE
 
 if TYPE_CHECKING:
-    from sklearn.base import BaseEstimator
     from sklearn.mixture import GaussianMixture
 
     from ..data.clipset import ClipSet
@@ -45,6 +43,7 @@ class System(ArraySystem):
         "n_mfcc": {"low": 8, "high": 40},
         "components": {"low": 1, "high": 64, "log": True},
     }
+    fitted = ("num_classes", "temperature", "mixtures")
     unit = "frame"
     covariance_type = "diag"
 
@@ -58,7 +57,7 @@ class System(ArraySystem):
     def components(self) -> int:
         return self.config.components
 
-    def new_mixture(self, components: int, seed: int = 0) -> GaussianMixture:
+    def new_mixture(self, components: int, seed: int) -> GaussianMixture:
         from sklearn.mixture import GaussianMixture
 
         return GaussianMixture(
@@ -76,11 +75,3 @@ class System(ArraySystem):
         frames = np.stack([mixture.score_samples(flat) for mixture in self.mixtures.values()], axis=1)
         values = self.placed(frames.reshape(len(clips), -1, frames.shape[1]).mean(1), np.array(list(self.mixtures)))
         return values, np.where(np.isfinite(values), values, 0).astype(np.float32)
-
-    def estimators(self) -> dict[str, BaseEstimator]:
-        return {str(label): mixture for label, mixture in self.mixtures.items()}
-
-    def restore(self, stored: dict[str, dict[str, np.ndarray]], numbers: dict[str, np.ndarray]) -> None:
-        self.mixtures = {
-            int(label): arrays.restored(self.new_mixture(len(part["weights_"])), part) for label, part in stored.items()
-        }

@@ -11,15 +11,12 @@ import dataclasses
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from ..errors import InputError
-from . import arrays
 from .array_system import ArraySystem, decision_values
 from .lazy import np
 from .options import check_positive
 from .space import CLIPS_SPACE
 
 if TYPE_CHECKING:
-    from sklearn.base import BaseEstimator
-
     from ..data.clipset import ClipSet
 
 
@@ -44,21 +41,19 @@ class System(ArraySystem):
         "n_mfcc": {"low": 8, "high": 40},
         "svm_c": {"low": 0.1, "high": 1000.0, "log": True},
     }
+    fitted = ("num_classes", "temperature", "machine")
     data: ClassVar = {"clip": 1.0}
 
     def learn(self, train: ClipSet, seed: int) -> None:
-        order = np.random.default_rng(seed).permutation(len(train))[: self.config.max_clips]
-        chosen = np.sort(order)
-        batches = [chosen[start : start + 1000] for start in range(0, len(chosen), 1000)]
-        vectors = np.concatenate([self.vectors(train.read(batch)) for batch in batches])
-        self.machine = self.new_machine().fit(vectors, train.y[chosen])
-
-    def new_machine(self) -> BaseEstimator:
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
         from sklearn.svm import SVC
 
-        return make_pipeline(StandardScaler(), SVC(C=self.config.svm_c))
+        order = np.random.default_rng(seed).permutation(len(train))[: self.config.max_clips]
+        chosen = np.sort(order)
+        batches = [chosen[start : start + 1000] for start in range(0, len(chosen), 1000)]
+        vectors = np.concatenate([self.vectors(train.read(batch)) for batch in batches])
+        self.machine = make_pipeline(StandardScaler(), SVC(C=self.config.svm_c)).fit(vectors, train.y[chosen])
 
     def vectors(self, clips: np.ndarray) -> np.ndarray:
         """Clips -> mean and deviation of their MFCC, (n, 2 * n_mfcc)."""
@@ -69,9 +64,3 @@ class System(ArraySystem):
         vectors = self.vectors(clips)
         values = decision_values(self.machine, vectors)
         return self.placed(values, self.machine.classes_), self.machine[0].transform(vectors)
-
-    def estimators(self) -> dict[str, BaseEstimator]:
-        return {"machine": self.machine}
-
-    def restore(self, stored: dict[str, dict[str, np.ndarray]], numbers: dict[str, np.ndarray]) -> None:
-        self.machine = arrays.restored(self.new_machine(), stored["machine"])

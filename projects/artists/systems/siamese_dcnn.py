@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from ..errors import InputError
-from . import arrays
+from . import fitted
 from .base import options_of_epochs
 from .lazy import keras, np, ops
 from .options import check_positive
@@ -86,6 +86,7 @@ class System(ParkSystem):
         "head_c": {"low": 0.01, "high": 100.0, "log": True},
     }
     unit = "song"
+    fitted = ("num_classes", "head")
     training: ClassVar = {"learning_rate": 0.1, "batch_size": 15}
 
     @classmethod
@@ -138,17 +139,16 @@ class System(ParkSystem):
         """Fits the classifier of song vectors, which are the means of the songs' clips."""
         vectors = np.stack([self.vectors(batch).mean(0) for batch in clips.song_batches()])
         y = clips.y[np.unique(clips.songs, return_index=True)[1]]
-        self.songs = len(y)
-        self.head = self.new_head().fit(vectors, y)
+        self.head = self.new_head(len(y)).fit(vectors, y)
 
-    def new_head(self) -> Any:
+    def new_head(self, songs: int) -> Any:
         from sklearn.linear_model import LogisticRegression
         from sklearn.neighbors import KNeighborsClassifier
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
         if self.config.head == "knn":
-            return KNeighborsClassifier(min(self.config.neighbours, self.songs), metric="cosine", algorithm="brute")
+            return KNeighborsClassifier(min(self.config.neighbours, songs), metric="cosine", algorithm="brute")
         return make_pipeline(StandardScaler(), LogisticRegression(C=self.config.head_c, max_iter=2000))
 
     def vectors(self, clips: np.ndarray) -> np.ndarray:
@@ -158,19 +158,17 @@ class System(ParkSystem):
     def scores(self, batches: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Batches, each all clips of a song -> the song's probabilities for each of them, embeddings of the clips."""
         embeddings = [self.vectors(clips) for clips in batches]
-        proba = [arrays.probabilities(self.head, v.mean(0, keepdims=True), self.num_classes) for v in embeddings]
+        proba = [fitted.probabilities(self.head, v.mean(0, keepdims=True), self.num_classes) for v in embeddings]
         repeated = [np.repeat(p, len(v), axis=0) for p, v in zip(proba, embeddings, strict=True)]
         return np.concatenate(repeated), np.concatenate(embeddings)
 
     def save(self, folder: Path) -> None:
         super().save(folder)
-        arrays.save(folder, {"head": self.head}, num_classes=self.num_classes, songs=self.songs)
+        fitted.save(folder, self)
 
     def load(self, folder: Path) -> None:
         super().load(folder)
-        stored, numbers = arrays.load(folder)
-        self.num_classes, self.songs = int(numbers["num_classes"]), int(numbers["songs"])
-        self.head = arrays.restored(self.new_head(), stored["head"])
+        fitted.load(folder, self)
 
 
 def one_clip_a_song(clips: ClipSet) -> ClipSet:

@@ -12,15 +12,11 @@ import dataclasses
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from ..errors import InputError
-from . import arrays
 from .array_system import ArraySystem, decision_values
 from .lazy import np
 from .options import check_positive
 
 if TYPE_CHECKING:
-    from sklearn.base import BaseEstimator
-    from sklearn.svm import SVC
-
     from ..data.clipset import ClipSet
 
     Gaussians = tuple[np.ndarray, np.ndarray]
@@ -52,21 +48,19 @@ class System(ArraySystem):
         "svm_c": {"low": 0.1, "high": 1000.0, "log": True},
         "gamma": [None, 1e-3, 1e-2, 1e-1],
     }
+    fitted = ("num_classes", "temperature", "machine", "means", "covariances", "gamma")
     unit = "song"
 
     def learn(self, train: ClipSet, seed: int) -> None:
+        from sklearn.svm import SVC
+
         songs = [self.gaussian(clips) for clips in train.song_batches()]
         y = train.y[np.unique(train.songs, return_index=True)[1]]
         self.means, self.covariances = np.stack([s[0] for s in songs]), np.stack([s[1] for s in songs])
         distances = divergence((self.means, self.covariances), (self.means, self.covariances))
         others = distances[~np.eye(len(distances), dtype=bool)]
         self.gamma = self.config.gamma or 1 / max(float(np.median(others)), 1e-12)
-        self.machine = self.new_machine().fit(np.exp(-self.gamma * distances), y)
-
-    def new_machine(self) -> SVC:
-        from sklearn.svm import SVC
-
-        return SVC(C=self.config.svm_c, kernel="precomputed")
+        self.machine = SVC(C=self.config.svm_c, kernel="precomputed").fit(np.exp(-self.gamma * distances), y)
 
     def gaussian(self, clips: np.ndarray) -> Gaussians:
         """Clips of a song -> mean (n_mfcc,) and covariance (n_mfcc, n_mfcc) of its frames."""
@@ -82,16 +76,6 @@ class System(ArraySystem):
         values = self.placed(decision_values(self.machine, kernel), self.machine.classes_)
         embedding = np.concatenate([mean, np.sqrt(np.diag(covariance))])[None]
         return np.repeat(values, len(clips), axis=0), np.repeat(embedding, len(clips), axis=0)
-
-    def estimators(self) -> dict[str, BaseEstimator]:
-        return {"machine": self.machine}
-
-    def numbers(self) -> dict[str, object]:
-        return {"means": self.means, "covariances": self.covariances, "gamma": self.gamma}
-
-    def restore(self, stored: dict[str, dict[str, np.ndarray]], numbers: dict[str, np.ndarray]) -> None:
-        self.means, self.covariances, self.gamma = numbers["means"], numbers["covariances"], float(numbers["gamma"])
-        self.machine = arrays.restored(self.new_machine(), stored["machine"])
 
 
 def divergence(a: Gaussians, b: Gaussians) -> np.ndarray:

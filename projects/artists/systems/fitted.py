@@ -1,0 +1,58 @@
+"""What scikit-learn has fitted for a system, in one file of skops: no pickle, and no types but theirs and NumPy's."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from .lazy import np
+
+FILE = "fitted.skops"
+
+
+def probabilities(classifier: Any, x: np.ndarray, num_classes: int) -> np.ndarray:
+    """(n, num_classes) of vectors (n, d), 0 for classes that it has not seen."""
+    proba = np.zeros((len(x), num_classes), np.float32)
+    proba[:, classifier.classes_] = classifier.predict_proba(x)
+    return proba
+
+
+def size(system: Any) -> int:
+    """Numbers in the arrays of what `save` writes."""
+    import skops.io
+
+    with zipfile.ZipFile(io.BytesIO(skops.io.dumps(_state(system)))) as file:
+        return sum(np.load(file.open(name)).size for name in file.namelist() if name.endswith(".npy"))
+
+
+def save(folder: Path, system: Any) -> None:
+    """Writes the attributes that `system.fitted` names."""
+    import skops.io
+
+    skops.io.dump(_state(system), folder / FILE)
+
+
+def load(folder: Path, system: Any) -> None:
+    """Sets what `save` wrote.
+
+    Raises:
+        InputError: There is no such file, or it names a type that is neither scikit-learn's nor NumPy's.
+    """
+    import skops.io
+
+    if not (folder / FILE).is_file():
+        raise InputError(
+            f"The model has no {FILE}: an earlier version of this project trained it. Train it anew, or use `score`, "
+            "`promote` or a server, where it runs the code that it carries."
+        )
+    try:
+        vars(system).update(skops.io.load(folder / FILE))
+    except TypeError as error:
+        raise InputError(f"{FILE} of the model cannot be read: {error}") from error
+
+
+def _state(system: Any) -> dict[str, Any]:
+    return {name: getattr(system, name) for name in system.fitted}
