@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from ..systems.protocol import System
 
 CARD = "system.json"
-# 1 is that of cards without a number, which say nothing of the version of the features either; with 3, what scikit-learn
-# has fitted lies in a file of skops.
+# 1 is that of cards without a number, which say nothing of the version of the features either; from 3 on, what
+# scikit-learn has fitted lies in a file of skops.
 FORMAT = 3
 
 

@@ -49,8 +49,9 @@ def load(folder: Path, system: Any) -> None:
             "`promote` or a server, where it runs the code that it carries."
         )
     try:
-        vars(system).update(skops.io.load(folder / FILE))
-    except TypeError as error:
+        state = skops.io.load(folder / FILE)
+        vars(system).update({name: state[name] for name in system.fitted})
+    except (TypeError, KeyError) as error:
         raise InputError(f"{FILE} of the model cannot be read: {error}") from error
 
 
