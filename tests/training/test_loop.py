@@ -114,6 +114,25 @@ def test_a_training_that_goes_on_from_its_checkpoint_ends_as_one_never_interrupt
         assert a["val_loss"] == pytest.approx(b["val_loss"], abs=1e-6)
 
 
+def test_what_a_hook_draws_from_the_global_generators_changes_no_training(subsets, tmp_path):
+    """Order and masks of an epoch are functions of the seed and the epoch, interrupted or not."""
+    four, two = (Training(epochs=epochs, batch_size=5, augment=0.5) for epochs in (4, 2))
+
+    def draw(epoch, logs):
+        random.random()
+        np.random.random()
+
+    quiet, whole, resumed = network(), network(), network()
+    fit(quiet, *subsets, four, Hooks())
+    random.seed(9)
+    fit(whole, *subsets, four, Hooks(on_epoch=draw))
+    fit(network(), *subsets, two, Hooks(on_epoch=draw, checkpoint=tmp_path / "c.npz"))
+    fit(resumed, *subsets, four, Hooks(on_epoch=draw, checkpoint=tmp_path / "c.npz"))
+    for model in (whole, resumed):
+        for a, b in zip(quiet.get_weights(), model.get_weights(), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-6)
+
+
 def test_a_finished_training_is_not_trained_again(subsets, tmp_path):
     first = network()
     fit(first, *subsets, Training(epochs=2), Hooks(checkpoint=tmp_path / "c.npz"))
