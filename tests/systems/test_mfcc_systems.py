@@ -186,6 +186,9 @@ def test_a_file_that_names_more_than_estimators_and_arrays_is_refused_and_one_of
     with pytest.raises(InputError, match=r"fitted\.skops of the model cannot be read: .*builtins\.print"):
         fitted.load(tmp_path, system)
     assert set(vars(system)) == {"fitted"}
+    (tmp_path / "fitted.skops").write_bytes((tmp_path / "fitted.skops").read_bytes()[:200])
+    with pytest.raises(InputError, match=r"fitted\.skops of the model cannot be read"):
+        fitted.load(tmp_path, system)
 
 
 CHROMA = {"chroma": True}

@@ -1,4 +1,4 @@
-"""What scikit-learn has fitted for a system, in one file of skops: no pickle, and no types but theirs and NumPy's."""
+"""What scikit-learn has fitted for a system, in one file of skops: no pickle, and trusted types alone."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def load(folder: Path, system: Any) -> None:
     """Sets what `save` wrote.
 
     Raises:
-        InputError: There is no such file, or it names a type that is neither scikit-learn's nor NumPy's.
+        InputError: There is no such file, it is damaged, or it names a type that is not trusted.
     """
     import skops.io
 
@@ -51,7 +51,7 @@ def load(folder: Path, system: Any) -> None:
     try:
         state = skops.io.load(folder / FILE)
         vars(system).update({name: state[name] for name in system.fitted})
-    except (TypeError, KeyError) as error:
+    except (TypeError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(f"{FILE} of the model cannot be read: {error}") from error
 
 
