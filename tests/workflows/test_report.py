@@ -9,6 +9,7 @@ import re
 import shutil
 from xml.etree import ElementTree
 
+import markupsafe
 import mlflow
 import numpy as np
 import pandas as pd
@@ -308,3 +309,7 @@ def test_a_chart_puts_a_value_where_it_belongs():
     bars = re.findall(r'd="M ([\d.]+) ([\d.]+)\s+L \1 ([\d.]+)\s*" style="fill: none; stroke: var\(--c0\)', chart.body)
     # Only one value has a deviation; its bar reaches a tenth of the axis up, and is cut at the bottom.
     assert len(bars) == 1 and float(bars[0][2]) == pytest.approx(grid[0] + (grid[-1] - grid[0]) / 10, abs=0.2)
+
+
+def test_the_page_has_the_title_of_its_grid_escaped(made):
+    assert f"<h1>{markupsafe.escape(HOSTILE)}</h1>" in str(made.page) and HOSTILE not in str(made.page)

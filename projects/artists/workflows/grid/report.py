@@ -74,7 +74,7 @@ def report(options: ReportOptions) -> Report:
         Section("Every run", tables=[drawing.run_table(results, metrics, address)]),
         Section("Not finished, and not counted above", tables=_unfinished(results, address)),
     ]
-    title = tags.get("study_title") or (parent.name if parent else options.experiment_name) or "Report"
+    title = tags.get("grid_title") or (parent.name if parent else options.experiment_name) or "Report"
     page = render("report.html", title=title, facts=_facts(results, parent, address), sections=sections)
     summary = _beside(tables.summarise(results, metrics), results, published)
     return Report(page, _flat(results, address), summary, differences)
