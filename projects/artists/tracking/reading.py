@@ -114,11 +114,6 @@ def ui_address() -> str:
     return uri.rstrip("/") if uri.startswith(("http://", "https://")) and "@" not in uri else LOCAL_UI
 
 
-def store() -> str:
-    """The address of the tracking store."""
-    return mlflow.get_tracking_uri()
-
-
 def _search(experiment_id: str, condition: str) -> list[TrackedRun]:
     order = ["attributes.start_time ASC"]
     client = server.client("reading runs")

@@ -144,13 +144,7 @@ def write_report(
     test = subsets["test"]
     metrics.per_class(test.song_y, test.song_proba, prepared.classes).to_csv(folder / "per_artist.csv", index=False)
     for level, y, proba in (("clip", test.clips.y, test.proba), ("song", test.song_y, test.song_proba)):
-        matrix = metrics.confusion(y, proba.argmax(1), len(prepared.classes))
-        table = pd.DataFrame(matrix, index=pd.Index(prepared.classes, name="true"), columns=prepared.classes)
-        table.to_csv(folder / f"confusion_{level}.csv")
-        if not drawn:
-            continue
-        figure = figures.confusion_figure(matrix, prepared.classes, f"Test, {level} level")
-        (folder / f"confusion_{level}.png").write_bytes(figures.figure_bytes(figure))
+        _write_confusion(folder, prepared.classes, y, proba, "Test", level, drawn=drawn)
     if test.clips.tag_sets:
         tags.per_tag(test.song_y, test.song_proba, test.clips.tag_sets).to_csv(folder / "per_tag.csv", index=False)
     songs = song_table(prepared, test)
@@ -165,13 +159,20 @@ def write_report(
 
 def write_validation(folder: Path, prepared: Prepared, scores: SubsetScores, *, seed: int = 0) -> None:
     """The confusion matrix of the validation songs, and the map of its clips where `scores` has embeddings."""
-    matrix = metrics.confusion(scores.song_y, scores.song_proba.argmax(1), len(prepared.classes))
-    table = pd.DataFrame(matrix, index=pd.Index(prepared.classes, name="true"), columns=prepared.classes)
-    table.to_csv(folder / "confusion_song.csv")
-    figure = figures.confusion_figure(matrix, prepared.classes, "Validation, song level")
-    (folder / "confusion_song.png").write_bytes(figures.figure_bytes(figure))
+    _write_confusion(folder, prepared.classes, scores.song_y, scores.song_proba, "Validation", "song")
     if scores.embedding.shape[1]:
         _write_map(folder, prepared, {"val": scores}, EvaluationOptions(tsne_split="val"), seed)
+
+
+def _write_confusion(
+    folder: Path, classes: list[str], y: np.ndarray, proba: np.ndarray, name: str, level: str, *, drawn: bool = True
+) -> None:
+    matrix = metrics.confusion(y, proba.argmax(1), len(classes))
+    table = pd.DataFrame(matrix, index=pd.Index(classes, name="true"), columns=classes)
+    table.to_csv(folder / f"confusion_{level}.csv")
+    if drawn:
+        figure = figures.confusion_figure(matrix, classes, f"{name}, {level} level")
+        (folder / f"confusion_{level}.png").write_bytes(figures.figure_bytes(figure))
 
 
 def song_table(prepared: Prepared, scores: SubsetScores, subset: str = "test") -> pd.DataFrame:
