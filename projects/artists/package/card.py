@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..systems import find
 
 if TYPE_CHECKING:
-    from ..systems.protocol import System
+    from ..systems.base import System
 
 CARD = "system.json"
 # 1 is that of cards without a number, which say nothing of the version of the features either; from 3 on, what

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from ..systems.protocol import System
+from ..systems.base import System
 from . import inference
 from .card import Card
 

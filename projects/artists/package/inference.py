@@ -15,7 +15,7 @@ from ..audio.features import log_mel
 from ..evaluation import calibration, pooling
 
 if TYPE_CHECKING:
-    from ..systems.protocol import System
+    from ..systems.base import System
     from .card import Card
 
 

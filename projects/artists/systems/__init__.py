@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from ..errors import InputError
 
 if TYPE_CHECKING:
-    from .protocol import System
+    from .base import System
 
 _SHARED = {
-    "protocol", "base", "options", "keras_system", "layers", "park", "pretrained", "array_system", "fitted", "space",
+    "base", "options", "keras_system", "layers", "park", "pretrained", "array_system", "fitted", "space",
     "lazy",
 }  # fmt: skip
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from ..errors import InputError
-from . import fitted
-from .base import BaseSystem
+from . import base, fitted
 from .lazy import np
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 LEAST, MOST = -7.0, 9.0
 
 
-class ArraySystem(BaseSystem, abc.ABC):
+class ArraySystem(base.System):
     """Subclasses define Config with n_mfcc, `learn`, `values` and `fitted`, the attributes that are saved.
 
     Their values, decision values or log likelihoods, become probabilities by a softmax at the temperature that gives

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from .base import BaseSystem
+from . import base
 from .layers import CUSTOM_OBJECTS
 from .lazy import keras, np
 from .space import TRAINING_SPACE
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NETWORK = "network.keras"
 
 
-class KerasSystem(BaseSystem, abc.ABC):
+class KerasSystem(base.System):
     """Subclasses define Config and build(frames, n_mels, num_classes).
 
     The layer named `embedding` gives what the softmax is computed from.

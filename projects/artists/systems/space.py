@@ -1,4 +1,4 @@
-"""Which values a search tries: a space of plain data, and the suggestions made from it. Imports no Optuna.
+"""Which values a search tries: a space of plain data, and the suggestions of a trial. Imports no Optuna.
 
 A space maps the name of a parameter to what it may be: a list of choices, or a range {"low", "high"} with "log" or
 "step" where wanted; a range between whole numbers is one of whole numbers.
@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
-Space = Mapping[str, Any]
-
-# Every system that is trained by learn/ on clips. The published value of each is in it.
+# Every system that is trained in epochs on clips. The published value of each is in it.
 TRAINING_SPACE: dict[str, Any] = {
     "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
     "schedule": ["constant", "cosine", "plateau"],
@@ -26,29 +24,6 @@ TRAINING_SPACE: dict[str, Any] = {
 # Systems that are fitted at once.
 CLIPS_SPACE: dict[str, Any] = {name: TRAINING_SPACE[name] for name in ("overlap", "pooling")}
 RECURRENT_SPACE: dict[str, Any] = {"gru_units": [16, 32, 64, 128], "gru_layers": [1, 2, 3]}
-
-
-class Trial(Protocol):
-    """What is used of an Optuna trial."""
-
-    def suggest_categorical(self, name: str, choices: list[Any]) -> Any: ...
-
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int: ...
-
-    def suggest_float(
-        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
-    ) -> float: ...
-
-
-class Searchable:
-    """Gives a system its part in a search: `space` is plain data, `suggest` draws from it."""
-
-    space: ClassVar[dict[str, Any]] = {}
-
-    @classmethod
-    def suggest(cls, trial: Trial, space: Space | None = None) -> dict[str, Any]:
-        """Values of the parameters of `space`, the system's own where None, by name."""
-        return {name: _suggested(trial, name, spec) for name, spec in (cls.space if space is None else space).items()}
 
 
 def contains(spec: Any, value: Any) -> bool:
@@ -68,7 +43,8 @@ def whole(spec: Mapping[str, Any]) -> bool:
     return isinstance(spec["low"], int) and isinstance(spec["high"], int)
 
 
-def _suggested(trial: Trial, name: str, spec: Any) -> Any:
+def suggested(trial: Any, name: str, spec: Any) -> Any:
+    """A value of a parameter, drawn by an Optuna trial."""
     if isinstance(spec, list):
         return trial.suggest_categorical(name, spec)
     log, step = bool(spec.get("log")), spec.get("step")

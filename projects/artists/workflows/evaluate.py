@@ -19,7 +19,7 @@ from ..data.splits import SUBSETS
 from ..evaluation import baselines, calibration, intervals, metrics, pooling, tags, tsne
 from ..evaluation.options import EvaluationOptions
 from ..reports import figures, tsne_page, worst_songs
-from ..systems.protocol import System
+from ..systems.base import System
 
 MAP_POINTS = 1000
 # A menu entry with more names than this tells nobody anything.

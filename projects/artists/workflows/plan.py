@@ -26,7 +26,7 @@ from ..training.training import RECIPES, Training
 from .options import EvaluateOptions
 
 if typing.TYPE_CHECKING:
-    from ..systems.protocol import System
+    from ..systems.base import System
 
 T = TypeVar("T")
 # What the model fixes; it says itself whom it knows.

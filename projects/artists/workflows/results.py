@@ -19,7 +19,7 @@ from ..package import golden
 from ..package.card import Card
 from ..reports import summary
 from ..reports.names import printable
-from ..systems.protocol import System
+from ..systems.base import System
 from ..tracking.model import log_model
 from ..tracking.runs import Run
 from ..training.device import device

@@ -14,7 +14,7 @@ from ..data.options import field_names
 from ..data.prepare import Prepared
 from ..data.tracks import Progress
 from ..errors import InputError
-from ..systems.protocol import System
+from ..systems.base import System
 from ..tracking.runs import Run
 from ..training import device
 from ..training.checkpoints import State

@@ -20,7 +20,7 @@ from ...package import card as saved
 from ...package import golden, inference, request
 from ...package.card import Card
 from ...systems import crnn
-from ...systems.protocol import System
+from ...systems.base import System
 from ...tracking import model
 from ..score import pool
 from . import sound

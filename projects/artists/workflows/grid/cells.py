@@ -15,7 +15,7 @@ from ...data.featurize import Features
 from ...data.prepare import Prepared
 from ...data.tracks import Corpus, Progress
 from ...errors import InputError
-from ...systems.protocol import System
+from ...systems.base import System
 from ...tracking import others, reading, runs
 from ...tracking.runs import Run
 from ...training import device

@@ -14,8 +14,7 @@ import yaml
 from ...audio.options import FeatureConfig
 from ...data.options import field_names
 from ...errors import InputError
-from ...systems.base import options_of_epochs
-from ...systems.protocol import System
+from ...systems.base import System, options_of_epochs
 from ...systems.space import contains
 from ..plan import read_config
 

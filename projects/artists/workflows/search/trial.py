@@ -15,7 +15,7 @@ import optuna
 
 from ...data import prepare
 from ...data.prepare import Prepared
-from ...systems.protocol import System
+from ...systems.base import System
 from ...tracking import runs
 from ...tracking.runs import Run
 from ...training import device
