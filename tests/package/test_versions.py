@@ -64,9 +64,9 @@ def test_two_versions_of_other_features_and_layers_each_give_their_own_answer(tm
         shutil.copy(PROJECT / "tests" / "models.py", checkout)
         network = checkout / "projects" / "artists" / "systems" / "crnn.py"
         text = network.read_text(encoding="utf-8")
-        published = 'filters: str = "64,128,128,128"'
+        published = 'each block"] = "64,128,128,128"'
         assert published in text
-        network.write_text(text.replace(published, f'filters: str = "{filters}"'), encoding="utf-8")
+        network.write_text(text.replace(published, f'each block"] = "{filters}"'), encoding="utf-8")
         given = {"work": str(checkout / "work"), "out": str(tmp_path / f"{name}-model"), "card": card}
         folders.append(python(WRITE, json.dumps(given), PYTHONPATH=str(checkout)))
         shutil.rmtree(checkout)

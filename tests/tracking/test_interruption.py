@@ -374,15 +374,15 @@ def test_kill_9_anywhere_and_resume_end_as_if_nothing_had_happened(place, seed):
     assert run.info.status == "FINISHED" and epochs(place, old) == [0, 1, 2]
     assert run.data.params == expected.data.params
     for name, value in expected.data.metrics.items():
-        if name.startswith(("epoch/loss", "epoch_val", "test_", "val_")):
+        if name.startswith(("epoch/loss", "epoch/val", "test/", "val/")):
             assert run.data.metrics[name] == pytest.approx(value, abs=1e-4), name
-            assert len(client.get_metric_history(old, name)) == (3 if name.startswith("epoch_") else 1), name
+            assert len(client.get_metric_history(old, name)) == (3 if name.startswith("epoch/") else 1), name
 
 
 @pytest.mark.slow
-def test_sync_as_an_entry_point_sends_what_a_dead_run_left(place, monkeypatch):
-    monkeypatch.setenv("ARTISTS_CACHE", place[2]["ARTISTS_CACHE"])
-    client = place[3]
+def test_sync_as_an_entry_point_sends_what_a_dead_run_left(place, tmp_path, monkeypatch):
+    monkeypatch.setenv("ARTISTS_CACHE", str(tmp_path))
+    place, client = (*place[:2], place[2] | {"ARTISTS_CACHE": str(tmp_path)}, place[3]), place[3]
     dead = client.create_run(client.get_experiment_by_name("tests").experiment_id).info.run_id
     box = Outbox(dead)
     box.put("metrics", rows=[["x", "nan", 1000, 0], ["x", 2.5, 1001, 1]])
