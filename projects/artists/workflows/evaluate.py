@@ -149,12 +149,10 @@ def write_report(
         tags.per_tag(test.song_y, test.song_proba, test.clips.tag_sets).to_csv(folder / "per_tag.csv", index=False)
     songs = song_table(prepared, test)
     songs.to_csv(folder / "test_songs.csv", index=False)
-    if not drawn:
-        _write_map(folder, prepared, subsets, options, seed, drawn=False)
-        return
-    _write_worst(folder, prepared, test, songs, options)
-    _write_map(folder, prepared, subsets, options, seed)
-    _write_spectrograms(folder, prepared)
+    if drawn:
+        _write_worst(folder, prepared, test, songs, options)
+        _write_spectrograms(folder, prepared)
+    _write_map(folder, prepared, subsets, options, seed, drawn=drawn)
 
 
 def write_validation(folder: Path, prepared: Prepared, scores: SubsetScores, *, seed: int = 0) -> None:
@@ -178,8 +176,8 @@ def _write_confusion(
 def song_table(prepared: Prepared, scores: SubsetScores, subset: str = "test") -> pd.DataFrame:
     """A row a song of a subset: truth, prediction, probabilities, clips."""
     tracks = [prepared.tracks[subset][i] for i in scores.song_ids]
-    rows = np.arange(len(tracks))
-    predicted = scores.song_proba.argmax(1)
+    entries = [prepared.features.entries[track.track_id] for track in tracks]
+    rows, predicted = np.arange(len(tracks)), scores.song_proba.argmax(1)
     return pd.DataFrame(
         {
             "track_id": [t.track_id for t in tracks],
@@ -191,10 +189,8 @@ def song_table(prepared: Prepared, scores: SubsetScores, subset: str = "test") -
             "probability": scores.song_proba[rows, predicted],
             "probability_true": scores.song_proba[rows, scores.song_y],
             "clips": np.bincount(scores.clips.songs)[scores.song_ids],
-            "seconds": [
-                round(prepared.features.entries[t.track_id].n_frames * _hop_seconds(prepared), 1) for t in tracks
-            ],
-            "audio_sha256": [prepared.features.entries[t.track_id].audio_digest for t in tracks],
+            "seconds": [round(entry.n_frames * _hop_seconds(prepared), 1) for entry in entries],
+            "audio_sha256": [entry.audio_digest for entry in entries],
         }
     )
 
@@ -208,11 +204,10 @@ def _write_worst(
     if options.log_audio:
         clips = {row.track_id: _worst_clip(prepared, test, row.Index) for row in worst.itertuples()}
         for rank, (track_id, wav) in enumerate(clips.items(), 1):
-            if wav is None:
-                continue
-            file = folder / "worst_songs" / f"{rank:02d}_{_plain(track_id)}.wav"
-            file.parent.mkdir(exist_ok=True)
-            file.write_bytes(wav)
+            if wav is not None:
+                file = folder / "worst_songs" / f"{rank:02d}_{_plain(track_id)}.wav"
+                file.parent.mkdir(exist_ok=True)
+                file.write_bytes(wav)
     rows = worst.assign(artist=worst["label"], probability=worst["probability_true"])
     page = worst_songs.worst_songs_html(rows, clips, "The twenty worst songs of the test subset")
     (folder / "worst_songs.html").write_text(page, encoding="utf-8")

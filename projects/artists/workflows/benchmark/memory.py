@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 import sys
@@ -10,6 +9,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import pandas as pd
 import psutil
 
 from ...data.machine import private_mb
@@ -43,13 +43,9 @@ def memory(minutes: float, tracks: int, folder: Path) -> list[Figure]:
 def _corpus(folder: Path, count: int, minutes: float) -> Path:
     """A manifest of `count` songs, assigned to artists and albums."""
     table = folder / "tracks.csv"
-    folder.mkdir(parents=True)
-    with table.open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(("path", "artist", "album"))
-        for i in range(count):
-            path = sound.write_mono(folder / f"{i:04d}.flac", sound.tune(minutes, i), format="FLAC")
-            rows.writerow((path.name, f"artist {i % ARTISTS}", f"album {i // ARTISTS % ALBUMS}"))
+    paths = [sound.write_mono(folder / f"{i:04d}.flac", sound.tune(minutes, i), format="FLAC") for i in range(count)]
+    rows = [(path.name, f"artist {i % ARTISTS}", f"album {i // ARTISTS % ALBUMS}") for i, path in enumerate(paths)]
+    pd.DataFrame(rows, columns=["path", "artist", "album"]).to_csv(table, index=False)
     return table
 
 
@@ -62,16 +58,11 @@ def _commands(table: Path) -> dict[str, float]:
         "MLFLOW_TRACKING_URI": f"sqlite:///{place / 'mlflow.db'}",
         "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
     }
-    peaks, said = {}, ""
-    for verb, flags in (
-        ("featurize", {"data": str(table)}),
-        ("train", {"data": str(table), **TRAINING}),
-        ("evaluate", {}),
-    ):
-        if verb == "evaluate":
-            flags = {"model": re.findall(r"-P model=(\S+)", said)[0]}
-        peaks[verb], said = _peak(verb, flags, place, environment)
-    return peaks
+    featurize, _ = _peak("featurize", {"data": str(table)}, place, environment)
+    train, output = _peak("train", {"data": str(table), **TRAINING}, place, environment)
+    model = re.findall(r"-P model=(\S+)", output)[0]
+    evaluate, _ = _peak("evaluate", {"model": model}, place, environment)
+    return {"featurize": featurize, "train": train, "evaluate": evaluate}
 
 
 def _peak(verb: str, flags: Mapping[str, str], place: Path, environment: Mapping[str, str]) -> tuple[float, str]:

@@ -7,8 +7,9 @@ import itertools
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import optuna
@@ -30,6 +31,7 @@ from .space import SearchSpace
 LOGGED_ANYWAY = ("val/loss", "val/clip_f1", "val/song_f1")
 # Timed twice: the first pass compiles.
 TIMED_BATCHES = 4
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +122,6 @@ def run_trial(search: Search, trial: optuna.Trial) -> float | list[float]:
         run.params(plan.values)
         watch = Watch(search, trial, plan)
         pruned: optuna.TrialPruned | None = None
-        result: list[float] = []
         prepared = prepare.with_overlap(search.prepared, plan.data.overlap)
         try:
             system, state = train.fit(plan, prepared, run, watch.epoch, watch.validated)
@@ -128,11 +129,7 @@ def run_trial(search: Search, trial: optuna.Trial) -> float | list[float]:
             pruned = error
             _end(trial, run, watch, lambda folder: evaluation.write_validation(folder, prepared, watch.scores()))
         else:
-
-            def evaluate(folder: Path) -> None:
-                result.extend(_evaluate(search, run, plan, prepared, system, state.best_loss, folder))
-
-            _end(trial, run, watch, evaluate)
+            result = _end(trial, run, watch, partial(_evaluate, search, run, plan, prepared, system, state.best_loss))
         finally:
             train.checkpoint(run).unlink(missing_ok=True)
         run.tags({"trial_state": "PRUNED" if pruned else "COMPLETE"})
@@ -165,13 +162,14 @@ def seconds_per_clip(system: System, prepared: Prepared) -> float:
     return (time.perf_counter() - began) / sum(map(len, batches))
 
 
-def _end(trial: optuna.Trial, run: Run, watch: Watch, evaluate: Callable[[Path], object]) -> None:
+def _end(trial: optuna.Trial, run: Run, watch: Watch, evaluate: Callable[[Path], T]) -> T:
     """Evaluates into a folder that is logged, with a clock of its own: it is no part of the overhead."""
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        evaluate(Path(folder))
+        result = evaluate(Path(folder))
         run.folder(Path(folder))
     seconds = time.perf_counter() - began
     run.metrics({"epochs_seconds": watch.seconds, "evaluation_seconds": seconds})
     # Raises where others took this worker for lost: the run then fails too.
     trial.set_user_attr("seconds", [watch.seconds, seconds])
+    return result
