@@ -141,7 +141,7 @@ def _groups(command: Command, flags: Mapping[str, str]) -> list[tuple[str, type,
     if command.trains:
         name = flags.get("model", plan.Sources.model)
         system = systems.find(name)
-        defaults = {**system.features, **system.data, **system.training, "model": name}
+        defaults = {**system.defaults(system.Config()), "model": name}
         groups += [(title(group), group, defaults) for group in plan.GROUPS]
         groups.append((f"Options of {name}: {title(system.Config)}", system.Config, {}))
     return groups

@@ -103,13 +103,26 @@ def log_mel(y: np.ndarray, config: FeatureConfig) -> np.ndarray:
     return mel
 
 
+def at_level(y: np.ndarray, level: float | None) -> np.ndarray:
+    """Samples (n,) with one gain that brings their root mean square to `level` dB re full scale; silence stays silent.
+
+    Examples:
+        >>> float(at_level(np.full(4, 0.5), -20.0)[0].round(6))
+        0.1
+    """
+    if level is None:
+        return y
+    rms = float(np.sqrt(np.mean(np.square(y, dtype=np.float64)))) if len(y) else 0.0
+    return y * np.asarray(10 ** (level / 20) / rms, y.dtype) if rms > 1e-8 else y
+
+
 def mel_power(y: np.ndarray, config: FeatureConfig) -> np.ndarray:
     """Mel-weighted power (magnitude for `log10`) of centred, zero-padded Hann frames, (n_frames, n_mels), float32.
 
     With chroma, the power of the pitch classes in twelve more columns. As librosa pads n_fft // 2 on both sides,
     n_frames is 1 + n // hop_length, n one sample less where n_fft is odd.
     """
-    y = y.astype(np.float32, copy=False)
+    y = at_level(y.astype(np.float32, copy=False), config.level)
     window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(config.n_fft) / config.n_fft)).astype(np.float32)
     pitches = chroma_filters(config).T if config.chroma else None
     columns = config.n_mels + (CHROMA if config.chroma else 0)

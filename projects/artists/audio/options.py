@@ -28,6 +28,9 @@ class FeatureConfig:
         Literal["db", "log10"], "decibels of the power, or Park et al.'s log10(1 + 10 * mel) of the magnitude"
     ] = "db"
     chroma: Annotated[bool, "twelve pitch classes beside the bands, for mfcc_gaussian"] = False
+    level: Annotated[
+        float | None, "root mean square in dB re full scale that one gain brings each track to; none: as it is"
+    ] = None
 
     def __post_init__(self) -> None:
         for name in ("sr", "n_fft", "hop_length", "n_mels"):
@@ -35,6 +38,8 @@ class FeatureConfig:
                 raise InputError(f"{name}={getattr(self, name)} must be a positive whole number.")
         if self.crop is not None and not 0 < self.crop < math.inf:
             raise InputError(f"crop={self.crop} must be a positive number of seconds; leave it out for whole tracks.")
+        if self.level is not None and not -80 <= self.level <= 0:
+            raise InputError(f"level={self.level:g} must be from -80 to 0 dB, for example level=-18.")
 
     @property
     def version(self) -> int:
@@ -47,7 +52,7 @@ class FeatureConfig:
         # 60 and 60.0 are one configuration.
         crop = None if self.crop is None else float(self.crop)
         fields = {**dataclasses.asdict(self), "crop": crop, "version": self.version}
-        for name, usual in (("compression", "db"), ("chroma", False)):
+        for name, usual in (("compression", "db"), ("chroma", False), ("level", None)):
             # Younger than the caches of many: the usual values leave the digest as it was.
             if fields[name] == usual:
                 del fields[name]

@@ -119,8 +119,8 @@ def identities(known: Iterable[Recordings]) -> dict[str, str]:
     for each in known:
         links += [(digest,) for digest in each.digests]
         links += each.groups.items()
-        # Neither a crop nor chroma changes the landmarks of the rest.
-        comparable[dataclasses.replace(each.config, crop=None, chroma=False)].update(each.marks)
+        # No crop, chroma or gain changes the landmarks of the rest.
+        comparable[dataclasses.replace(each.config, crop=None, chroma=False, level=None)].update(each.marks)
     for marks in comparable.values():
         digests = sorted(marks)
         links += [(digests[i], digests[j]) for i, j in matching_pairs([marks[digest] for digest in digests])]

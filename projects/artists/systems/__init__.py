@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _SHARED = {
     "base", "options", "keras_system", "layers", "park", "pretrained", "array_system", "fitted", "space",
-    "lazy",
+    "lazy", "frontends",
 }  # fmt: skip
 
 

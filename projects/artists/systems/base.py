@@ -59,6 +59,11 @@ class System(abc.ABC):
         return [field.name for field in dataclasses.fields(cls.Config)]
 
     @classmethod
+    def defaults(cls, options: Any) -> dict[str, object]:
+        """Fields of FeatureConfig, DataOptions, Training that differ from the default, with these options (Config)."""
+        return {**cls.features, **cls.data, **cls.training}
+
+    @classmethod
     def unused(cls, config: Any) -> dict[str, str]:
         """Parameters that change nothing, each with the option of `config` that makes it so, "" where all do."""
         return {} if cls.in_epochs else dict.fromkeys(options_of_epochs(), "")

@@ -19,6 +19,8 @@ RECIPES: dict[str, dict[str, object]] = {
     "long": {"learning_rate": 0.0001, "epochs": 300},
     # Not published: for corpora of few steps an epoch.
     "small": {"adapt_batchnorm": True},
+    # The best known here: vectors of a frozen network.
+    "embeddings": {"model": "vectors"},
 }
 
 

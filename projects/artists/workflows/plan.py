@@ -39,8 +39,8 @@ class Sources:
 
     model: Annotated[str, f"the system: {', '.join(names())}; its options: --model NAME --help"] = "crnn"
     recipe: Annotated[
-        Literal["published", "paper", "long", "small"],
-        "each system's own defaults; learning_rate=0.0001; that with epochs=300; adapt_batchnorm=true",
+        Literal["published", "paper", "long", "small", "embeddings"],
+        "each system's own defaults; learning_rate=0.0001; that with epochs=300; adapt_batchnorm=true; model=vectors",
     ] = "published"
     config: Annotated[str | None, "YAML file of `name: value` lines", NO_IDENTITY] = None
     resume: Annotated[str | None, "alone, of train: run id of an interrupted training to go on with", NO_IDENTITY] = (
@@ -171,10 +171,9 @@ def loose_plan_and(flags: Mapping[str, Any], *groups: type) -> tuple[Any, ...]:
     # A resumed run hands over its parameters as text, "None" among them.
     config = _cast("config", flags.get("config"), str | None)
     given = {**(read_config(config) if config else {}), **flags}
-    sources = _typed(Sources, given)
-    system = find(sources.model)
-    given = {**RECIPES[sources.recipe], **given}
-    defaults = {**system.features, **system.data, **system.training}
+    given = {**RECIPES[_typed(Sources, given).recipe], **given}
+    system = find(_typed(Sources, given).model)
+    defaults = system.defaults(_typed(system.Config, given))
     resolved = resolve((*GROUPS, system.Config, *groups), given, defaults)
     sources, data, features, training, evaluation, options, *more = resolved
     if data.split == "all":
@@ -193,7 +192,7 @@ def refuse_unused(plan: TrainingPlan, but: Container[str] = ()) -> None:
     """
     _refuse_resume(plan.sources)
     fields = [field for group in (Training, plan.system.Config) for field in dataclasses.fields(group)]
-    defaults = {**{field.name: field.default for field in fields}, **plan.system.training}
+    defaults = {**{field.name: field.default for field in fields}, **plan.system.defaults(plan.options)}
     for name, option in plan.unused.items():
         if option not in but and plan.values[name] != defaults[name]:
             beside = f" with {option}={as_given(plan.values[option])}" if option else ", which is fitted at once"

@@ -1,0 +1,171 @@
+"""A frozen network's vectors of clips and a linear classifier of them: seconds to train, and the best known here.
+
+Card: front_end=musicnn (Pons and Serra 2019, trained on the tags of a million songs; its weights come from the package
+index on first use, 28 MB), or siamese (Park et al. 2018, with weights=<their file>). Each track at one level, at most
+`max_clips` clips spread over the song; standardised; multinomial logistic regression, where a clip weighs one over the
+clips of its song and the root of the songs of its artist. A song's probabilities are the softmax of its clips' mean
+log-probabilities. Heads of the same vectors: lda (shrinkage by Ledoit and Wolf, equal priors), knn (cosine).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from ..errors import InputError
+from . import base, fitted
+from .frontends import musicnn, siamese
+from .lazy import keras, np
+from .options import check_positive
+
+if TYPE_CHECKING:
+    from ..audio.options import FeatureConfig
+    from ..data.clipset import ClipSet
+    from ..training.checkpoints import State
+    from ..training.loop import Hooks
+    from ..training.training import Training
+
+FRONT_ENDS = {"musicnn": musicnn, "siamese": siamese}
+NETWORK = "front_end.keras"
+# Probabilities below this say nothing more.
+LEAST = 1e-6
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The frozen front end, and the classifier of its vectors."""
+
+    front_end: Annotated[Literal["musicnn", "siamese"], "the frozen network"] = "musicnn"
+    weights: Annotated[str | None, "file of its published weights; none: fetched once (musicnn)"] = None
+    head: Annotated[
+        Literal["logistic", "lda", "knn"], "logistic regression, shrinkage LDA, or neighbours by cosine"
+    ] = "logistic"
+    head_c: Annotated[float, "inverse regularisation of head=logistic"] = 0.1
+    neighbours: Annotated[int, "clips, of head=knn"] = 20
+    max_clips: Annotated[int, "clips a song, spread over it evenly"] = 10
+
+    def __post_init__(self) -> None:
+        check_positive(self, "neighbours", "max_clips")
+        if not 0 < self.head_c < float("inf"):
+            raise InputError(f"head_c={self.head_c} must be above 0.")
+
+
+class System(base.System):
+    Config = Config
+    unit = "song"
+    in_epochs = False
+    fitted = ("num_classes", "head")
+    space: ClassVar = {
+        "head": ["logistic", "lda", "knn"],
+        "head_c": {"low": 1e-3, "high": 10.0, "log": True},
+        "max_clips": [5, 10, 20],
+    }
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(**options)
+        self.front_end = FRONT_ENDS[self.config.front_end]
+        self.network: keras.Model = None
+        # Where vectors are kept; None: nowhere, as in a registered model.
+        self.cache: Path | None = None
+
+    @classmethod
+    def defaults(cls, options: Any) -> dict[str, object]:
+        front_end = FRONT_ENDS[options.front_end]
+        return {**front_end.FEATURES, "level": -18.0, "clip": front_end.SECONDS}
+
+    @classmethod
+    def unused(cls, config: Any) -> dict[str, str]:
+        """Each head has an option of its own."""
+        own = {"head_c": "logistic", "neighbours": "knn"}
+        return super().unused(config) | {name: "head" for name, head in own.items() if head != config.head}
+
+    @classmethod
+    def check_input(cls, clip: float, config: FeatureConfig, options: Any = None) -> None:
+        """Raises InputError where features or clips are not those that the front end was trained on."""
+        from ..audio.clips import clip_frames
+
+        options = options or cls.Config()
+        front_end = FRONT_ENDS[options.front_end]
+        for name, value in front_end.FEATURES.items():
+            if getattr(config, name) != value:
+                raise InputError(f"{name}={getattr(config, name)} is not what {options.front_end} knows. Leave it out.")
+        if clip_frames(clip, config) != front_end.FRAMES:
+            raise InputError(f"clip={clip:g}: {options.front_end} takes {front_end.SECONDS:g} s. Leave clip out.")
+        super().check_input(clip, config, options)
+
+    def fit(self, train: ClipSet, val: ClipSet, num_classes: int, training: Training, hooks: Hooks) -> State:
+        from ..data.cache import cache_root
+        from ..training import device, once
+
+        device.prepare(training.seed)
+        self.num_classes = num_classes
+        self.network = self.front_end.load(self.config.weights)
+        self.cache = cache_root() / "vectors" / self.config.front_end
+        return once.fit(lambda: self.learn(train), self.scores, train, val, self.unit, hooks)
+
+    def learn(self, train: ClipSet) -> None:
+        songs = [self.vectors(clips) for clips in train.song_batches()]
+        y = train.y[np.unique(train.songs, return_index=True)[1]]
+        if len(np.unique(y)) < 2:
+            raise InputError("The training subset holds one class; a classifier needs at least two.")
+        counts = np.array([len(vectors) for vectors in songs])
+        weights = 1 / counts / np.sqrt(np.bincount(y)[y])
+        keywords = {"logisticregression__sample_weight": np.repeat(weights, counts)}
+        self.head = self.new_head(sum(counts), len(np.unique(y))).fit(
+            np.concatenate(songs), np.repeat(y, counts), **(keywords if self.config.head == "logistic" else {})
+        )
+
+    def new_head(self, clips: int, classes: int) -> Any:
+        from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.neighbors import KNeighborsClassifier
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        if self.config.head == "logistic":
+            classifier = LogisticRegression(C=self.config.head_c, max_iter=5000)
+        elif self.config.head == "lda":
+            priors = np.full(classes, 1 / classes)
+            classifier = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto", priors=priors)
+        else:
+            classifier = KNeighborsClassifier(min(self.config.neighbours, clips), metric="cosine", algorithm="brute")
+        return make_pipeline(StandardScaler(), classifier)
+
+    def vectors(self, clips: np.ndarray) -> np.ndarray:
+        """Clips of a song (n, frames, n_mels) -> vectors of at most `max_clips` of them (m, d)."""
+        chosen = clips[np.unique(np.linspace(0, len(clips) - 1, self.config.max_clips).round().astype(int))]
+        file = self.cache and self.cache / f"{hashlib.sha256(chosen.tobytes()).hexdigest()}.npy"
+        if file and file.is_file():
+            return np.load(file)
+        vectors = np.asarray(self.network.predict_on_batch(self.front_end.prepared(chosen)))
+        if file:
+            from ..data.cache import atomic_write
+
+            with atomic_write(file) as out:
+                np.save(out, vectors)
+        return vectors
+
+    def scores(self, batches: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Batches, each all clips of a song -> its probabilities and its mean vector for each of them."""
+        proba, embeddings = [], []
+        for clips in batches:
+            vectors = self.vectors(clips)
+            logs = np.log(np.maximum(fitted.probabilities(self.head, vectors, self.num_classes), LEAST)).mean(0)
+            likelihood = np.exp(logs - logs.max())
+            proba.append(np.tile(likelihood / likelihood.sum(), (len(clips), 1)).astype(np.float32))
+            embeddings.append(np.tile(vectors.mean(0), (len(clips), 1)))
+        return np.concatenate(proba), np.concatenate(embeddings)
+
+    def count_params(self) -> int:
+        return self.network.count_params() + fitted.size(self)
+
+    def save(self, folder: Path) -> None:
+        self.network.save(folder / NETWORK)
+        fitted.save(folder, self)
+
+    def load(self, folder: Path) -> None:
+        self.network = keras.saving.load_model(folder / NETWORK, compile=False, safe_mode=True)
+        fitted.load(folder, self)
