@@ -139,7 +139,7 @@ def _groups(command: Command, flags: Mapping[str, str]) -> list[tuple[str, type,
 
     groups: list[tuple[str, type, Mapping[str, Any]]] = [(title(group), group, {}) for group in command.groups]
     if command.trains:
-        name = flags.get("model", plan.Sources.model)
+        name = plan.with_recipe(flags).get("model", plan.Sources.model)
         system = systems.find(name)
         defaults = {**system.defaults(system.Config()), "model": name}
         groups += [(title(group), group, defaults) for group in plan.GROUPS]

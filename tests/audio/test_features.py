@@ -13,7 +13,7 @@ import pytest
 
 from projects.artists.audio import features, options
 from projects.artists.audio.decode import read_audio
-from projects.artists.audio.features import FeatureConfig, log_mel, mel_filters, mel_frequencies, mel_power
+from projects.artists.audio.features import FeatureConfig, at_level, log_mel, mel_filters, mel_frequencies, mel_power
 from projects.artists.errors import InputError
 
 PROJECT = Path(__file__).parents[2]
@@ -227,10 +227,10 @@ def test_the_digest_changes_with_every_field_and_is_the_same_in_every_version():
     changed = [
         FeatureConfig(**{field.name: value})
         for field, value in zip(
-            dataclasses.fields(FeatureConfig), (8000, 1024, 256, 64, "htk", 60.0, "log10", True), strict=True
+            dataclasses.fields(FeatureConfig), (8000, 1024, 256, 64, "htk", 60.0, "log10", True, -18.0), strict=True
         )
     ]
-    assert len({config.digest for config in [DEFAULT, *changed]}) == 9
+    assert len({config.digest for config in [DEFAULT, *changed]}) == 10
 
 
 def test_equal_configurations_have_equal_digests():
@@ -246,6 +246,21 @@ def test_equal_configurations_have_equal_digests():
 def test_values_that_make_no_sense_are_named(name, value):
     with pytest.raises(InputError, match=f"{name}={value} must be a positive"):
         FeatureConfig(**{name: value})
+
+
+def test_one_gain_brings_a_track_to_its_level_and_no_level_is_left_in_the_features():
+    config = FeatureConfig(level=-18.0)
+    y = np.random.default_rng(0).normal(0, 0.1, 32000).astype(np.float32)
+    assert np.sqrt(np.mean(at_level(y, -18.0) ** 2)) == pytest.approx(10 ** (-18 / 20), rel=1e-5)
+    np.testing.assert_allclose(log_mel(y / 4, config), log_mel(y, config), atol=1e-4)
+    np.testing.assert_array_equal(at_level(np.zeros(9, np.float32), -18.0), np.zeros(9))
+    assert at_level(y, None) is y and config.digest != DEFAULT.digest
+
+
+@pytest.mark.parametrize("level", [-81.0, 1.0])
+def test_a_level_that_cannot_be_is_refused(level):
+    with pytest.raises(InputError, match="must be from -80 to 0 dB"):
+        FeatureConfig(level=level)
 
 
 PARK = FeatureConfig(sr=22050, n_fft=1024, compression="log10")

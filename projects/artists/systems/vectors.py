@@ -83,18 +83,24 @@ class System(base.System):
         return super().unused(config) | {name: "head" for name, head in own.items() if head != config.head}
 
     @classmethod
+    def least(cls, options: Any = None) -> tuple[int, int]:
+        """What the front end was trained on."""
+        front_end = FRONT_ENDS[(options or cls.Config()).front_end]
+        return front_end.FRAMES, front_end.BANDS
+
+    @classmethod
     def check_input(cls, clip: float, config: FeatureConfig, options: Any = None) -> None:
         """Raises InputError where features or clips are not those that the front end was trained on."""
         from ..audio.clips import clip_frames
 
-        options = options or cls.Config()
-        front_end = FRONT_ENDS[options.front_end]
-        for name, value in front_end.FEATURES.items():
-            if getattr(config, name) != value:
-                raise InputError(f"{name}={getattr(config, name)} is not what {options.front_end} knows. Leave it out.")
-        if clip_frames(clip, config) != front_end.FRAMES:
-            raise InputError(f"clip={clip:g}: {options.front_end} takes {front_end.SECONDS:g} s. Leave clip out.")
         super().check_input(clip, config, options)
+        name = (options or cls.Config()).front_end
+        front_end = FRONT_ENDS[name]
+        for field, value in front_end.FEATURES.items():
+            if getattr(config, field) != value:
+                raise InputError(f"{field}={getattr(config, field)} is not what {name} was trained on. Leave it out.")
+        if clip_frames(clip, config) != front_end.FRAMES:
+            raise InputError(f"clip={clip:g} is not what {name} was trained on, {front_end.SECONDS:g} s. Leave it out.")
 
     def fit(self, train: ClipSet, val: ClipSet, num_classes: int, training: Training, hooks: Hooks) -> State:
         from ..data.cache import cache_root

@@ -171,7 +171,7 @@ def loose_plan_and(flags: Mapping[str, Any], *groups: type) -> tuple[Any, ...]:
     # A resumed run hands over its parameters as text, "None" among them.
     config = _cast("config", flags.get("config"), str | None)
     given = {**(read_config(config) if config else {}), **flags}
-    given = {**RECIPES[_typed(Sources, given).recipe], **given}
+    given = with_recipe(given)
     system = find(_typed(Sources, given).model)
     defaults = system.defaults(_typed(system.Config, given))
     resolved = resolve((*GROUPS, system.Config, *groups), given, defaults)
@@ -182,6 +182,11 @@ def loose_plan_and(flags: Mapping[str, Any], *groups: type) -> tuple[Any, ...]:
             "Choose song, album, kfold or manifest."
         )
     return TrainingPlan(system, options, features, data, training, evaluation, sources), *more
+
+
+def with_recipe(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What is given, and what its recipe sets where nothing is given."""
+    return {**RECIPES[_typed(Sources, given).recipe], **given}
 
 
 def refuse_unused(plan: TrainingPlan, but: Container[str] = ()) -> None:
