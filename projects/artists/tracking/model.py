@@ -28,6 +28,8 @@ from . import server
 FRESH_SECONDS = 600
 # Seconds that the model waits for a server that is away; it cannot wait in the outbox, which holds no network.
 PATIENCE = 120.0
+# For the workflows, which import no MLflow: the model of a folder that `download_model` gave.
+load = mlflow.pyfunc.load_model
 INPUTS = {"path": "string", "audio": "binary", "base64": "string", "start": "double", "seconds": "double"}
 # Of a file that cannot be scored the first two are null.
 OUTPUTS: dict[str, Any] = {

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import numpy as np
 import pandas as pd
 
@@ -97,7 +96,7 @@ def _songs(y: np.ndarray, folder: Path) -> list[Path]:
 
 def _packaged(folder: Path) -> Callable[[Path], pd.DataFrame]:
     os.environ[request.ROOT] = os.path.abspath(os.sep)
-    loaded = mlflow.pyfunc.load_model(str(folder))
+    loaded = model.load(str(folder))
     return lambda path: loaded.predict(pd.DataFrame([{"path": str(path)}]))
 
 

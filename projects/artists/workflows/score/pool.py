@@ -8,11 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import mlflow
-
 from ...data import workers
 from ...package import request as intake
 from ...package.scorer import failed, unexpected
+from ...tracking import model
 
 ERROR = "error"
 
@@ -52,7 +51,7 @@ def _load(folder: str, params: dict[str, Any], processes: int) -> None:
         os.environ |= {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
     # These files were named by who runs this, not by a request.
     os.environ[intake.ROOT] = os.path.abspath(os.sep)
-    _loaded["model"], _loaded["params"] = mlflow.pyfunc.load_model(folder), params
+    _loaded["model"], _loaded["params"] = model.load(folder), params
 
 
 def _answer(song: Song) -> dict[str, Any]:
