@@ -65,8 +65,7 @@ def save(folder: Path, system: System, card: Card) -> None:
 def load(folder: Path) -> tuple[System, Card]:
     """The system and the card of a folder that `save` wrote, to be used with the features of this code.
 
-    Raises:
-        InputError: As `load_card`; or the system was fitted to features of another version, or has other options.
+    Raises InputError as `load_card`; or the system was fitted to features of another version, or has other options.
     """
     card, version = _read(folder)
     if version != card.feature_config.version:
@@ -86,8 +85,7 @@ def load(folder: Path) -> tuple[System, Card]:
 def load_card(folder: Path) -> Card:
     """The card alone, of a system that this code need not run.
 
-    Raises:
-        InputError: There is none, it is of a newer format, or it holds what this code does not know.
+    Raises InputError where there is none, it is of a newer format, or it holds what this code does not know.
     """
     return _read(folder)[0]
 

@@ -6,7 +6,6 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from ..data import prepare, recordings
 from ..data.prepare import Prepared
@@ -198,18 +197,15 @@ def _summarise(
     ]
     scores += [("test clip F1", metrics["test/clip_f1"], None, None)]
     baselines = {label: metrics[key] for label, key in BASELINES.items() if key in metrics}
-    content: dict[str, Any] = {
-        "title": f"{name} on {prepared.corpus.name}: {plan.data.split} split, {plan.data.clip:g} s clips",
-        "scores": scores,
-        "baselines": baselines,
-        "figures": [run.artifact(name) for name in FIGURES],
-        "next_commands": ["mlflow ui", *commands],
-        "facts": {
-            "run": run.run_id,
-            "model": uri,
-            "songs": ", ".join(f"{len(prepared.used(subset))} {subset}" for subset in SUBSETS),
-        },
-    }
-    run.description(summary.summary_markdown(**content))
+    songs = ", ".join(f"{len(prepared.used(subset))} {subset}" for subset in SUBSETS)
+    result = summary.Summary(
+        f"{name} on {prepared.corpus.name}: {plan.data.split} split, {plan.data.clip:g} s clips",
+        scores,
+        baselines,
+        figures=[run.artifact(name) for name in FIGURES],
+        next_commands=["mlflow ui", *commands],
+        facts={"run": run.run_id, "model": uri, "songs": songs},
+    )
+    run.description(result.markdown())
     if say:
-        print("\n" + summary.summary_text(**content))
+        print("\n" + result.text())
