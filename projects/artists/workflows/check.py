@@ -24,7 +24,6 @@ from ..errors import InputError
 from ..reports import corpus as report
 from ..reports.figures import figure_bytes
 from ..tracking.runs import Run
-from . import quarantine
 
 # Kinds of problems, and what is meant by them; the order of every list.
 PROBLEMS = {
@@ -198,7 +197,7 @@ def log(run: Run, checkup: Checkup, options: DataOptions) -> None:
     run.table(checkup.by("artist", "album"), "albums.csv")
     run.table(checkup.duplicates, "duplicates.csv")
     run.table(checkup.small, "too_small.csv")
-    quarantine.log(run, checkup.features)
+    run.table(prepare.quarantine_table(checkup.features), "quarantined.csv")
     figure = report.corpus_figure(checkup.tracks, list(PROBLEMS), _title(checkup), options.clip)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "corpus.png").write_bytes(figure_bytes(figure))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ from ..data.tracks import Corpus, Progress, Track, nfc
 from ..errors import InputError
 from ..evaluation import intervals, metrics, retrieval, tsne
 from ..reports import figures
-from .embed import Embedder, SongVectors
+from ..tracking import runs
+from ..tracking.runs import Run
+from .embed import Embedder, SongVectors, open_embedder, song_vectors
 from .options import TransferOptions
 
 MAP_POINTS = 1000
@@ -74,6 +77,43 @@ class Transferred:
     songs: pd.DataFrame
     softmax: retrieval.Softmax
     notes: list[str]
+
+
+def transfer(
+    corpus: Corpus, options: TransferOptions, run: Run, work: Path, bar: Callable[[str], Progress]
+) -> list[Transferred]:
+    """Each embedding of a corpus, evaluated and logged: in the run, or in one below it for each of several."""
+    embeddings = _embeddings(corpus, options, run, work, bar)
+    groups = duplicate_groups(corpus, embeddings, options.workers, bar("features for duplicates"))
+    results = []
+    for each in embeddings:
+        with contextlib.nullcontext(run) if len(embeddings) == 1 else runs.child(run, each.name) as place:
+            results.append(evaluate(corpus, each, options, groups))
+            _log(place, results[-1], each, options, work / "report" / each.name)
+    return results
+
+
+def _embeddings(
+    corpus: Corpus, options: TransferOptions, run: Run, work: Path, bar: Callable[[str], Progress]
+) -> list[Embedded]:
+    """Of networks and of files, with names of their own."""
+    embeddings = []
+    for i, source in enumerate(options.names("model")):
+        embedder = open_embedder(source, work / str(i)).cropped(options.crop)
+        progress = bar(f"features for {embedder.name}")
+        songs = song_vectors(run, embedder, corpus, options.label, options.workers, progress)
+        embeddings.append(embedded(embedder, songs))
+    embeddings += [read_vectors(source, corpus) for source in options.names("vectors")]
+    names = distinct([each.name for each in embeddings], options.names("model") + options.names("vectors"))
+    return [dataclasses.replace(each, name=name) for each, name in zip(embeddings, names, strict=True)]
+
+
+def _log(place: Run, result: Transferred, embedded: Embedded, options: TransferOptions, folder: Path) -> None:
+    place.metrics(result.metrics)
+    place.tags({"embedding": result.name, "linear_c_chosen_on": result.softmax.chosen_on})
+    map_files(folder, embedded, options.label, options.seed)
+    result.songs.to_csv(folder / "songs.csv", index=False)
+    place.folder(folder)
 
 
 def embedded(embedder: Embedder, songs: SongVectors) -> Embedded:
