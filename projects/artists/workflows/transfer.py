@@ -7,7 +7,6 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,13 +28,11 @@ from .options import TransferOptions
 
 MAP_POINTS = 1000
 SHOWN = ("f1", "f1_macro", "accuracy")
-# Measure, its name in the tables, the metric of the run.
-TABLES = (
-    ("retrieval MAP", "retrieval_map"),
-    ("k-NN accuracy", "knn_accuracy"),
-    ("linear softmax accuracy", "linear_accuracy"),
-    ("linear softmax F1", "linear_f1"),
-)
+# A measure's name in the tables and the metric of the run.
+TABLES = {
+    "retrieval MAP": "retrieval_map", "k-NN accuracy": "knn_accuracy", "linear softmax accuracy": "linear_accuracy",
+    "linear softmax F1": "linear_f1",
+}  # fmt: skip
 # Five thousand artists, tables 1 to 3: basic, Siamese, tag.
 PUBLISHED_COLUMNS = ("Park basic", "Park Siamese", "Park tag")
 PUBLISHED = {
@@ -66,6 +63,9 @@ class Embedded:
     seen: frozenset[str] = frozenset()
     features: Features | None = None
     warning: str = ""
+
+    def labels(self, label: str) -> np.ndarray:
+        return np.array([track.label(label) for track in self.tracks])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,8 +129,7 @@ def duplicate_groups(
 ) -> dict[str, str]:
     """Duplicate group of the tracks that are the same recording as another, for one split of all embeddings.
 
-    They are compared by the features of the first network; where there is none, by features of the default
-    configuration, which are computed where the cache has not got them.
+    They are compared by the features of the first network; where there is none, by those of the default configuration.
     """
     features = next((each.features for each in embeddings if each.features), None)
     if features is None:
@@ -142,11 +141,7 @@ def duplicate_groups(
 
 
 def read_vectors(file: str, corpus: Corpus) -> Embedded:
-    """Vectors of any other embedding for the tracks of a corpus.
-
-    Raises:
-        InputError: No Parquet table of track_id and vector (lists of one length), or it lacks a track of the corpus.
-    """
+    """Vectors of any other embedding for the tracks of a corpus."""
     path = given_path("vectors", file)
     try:
         table = pd.read_parquet(path, columns=["track_id", "vector"])
@@ -177,52 +172,43 @@ def evaluate(
 ) -> Transferred:
     """Retrieval, nearest neighbours and linear softmax of one embedding.
 
-    The split is of the whole corpus, so that it does not depend on what could be read. Training songs are fitted to,
-    validation songs choose C, test songs are scored.
-
-    Args:
-        groups: Duplicate group of the track ids that are in one: they stand in one subset.
-
-    Raises:
-        InputError: A subset has too little.
+    The split is of the whole corpus, so that it does not depend on what could be read; songs of one duplicate group
+    stand in one subset. Training songs are fitted to, validation songs choose C, test songs are scored.
     """
     label, seed = options.label, options.seed
     split = make_split(
         corpus, options.split, label=label, seed=seed, folds=options.folds, fold=options.fold, groups=groups
     )
     check_subsets(split, Corpus(corpus.name, embedded.tracks), options.split, label, ("train", "test"))
-    values = np.array([track.label(label) for track in embedded.tracks])
-    classes, y = np.unique(values, return_inverse=True)
+    classes, y = np.unique(embedded.labels(label), return_inverse=True)
     subsets = np.array([split.subsets[track.track_id] for track in embedded.tracks])
     train, val, test = (subsets == subset for subset in SUBSETS)
     x = embedded.vectors
     softmax = retrieval.linear_softmax(x[train], y[train], x[val], y[val], x[test], len(classes), seed=seed)
     shares = retrieval.knn_shares(x[train], y[train], x[test], len(classes), k=options.k)
-    named = _map_metrics(x, y, test, seed) | {"linear_c": softmax.c}
+    ids = [track.track_id for track in embedded.tracks]
+    songs = pd.DataFrame({"track_id": ids, "label": classes[y], "subset": subsets})
+    numbers = _map_metrics(x, y, test, seed) | {"linear_c": softmax.c}
     for name, proba in (("knn", shares), ("linear", softmax.proba)):
-        named |= _scores(name, y[test], proba, seed)
-    named |= {f"{subset}/songs": int((subsets == subset).sum()) for subset in SUBSETS}
-    songs = _song_table(embedded, label, subsets, test, classes, shares, softmax.proba)
+        numbers |= _scores(name, y[test], proba, seed)
+        songs.loc[test, f"{name}_predicted"] = classes[proba.argmax(1)]
+        songs.loc[test, f"{name}_probability"] = proba.max(1)
+    numbers |= {f"{subset}/songs": int((subsets == subset).sum()) for subset in SUBSETS}
     notes = _notes(embedded, y, train, test, classes)
     notes += [f"warning: {text}" for text in duplicate_conflicts(corpus, groups or {}, split, label)]
-    return Transferred(embedded.name, named, songs, softmax, notes)
+    return Transferred(embedded.name, numbers, songs, softmax, notes)
 
 
 def tables(corpus: str, label: str, done: Sequence[Transferred]) -> pd.DataFrame:
     """Tables 1 to 3 as one: a row a measure, a column an embedding, and Park et al.'s where they have the corpus."""
-    columns: dict[str, list[Any]] = {
-        "measure": [measure for measure, _ in TABLES],
-        "corpus": [corpus] * len(TABLES),
-        "label": [label] * len(TABLES),
-    }
+    table = pd.DataFrame({"measure": list(TABLES), "corpus": corpus, "label": label})
     for each in done:
-        columns[each.name] = [each.metrics[key] for _, key in TABLES]
-        for end in ("low", "high"):
-            columns[f"{each.name} {end}"] = [each.metrics[f"{key}_{end}"] for _, key in TABLES]
+        for end in ("", " low", " high"):
+            table[each.name + end] = [each.metrics[key + end.replace(" ", "_")] for key in TABLES.values()]
     published = PUBLISHED.get(corpus, {}) if label == "genre" else {}
     for i, name in enumerate(PUBLISHED_COLUMNS if published else ()):
-        columns[name] = [published[key][i] if key in published else None for _, key in TABLES]
-    return pd.DataFrame(columns)
+        table[name] = [published[key][i] if key in published else None for key in TABLES.values()]
+    return table
 
 
 def markdown(corpus: str, label: str, done: Sequence[Transferred]) -> str:
@@ -249,7 +235,7 @@ def markdown(corpus: str, label: str, done: Sequence[Transferred]) -> str:
 
 def map_files(folder: Path, embedded: Embedded, label: str, seed: int) -> None:
     """t-SNE of the songs by label, `tsne.png` and `tsne.csv`."""
-    values = np.array([track.label(label) for track in embedded.tracks])
+    values = embedded.labels(label)
     keep = tsne.stratified_sample(values, MAP_POINTS, seed=seed)
     xy = tsne.tsne(embedded.vectors[keep], seed=seed)
     folder.mkdir(parents=True, exist_ok=True)
@@ -291,28 +277,6 @@ def _scores(name: str, y: np.ndarray, proba: np.ndarray, seed: int) -> dict[str,
         if key in SHOWN:
             named |= {f"{name}_{key}_low": low, f"{name}_{key}_high": high}
     return named
-
-
-def _song_table(
-    embedded: Embedded,
-    label: str,
-    subsets: np.ndarray,
-    test: np.ndarray,
-    classes: np.ndarray,
-    shares: np.ndarray,
-    proba: np.ndarray,
-) -> pd.DataFrame:
-    """All songs with their subsets; predictions are of the test songs."""
-    columns: Mapping[str, list] = {
-        "track_id": [track.track_id for track in embedded.tracks],
-        "label": [track.label(label) for track in embedded.tracks],
-        "subset": subsets.tolist(),
-    }
-    table = pd.DataFrame(columns)
-    for name, scores in (("knn", shares), ("linear", proba)):
-        table.loc[test, f"{name}_predicted"] = classes[scores.argmax(1)]
-        table.loc[test, f"{name}_probability"] = scores.max(1)
-    return table
 
 
 def _notes(embedded: Embedded, y: np.ndarray, train: np.ndarray, test: np.ndarray, classes: np.ndarray) -> list[str]:
