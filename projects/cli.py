@@ -1,4 +1,7 @@
-"""What every entry point does around its work: flags, `--help`, a run, and errors that a user can act on."""
+"""What every entry point does around its work: flags, `--help`, a run, and errors that a user can act on.
+
+Workers are spawned and import the entry point again: what is slow to load is imported where it is used.
+"""
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-# Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
 from .artists.data.options import DataOptions
 from .artists.evaluation.options import EvaluationOptions

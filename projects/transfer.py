@@ -6,7 +6,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-# Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
 from .artists.workflows.options import TransferOptions
 from .artists.workflows.plan import values

@@ -47,11 +47,7 @@ def named(corpus: Corpus, label: str) -> Corpus:
 
 
 def enrolled(songs: SongVectors, embedder: Embedder, label: str, before: Reference | None = None) -> Reference:
-    """The reference `before` with the songs added, or a first version of them; a recording counts once.
-
-    Raises:
-        InputError: A recording stands under two artists, or `before` is of another model.
-    """
+    """The reference `before` with the songs added, or a first version of them; a recording counts once."""
     earlier = recordings.of_digests(before.audio_sha256 if before else (), embedder.config)
     identity = recordings.identities([songs.recordings, earlier])
     new = make_reference(songs, embedder, label, identity)

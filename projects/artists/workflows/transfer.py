@@ -21,6 +21,7 @@ from ..data.tracks import Corpus, Progress, Track, nfc
 from ..errors import InputError
 from ..evaluation import intervals, metrics, retrieval, tsne
 from ..reports import figures
+from ..reports.parameters import markdown_table
 from ..tracking import runs
 from ..tracking.runs import Run
 from .embed import Embedder, SongVectors, open_embedder, song_vectors
@@ -158,8 +159,7 @@ def read_vectors(file: str, corpus: Corpus) -> Embedded:
             "vector a track_id, all of one length."
         )
     row = {name: i for i, name in enumerate(ids)}
-    missing = [track.track_id for track in corpus.tracks if track.track_id not in row]
-    if missing:
+    if missing := [track.track_id for track in corpus.tracks if track.track_id not in row]:
         raise InputError(
             f"vectors={file} has no vector of {len(missing)} of {len(corpus.tracks)} tracks of {corpus.name}, the "
             f"first {missing[0]}. Its ids are like {ids[0] if ids else 'nothing'}; embed every track of the corpus."
@@ -215,20 +215,13 @@ def markdown(corpus: str, label: str, done: Sequence[Transferred]) -> str:
     """The same as a table to read, and how each linear softmax was chosen."""
     table = tables(corpus, label, done)
     names = [each.name for each in done] + [name for name in PUBLISHED_COLUMNS if name in table]
-    lines = [
-        f"| {corpus}, {label} | " + " | ".join(_cell(name) for name in names) + " |",
-        "|---" * (len(names) + 1) + "|",
-    ]
-    for row in table.to_dict("records"):
-        cells = [_number(row, name) for name in names]
-        lines.append(f"| {row['measure']} | " + " | ".join(cells) + " |")
-    lines += ["", "In brackets 95 % of a bootstrap over songs."]
+    rows = [(row["measure"], *(_number(row, name) for name in names)) for row in table.to_dict("records")]
+    heading = [_line(text) for text in (f"{corpus}, {label}", *names)]
+    lines = [markdown_table(heading, rows), "", "In brackets 95 % of a bootstrap over songs."]
     for each in done:
-        m = each.metrics
-        lines.append(
-            f"{_cell(each.name)}: C {each.softmax.c:g} chosen on {each.softmax.chosen_on}; "
-            f"{m['train/songs']} training, {m['val/songs']} validation, {m['test/songs']} test songs."
-        )
+        train, val, test = (each.metrics[f"{subset}/songs"] for subset in SUBSETS)
+        sizes = f"{train} training, {val} validation, {test} test songs"
+        lines.append(f"{_line(each.name)}: C {each.softmax.c:g} chosen on {each.softmax.chosen_on}; {sizes}.")
         lines += each.notes
     return "\n".join(lines) + "\n"
 
@@ -242,9 +235,8 @@ def map_files(folder: Path, embedded: Embedded, label: str, seed: int) -> None:
     title = f"t-SNE of {len(keep)} songs by {label}, {embedded.name}"
     figure = figures.tsne_figure(xy, values[keep].tolist(), title)
     (folder / "tsne.png").write_bytes(figures.figure_bytes(figure))
-    ids = [embedded.tracks[i].track_id for i in keep]
-    table = pd.DataFrame({"x": xy[:, 0], "y": xy[:, 1], "track_id": ids, label: values[keep]})
-    table.to_csv(folder / "tsne.csv", index=False)
+    columns = {"x": xy[:, 0], "y": xy[:, 1], "track_id": [embedded.tracks[i].track_id for i in keep]}
+    pd.DataFrame(columns | {label: values[keep]}).to_csv(folder / "tsne.csv", index=False)
 
 
 def distinct(names: Sequence[str], sources: Sequence[str]) -> list[str]:
@@ -257,36 +249,32 @@ def distinct(names: Sequence[str], sources: Sequence[str]) -> list[str]:
 
 def _map_metrics(x: np.ndarray, y: np.ndarray, test: np.ndarray, seed: int) -> dict[str, float]:
     """MAP of all songs among all, and of the test songs among themselves."""
-    named: dict[str, float] = {}
-    for name, values in (
-        ("retrieval_map", retrieval.average_precisions(x, y)),
-        ("retrieval_map_test", retrieval.average_precisions(x[test], y[test])),
-    ):
+    numbers: dict[str, float] = {}
+    for name, songs in ("retrieval_map", slice(None)), ("retrieval_map_test", test):
+        values = retrieval.average_precisions(x[songs], y[songs])
         values = values[~np.isnan(values)]
         if len(values):
             low, high = intervals.mean_interval(values, seed=seed)
-            named |= {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
-    if "retrieval_map" not in named:
+            numbers |= {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
+    if "retrieval_map" not in numbers:
         raise InputError("No label has two songs: nothing to retrieve. Choose another label.")
-    return named
+    return numbers
 
 
 def _scores(name: str, y: np.ndarray, proba: np.ndarray, seed: int) -> dict[str, float]:
-    named = {f"{name}_{key}": value for key, value in metrics.scores(y, proba).items() if key in SHOWN}
-    for key, (low, high) in intervals.song_intervals(y, proba, seed=seed).items():
-        if key in SHOWN:
-            named |= {f"{name}_{key}_low": low, f"{name}_{key}_high": high}
-    return named
+    scores, bounds = metrics.scores(y, proba), intervals.song_intervals(y, proba, seed=seed)
+    numbers = {f"{name}_{key}": scores[key] for key in SHOWN}
+    for key in SHOWN:
+        numbers[f"{name}_{key}_low"], numbers[f"{name}_{key}_high"] = bounds[key]
+    return numbers
 
 
 def _notes(embedded: Embedded, y: np.ndarray, train: np.ndarray, test: np.ndarray, classes: np.ndarray) -> list[str]:
     notes = []
-    unseen = sorted(set(y[test]) - set(y[train]))
-    if unseen:
+    if unseen := sorted(set(y[test]) - set(y[train])):
         names = ", ".join(str(classes[i]) for i in unseen[:5])
         notes.append(f"warning: no training song of {names}: their test songs count as wrong.")
-    learned = sum(embedded.tracks[i].track_id in embedded.seen for i in np.flatnonzero(test))
-    if learned:
+    if learned := sum(embedded.tracks[i].track_id in embedded.seen for i in np.flatnonzero(test)):
         notes.append(f"warning: {embedded.name} was trained on {learned} of the {test.sum()} test songs.")
     if len(embedded.seen):
         notes.append(
@@ -298,8 +286,8 @@ def _notes(embedded: Embedded, y: np.ndarray, train: np.ndarray, test: np.ndarra
     return notes
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "/").replace("\n", " ")
+def _line(text: str) -> str:
+    return text.replace("\n", " ")
 
 
 def _number(row: Mapping[str, float], name: str) -> str:

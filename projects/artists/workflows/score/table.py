@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import io
 import itertools
 import json
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -36,8 +37,8 @@ from .journal import Journal
 from .pool import Song
 
 ROWS = 1000
-# What takes the rows of the table, some at a time.
-Rows = Generator[None, list[dict[str, Any]], None]
+# Writes rows of the table, some at a time.
+Write = Callable[[list[dict[str, Any]]], None]
 # Of `none_of_these`: likelier by nobody enrolled.
 UNKNOWN = 0.5
 SCHEMA = pa.schema(
@@ -132,15 +133,10 @@ def _referred(answer: dict[str, Any], reference: Reference, options: ScoreOption
         return answer
     new = reference.answer(np.array([answer["embedding"]]), top_k=options.top_k)
     unknown = new.none_of_these is not None and new.none_of_these > UNKNOWN
-    return answer | {
-        "artist": None if unknown else new.artist,
-        "probability": None,
-        "top_artists": new.top_artists,
-        "top_probabilities": [],
-        "top_similarities": new.top_similarities,
-        "none_of_these": new.none_of_these,
-        "embedding": answer["embedding"] if options.embedding else [],
-    }
+    names = ("top_artists", "top_similarities", "none_of_these")
+    row = answer | {name: getattr(new, name) for name in names} | {"artist": None if unknown else new.artist}
+    row |= {"probability": None, "top_probabilities": []}
+    return row if options.embedding else row | {"embedding": []}
 
 
 def _answers(songs: Iterator[Song], options: ScoreOptions, source: Source) -> Iterator[tuple[Song, dict[str, Any]]]:
@@ -157,15 +153,13 @@ def _answers(songs: Iterator[Song], options: ScoreOptions, source: Source) -> It
 def write(journal: Journal, file: Path, source: Source) -> dict[str, float]:
     """The rows of a journal in the order of ids, whole or not at all; returns how many are what."""
     counts: dict[str, float] = {"tracks_failed": 0, "tracks_unknown": 0}
-    with atomic_write(file) as out:
-        writer = _parquet(out, source) if file.suffix.lower() == ".parquet" else _csv(out)
-        next(writer)
+    table = _parquet if file.suffix.lower() == ".parquet" else _csv
+    with atomic_write(file) as out, table(out, source) as add:
         rows = journal.rows()
         while batch := list(itertools.islice(rows, ROWS)):
             counts["tracks_failed"] += sum(answer["status"] == pool.ERROR for _, answer in batch)
             counts["tracks_unknown"] += sum(a["artist"] is None and a["status"] != pool.ERROR for _, a in batch)
-            writer.send([_row(song, answer, source) for song, answer in batch])
-        writer.close()
+            add([_row(song, answer, source) for song, answer in batch])
     return counts
 
 
@@ -175,13 +169,14 @@ def _row(song: Song, answer: Mapping[str, Any], source: Source) -> dict[str, Any
     return row | {"model": source.name, "run_id": source.run_id}
 
 
-def _parquet(out: BinaryIO, source: Source) -> Rows:
+@contextlib.contextmanager
+def _parquet(out: BinaryIO, source: Source) -> Iterator[Write]:
     with pq.ParquetWriter(out, SCHEMA.with_metadata({"model": source.name, "run_id": source.run_id})) as writer:
-        while True:
-            writer.write_table(pa.Table.from_pylist((yield), SCHEMA))
+        yield lambda rows: writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
 
 
-def _csv(out: BinaryIO) -> Rows:
+@contextlib.contextmanager
+def _csv(out: BinaryIO, source: Source) -> Iterator[Write]:
     """Lists are JSON in a cell."""
 
     def cell(value: object) -> object:
@@ -191,8 +186,7 @@ def _csv(out: BinaryIO) -> Rows:
     writer = csv.DictWriter(text, SCHEMA.names)
     writer.writeheader()
     try:
-        while True:
-            writer.writerows({k: cell(v) for k, v in row.items()} for row in (yield))
+        yield lambda rows: writer.writerows({k: cell(v) for k, v in row.items()} for row in rows)
     finally:
         text.detach()
 
