@@ -9,7 +9,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-CHAMPION, CHALLENGER, REFUSED = "champion", "challenger", "refused"
+from .history import CHALLENGER, CHAMPION
+
+REFUSED = "refused"
 
 
 class PolicyError(ValueError):
@@ -38,16 +40,16 @@ class Failure:
 
     def __str__(self) -> str:
         value = "not measured" if self.value is None else f"{self.value:.4g}"
-        bounds = [(word, bound) for word, bound in (("at least", self.gate.min), ("at most", self.gate.max))]
-        wanted = " and ".join(f"{word} {bound:.4g}" for word, bound in bounds if math.isfinite(bound))
-        return f"{self.gate.name}: {value}, {wanted} is needed"
+        bounds = (("at least", self.gate.min), ("at most", self.gate.max))
+        needed = " and ".join(f"{word} {bound:.4g}" for word, bound in bounds if math.isfinite(bound))
+        return f"{self.gate.name}: {value}, {needed} is needed"
 
 
 @dataclasses.dataclass(frozen=True)
 class Policy:
-    """floors: of every model; rivalry: gates against a champion; the rest is how the two are compared."""
+    """thresholds: of every model; rivalry: gates against a champion; the rest is how the two are compared."""
 
-    floors: tuple[Gate, ...]
+    thresholds: tuple[Gate, ...]
     rivalry: tuple[Gate, ...]
     statistic: str
     min_songs: int
@@ -76,16 +78,18 @@ def policy_of(values: Any) -> Policy:
     Raises:
         PolicyError: A part is missing or unknown, a bound is no number, or a gate has none.
     """
-    expected = {"floors", "against_champion", "comparison"}
+    expected = {"thresholds", "against_champion", "comparison"}
+    if isinstance(values, Mapping) and "floors" in values:
+        raise PolicyError("the part floors is called thresholds now: rename it")
     if not isinstance(values, Mapping) or set(values) != expected:
         raise PolicyError(f"the policy must have the parts {', '.join(sorted(expected))} and no others")
     comparison = dict(values["comparison"] or {})
-    wanted = {"statistic": str, "min_songs": int, "min_artist_songs": int}
-    wrong = set(comparison) ^ set(wanted) or {n for n, kind in wanted.items() if type(comparison[n]) is not kind}
+    kinds = {"statistic": str, "min_songs": int, "min_artist_songs": int}
+    wrong = set(comparison) ^ set(kinds) or {n for n, kind in kinds.items() if type(comparison[n]) is not kind}
     if wrong:
         raise PolicyError(f"comparison needs statistic (text), min_songs and min_artist_songs (whole numbers): {wrong}")
     digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
-    return Policy(_gates(values["floors"]), _gates(values["against_champion"]), **comparison, digest=digest)
+    return Policy(_gates(values["thresholds"]), _gates(values["against_champion"]), **comparison, digest=digest)
 
 
 def evaluate(policy: Policy, evidence: Mapping[str, float], *, rival: bool, not_comparable: str = "") -> Verdict:
@@ -97,13 +101,12 @@ def evaluate(policy: Policy, evidence: Mapping[str, float], *, rival: bool, not_
         not_comparable: Why no comparison could be made.
 
     Returns:
-        Champion for the first that passes the floors and for one that passes every gate; challenger for one that
+        Champion for the first that passes the thresholds and for one that passes every gate; challenger for one that
         does not, where there is a champion; refused where there is none.
     """
-    gates = policy.floors + (policy.rivalry if rival and not not_comparable else ())
-    failures = tuple(
-        Failure(gate, evidence.get(gate.name)) for gate in gates if not gate.holds(evidence.get(gate.name))
-    )
+    gates = policy.thresholds + (policy.rivalry if rival and not not_comparable else ())
+    values = [(gate, evidence.get(gate.name)) for gate in gates]
+    failures = tuple(Failure(gate, value) for gate, value in values if not gate.holds(value))
     why = not_comparable if rival else ""
     passed = not failures and not why
     return Verdict(CHAMPION if passed else CHALLENGER if rival else REFUSED, failures, why)

@@ -20,7 +20,7 @@ from ..training import device
 from ..training.checkpoints import State
 from ..training.loop import Hooks
 from ..training.training import Training
-from . import evaluate, quarantine, results
+from . import evaluate, results
 from .plan import TrainingPlan, training_plan
 
 # From so many steps an epoch on `adapt_batchnorm` changes nothing.
@@ -48,7 +48,8 @@ def train(plan: TrainingPlan, run: Run, progress: Progress | None = None) -> Non
     """Reads the corpus, fits the system, evaluates its best weights and logs everything."""
     run.params(plan.values)
     check_checkpoint(plan, run)
-    corpus, features = quarantine.read_features(run, plan.data, plan.features, progress=progress)
+    corpus, features = prepare.read_features(plan.data, plan.features, progress=progress)
+    run.table(prepare.quarantine_table(features), "quarantined.csv")
     prepared = prepare.prepare(corpus, features, plan.data, seed=plan.seed)
     results.log_data(run, prepared)
     for hint in (device.idle_gpu_hint(), batchnorm_hint(plan, len(prepared.clips["train"]))):

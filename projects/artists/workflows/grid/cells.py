@@ -19,7 +19,7 @@ from ...systems.base import System
 from ...tracking import others, reading, runs
 from ...tracking.runs import Run
 from ...training import device
-from .. import evaluate, quarantine, results, train
+from .. import evaluate, results, train
 from ..plan import TrainingPlan
 from .grid import Cell
 
@@ -60,7 +60,7 @@ class Trainer:
         if source not in self._features:
             self._features[source] = prepare.read_features(options, config, progress=self._progress)
         corpus, features = self._features[source]
-        quarantine.log(run, features)
+        run.table(prepare.quarantine_table(features), "quarantined.csv")
         wanted = (config, dataclasses.replace(options, workers=None), plan.seed)
         if wanted not in self._prepared:
             self._prepared[wanted] = prepare.prepare(corpus, features, options, seed=plan.seed)

@@ -19,11 +19,7 @@ COLUMNS = "track_id string, path string"
 def answers(
     songs: Iterator[Song], folder: Path, params: Mapping[str, Any], partitions: int
 ) -> Iterator[tuple[Song, dict[str, Any]]]:
-    """The model's row of each song. Where Spark runs on several hosts, the files must lie at the same paths on all.
-
-    Raises:
-        InputError: There is no pyspark or no Java.
-    """
+    """The model's row of each song. Where Spark runs on several hosts, the files must lie at the same paths on all."""
     known = {song.track_id: song for song in songs}
     if not known:
         return
@@ -32,8 +28,8 @@ def answers(
 
         table = session.createDataFrame([(song.track_id, str(song.path)) for song in known.values()], COLUMNS)
         table = table.repartition(partitions)
-        said = table.withColumn("answer", model.spark_udf(session, folder, params)(functions.struct("path")))
-        for row in said.toLocalIterator():
+        answered = table.withColumn("answer", model.spark_udf(session, folder, params)(functions.struct("path")))
+        for row in answered.toLocalIterator():
             yield known[row["track_id"]], _with_nulls(row["answer"].asDict(recursive=True), params["threshold"])
 
 
@@ -48,9 +44,8 @@ def _session(partitions: int) -> Any:
     try:
         from pyspark.sql import SparkSession
     except ImportError as error:
-        raise InputError(
-            "engine=spark needs pyspark: `pip install pyspark` in this environment, and Java 17."
-        ) from error
+        needed = "engine=spark needs pyspark: `pip install pyspark` in this environment, and Java 17."
+        raise InputError(needed) from error
     root = os.path.abspath(os.sep)
     # Python workers of Spark read it from the environment: of this process in local mode, of executors elsewhere.
     os.environ[request.ROOT] = root
@@ -62,6 +57,5 @@ def _session(partitions: int) -> Any:
     try:
         return builder.getOrCreate()
     except Exception as error:
-        raise InputError(
-            f"Spark does not start: {str(error).splitlines()[0]} It needs Java 17: set JAVA_HOME."
-        ) from error
+        reason = str(error).splitlines()[0]
+        raise InputError(f"Spark does not start: {reason} It needs Java 17: set JAVA_HOME.") from error

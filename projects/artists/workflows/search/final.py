@@ -20,7 +20,7 @@ from ...data import prepare
 from ...errors import InputError
 from ...tracking import runs
 from ...training import device
-from .. import quarantine, results, train
+from .. import results, train
 from ..engine import KEY, RUN, Queue, digest, reasons
 from ..plan import training_plan, used
 from .trial import Search
@@ -75,7 +75,7 @@ def run_final(search: Search, trial: optuna.Trial) -> float:
         chosen = training_plan(used(values))
         run.params(chosen.values)
         prepared = prepare.with_overlap(search.prepared, chosen.data.overlap)
-        quarantine.log(run, prepared.features)
+        run.table(prepare.quarantine_table(prepared.features), "quarantined.csv")
         results.log_data(run, prepared)
         system, _ = train.fit(chosen, prepared, run)
         with tempfile.TemporaryDirectory() as folder, runs.active(run):
