@@ -31,7 +31,7 @@ from mlflow.utils.mlflow_tags import (
 )
 
 from ..errors import InputError, command
-from ..evaluation.metrics import metric_name
+from ..evaluation.names import metric_name
 from ..reports.markdown import inline
 from . import server
 from .delivery import Uploader
