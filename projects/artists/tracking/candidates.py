@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from ..evaluation.metrics import lower_is_better
+from ..evaluation.names import lower_is_better
 from . import model, reading
 
 

@@ -15,7 +15,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from mlflow.utils.uri import append_to_uri_path
 
 from ..errors import InputError
-from ..evaluation.metrics import metric_name
+from ..evaluation.names import metric_name
 from . import server
 
 LOCAL_UI = "http://127.0.0.1:5000"

@@ -26,7 +26,7 @@ from mlflow.utils import mlflow_tags
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from ..errors import InputError, command
-from ..evaluation.metrics import metric_name
+from ..evaluation.names import metric_name
 from ..reports.markdown import inline
 from . import server
 from .delivery import Uploader

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -85,6 +86,7 @@ class Clock:
 
     @contextlib.contextmanager
     def __call__(self) -> Iterator[None]:
+        """Times a block, or, as a decorator, each call of a function."""
         began = time.perf_counter()
         self._depth += 1
         try:
@@ -96,30 +98,14 @@ class Clock:
 
     def around(self, target: Any) -> Any:
         """An object whose methods are those of `target`, timed."""
-        return _Timed(target, self)
 
-    @contextlib.contextmanager
-    def inside(self, module: Any, name: str) -> Iterator[None]:
+        class Timed:
+            def __getattr__(_, name: str) -> Any:
+                value = getattr(target, name)
+                return self()(value) if callable(value) else value
+
+        return Timed()
+
+    def inside(self, module: Any, name: str) -> contextlib.AbstractContextManager:
         """While it lasts, a function of a module is timed."""
-        function = getattr(module, name)
-        setattr(module, name, self.timed(function))
-        try:
-            yield
-        finally:
-            setattr(module, name, function)
-
-    def timed(self, function: Any) -> Any:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            with self():
-                return function(*args, **kwargs)
-
-        return call
-
-
-class _Timed:
-    def __init__(self, target: Any, clock: Clock) -> None:
-        self._target, self._clock = target, clock
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self._target, name)
-        return self._clock.timed(value) if callable(value) else value
+        return mock.patch.object(module, name, self()(getattr(module, name)))

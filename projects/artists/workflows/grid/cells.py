@@ -77,10 +77,7 @@ class Trainer:
     ) -> Mapping[str, float]:
         options, seed = plan.evaluation, plan.seed
         subsets = results.score_subsets(system, prepared, options)
-        metrics: dict[str, float] = {}
-        for subset in ("val", "test"):
-            metrics |= subsets[subset].metrics(subset, seed=seed)
-        metrics |= self._baseline_metrics(prepared, seed)
+        metrics = evaluate.metrics_of(subsets, seed=seed) | self._baseline_metrics(prepared, seed)
         evaluate.write_report(work, prepared, subsets, options, seed=seed, drawn=False)
         run.folder(work)
         # Last: a run that holds scores holds all of its tables.
