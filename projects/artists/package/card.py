@@ -57,9 +57,8 @@ def save(folder: Path, system: System, card: Card) -> None:
     """Writes the files of a fitted system and its card, with the format and the version of the features."""
     folder.mkdir(parents=True, exist_ok=True)
     system.save(folder)
-    versions = {"format": FORMAT, "features_version": card.feature_config.version}
-    text = json.dumps(versions | dataclasses.asdict(card), indent=1, ensure_ascii=False)
-    (folder / CARD).write_text(text, encoding="utf-8")
+    content = {"format": FORMAT, "features_version": card.feature_config.version} | dataclasses.asdict(card)
+    (folder / CARD).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def load(folder: Path) -> tuple[System, Card]:

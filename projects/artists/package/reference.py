@@ -122,9 +122,8 @@ class Reference:
         """The `k` songs nearest to a vector (d,): rank, similarity (cosine), track_id, the label, audio_sha256."""
         order, similarity = nearest(self.vectors, self._of_track(vector[None]), k)
         songs = self.table().iloc[order].reset_index(drop=True)
-        return pd.concat(
-            [pd.DataFrame({"rank": np.arange(1, len(order) + 1), "similarity": similarity}), songs], axis=1
-        )
+        ranks = pd.DataFrame({"rank": np.arange(1, len(order) + 1), "similarity": similarity})
+        return pd.concat([ranks, songs], axis=1)
 
     def _of_track(self, embeddings: np.ndarray) -> np.ndarray:
         size = self.vectors.shape[1]

@@ -228,12 +228,9 @@ def _legend(figure: Figure, names: list[str], columns: int) -> None:
 
 
 def _key(colour: str, marker: str) -> Line2D:
-    style: dict[str, Any] = {
-        "markersize": 5.2 if marker == "D" else 6.5,
-        "markeredgecolor": "black",
-        "markeredgewidth": 0.3,
-    }
-    return Line2D([], [], linestyle="", marker=marker, color=colour, **style)
+    size = 5.2 if marker == "D" else 6.5
+    edge: dict[str, Any] = {"markeredgecolor": "black", "markeredgewidth": 0.3}
+    return Line2D([], [], linestyle="", marker=marker, color=colour, markersize=size, **edge)
 
 
 def spectrogram_grid(
