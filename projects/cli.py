@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- parameters, written by `python -m projects.cli` -->", "<!-- end of the parameters -->"
-Plan = Callable[[Mapping[str, str]], Any]
-Work = Callable[[Any, Any], Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,13 +40,13 @@ class Command:
     """
 
     name: str
-    work: Work
+    work: Callable[[Any, Any], Any]
     usage: str = ""
     notes: str = ""
     groups: tuple[type, ...] = ()
     without: tuple[str, ...] = ()
     trains: bool = False
-    plan: Plan | None = None
+    plan: Callable[[Mapping[str, str]], Any] | None = None
     tracked: Callable[[], bool] = lambda: True
 
     def read(self, flags: Mapping[str, str]) -> Any:
@@ -109,10 +107,10 @@ def main(command: Command, argv: Sequence[str] | None = None) -> int:
 
 def _say(error: InputError) -> None:
     """Prints it, or with ARTISTS_TRACEBACK raises it."""
-    from .artists.reports.names import printable_lines
-
     if os.environ.get("ARTISTS_TRACEBACK"):
         raise error
+    from .artists.reports.names import printable_lines
+
     print(f"\nerror: {printable_lines(error)}", file=sys.stderr)
 
 

@@ -73,11 +73,7 @@ class Verdict:
 
 
 def policy_of(values: Any) -> Policy:
-    """The policy that a mapping, as read from policy.yaml, describes.
-
-    Raises:
-        PolicyError: A part is missing or unknown, a bound is no number, or a gate has none.
-    """
+    """The policy that the mapping of policy.yaml describes; raises PolicyError where it cannot be followed."""
     expected = {"thresholds", "against_champion", "comparison"}
     if isinstance(values, Mapping) and "floors" in values:
         raise PolicyError("the part floors is called thresholds now: rename it")
@@ -93,16 +89,10 @@ def policy_of(values: Any) -> Policy:
 
 
 def evaluate(policy: Policy, evidence: Mapping[str, float], *, rival: bool, not_comparable: str = "") -> Verdict:
-    """What becomes of a candidate.
+    """What becomes of a candidate, by its numbers and, with a `rival` to compare it with, those of the comparison.
 
-    Args:
-        evidence: Numbers by name; those of the comparison are there when it was made.
-        rival: Whether there is a champion to be compared with.
-        not_comparable: Why no comparison could be made.
-
-    Returns:
-        Champion for the first that passes the thresholds and for one that passes every gate; challenger for one that
-        does not, where there is a champion; refused where there is none.
+    The first that passes the thresholds becomes champion, and so does one that passes every gate; one that does not is
+    challenger where there is a champion, else refused. not_comparable: why no comparison could be made.
     """
     gates = policy.thresholds + (policy.rivalry if rival and not not_comparable else ())
     values = [(gate, evidence.get(gate.name)) for gate in gates]
@@ -115,12 +105,7 @@ def evaluate(policy: Policy, evidence: Mapping[str, float], *, rival: bool, not_
 def recall_drop(
     champion: Mapping[str, float], candidate: Mapping[str, float], songs: Mapping[str, int], least: int
 ) -> tuple[float, dict[str, float]]:
-    """Largest fall of an artist's recall among those with at least `least` songs, and the falls of the others.
-
-    Args:
-        champion, candidate: Recall by artist.
-        songs: Test songs by artist.
-    """
+    """Largest fall of recall by artist among those with at least `least` test songs, and the falls of the others."""
     drops = {artist: champion[artist] - candidate[artist] for artist, count in songs.items() if count}
     gated = [drop for artist, drop in drops.items() if songs[artist] >= least]
     reported = {artist: drop for artist, drop in drops.items() if songs[artist] < least and drop > 0}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import tempfile
 from collections import Counter
@@ -133,10 +134,9 @@ def _row(
 
 def _ending(path: Path) -> str | None:
     """A file that cannot be decoded may be one that was cut."""
-    try:
+    with contextlib.suppress(OSError, ValueError):
         return cut_off(path)
-    except (OSError, ValueError):
-        return None
+    return None
 
 
 def _problems(tracks: pd.DataFrame) -> dict[str, int]:

@@ -123,7 +123,7 @@ def _all_cores(paths: Sequence[Path], packaged: Path, published: float, folder: 
     each = [sound.copies(path, folder / f"copies {path.stem}", COPIES // len(paths)) for path in paths]
     songs = [pool.Song(str(path), path) for copies in each for path in copies]
     began = time.perf_counter()
-    done = sum(1 for _ in pool.answers(songs, pool.Request(packaged, {}, processes)))
+    done = sum(1 for _ in pool.answers(songs, packaged, {}, processes))
     rate = 60 * done / (time.perf_counter() - began)
     said = f"scoring {done} songs with {processes} processes, their start included"
     return [

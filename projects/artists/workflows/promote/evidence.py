@@ -90,8 +90,7 @@ def compare(candidate: Candidate, champion: Path, policy: Policy, data: str | No
         why = f"{len(songs)} test songs are new to both, at least {policy.min_songs} are needed"
         return Comparison({"common_songs": len(songs)}, why)
     rows = [
-        {song.track_id: row for song, row in pool.answers(songs, pool.Request(folder, {"top_k": 1}, processes))}
-        for folder in folders
+        {song.track_id: row for song, row in pool.answers(songs, folder, {"top_k": 1}, processes)} for folder in folders
     ]
     both = [song for song in songs if all(by_song[song.track_id]["top_artists"] for by_song in rows)]
     if len(both) < policy.min_songs:

@@ -117,8 +117,7 @@ def _path(stored: bytes) -> Path:
 
 def _stamp(path: Path) -> str | None:
     """What changes with a file: its size and time of modification; None where there is none."""
-    try:
+    with contextlib.suppress(OSError, ValueError):
         stat = path.stat()
-    except (OSError, ValueError):
-        return None
-    return f"{stat.st_size} {stat.st_mtime_ns}"
+        return f"{stat.st_size} {stat.st_mtime_ns}"
+    return None

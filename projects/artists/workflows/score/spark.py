@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,17 @@ COLUMNS = "track_id string, path string"
 
 
 def answers(
-    songs: Iterator[Song], folder: Path, params: Mapping[str, Any], partitions: int
+    songs: Iterable[Song], folder: Path, params: Mapping[str, Any], processes: int
 ) -> Iterator[tuple[Song, dict[str, Any]]]:
     """The model's row of each song. Where Spark runs on several hosts, the files must lie at the same paths on all."""
     known = {song.track_id: song for song in songs}
     if not known:
         return
-    with _session(partitions) as session:
+    with _session(processes) as session:
         from pyspark.sql import functions
 
         table = session.createDataFrame([(song.track_id, str(song.path)) for song in known.values()], COLUMNS)
-        table = table.repartition(partitions)
+        table = table.repartition(processes)
         answered = table.withColumn("answer", model.spark_udf(session, folder, params)(functions.struct("path")))
         for row in answered.toLocalIterator():
             yield known[row["track_id"]], _with_nulls(row["answer"].asDict(recursive=True), params["threshold"])
@@ -40,7 +40,7 @@ def _with_nulls(answer: dict[str, Any], threshold: float) -> dict[str, Any]:
     return answer | ({} if known else {"artist": None})
 
 
-def _session(partitions: int) -> Any:
+def _session(processes: int) -> Any:
     try:
         from pyspark.sql import SparkSession
     except ImportError as error:
@@ -53,7 +53,7 @@ def _session(partitions: int) -> Any:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName("artists").config(f"spark.executorEnv.{request.ROOT}", root)
     if not os.environ.get("SPARK_REMOTE") and not os.environ.get("MASTER"):
-        builder = builder.master(f"local[{partitions}]").config("spark.ui.enabled", "false")
+        builder = builder.master(f"local[{processes}]").config("spark.ui.enabled", "false")
     try:
         return builder.getOrCreate()
     except Exception as error:

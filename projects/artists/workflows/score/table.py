@@ -141,10 +141,10 @@ def _referred(answer: dict[str, Any], reference: Reference, options: ScoreOption
 
 def _answers(songs: Iterator[Song], options: ScoreOptions, source: Source) -> Iterator[tuple[Song, dict[str, Any]]]:
     if options.engine == "spark":
-        from . import spark
-
-        return spark.answers(songs, source.folder, options.params, processes(options.workers))
-    return pool.answers(songs, pool.Request(source.folder, options.params, processes(options.workers)))
+        from .spark import answers
+    else:
+        answers = pool.answers
+    return answers(songs, source.folder, options.params, processes(options.workers))
 
 
 # The table
