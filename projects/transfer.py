@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 # Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
-from .artists.workflows.options import TransferOptions
+from .artists.workflows.options import TransferOptions, words
 from .artists.workflows.plan import values
 
 if TYPE_CHECKING:
@@ -47,11 +47,11 @@ def _embedded(corpus: Corpus, options: TransferOptions, run: cli.Run, work: Path
 
     from .artists.workflows import transfer
 
-    sources = options.names("model") + options.names("vectors")
+    sources = words(options.model) + words(options.vectors)
     embedded = [
-        _by_network(corpus, source, options, run, work / str(i)) for i, source in enumerate(options.names("model"))
+        _by_network(corpus, source, options, run, work / str(i)) for i, source in enumerate(words(options.model))
     ]
-    embedded += [transfer.read_vectors(source, corpus) for source in options.names("vectors")]
+    embedded += [transfer.read_vectors(source, corpus) for source in words(options.vectors)]
     names = transfer.distinct([each.name for each in embedded], sources)
     return [dataclasses.replace(each, name=name) for each, name in zip(embedded, names, strict=True)]
 
