@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def _check_same(run: Run, digests: Mapping[str, str]) -> None:
 
 
 def log_results(
-    run: Run, system: System, prepared: Prepared, plan: TrainingPlan, work: Path, *, say: bool = True
+    run: Run, system: System, prepared: Prepared, plan: TrainingPlan, *, say: bool = True
 ) -> dict[str, float]:
     """Evaluates the best weights, once; logs metrics, model and report; prints the summary if `say`; the metrics."""
     subsets = score_subsets(system, prepared, plan.evaluation)
@@ -93,15 +94,17 @@ def log_results(
         groups=duplicate_groups(prepared),
         temperatures=temperatures,
     )
-    saved.save(work / "system", system, card)
-    recordings.write(work / "system", _recordings(prepared, "train", "val"))
-    # The model takes over the parameters that the server knows by then.
-    run.flush()
-    uri = log_model(work / "system", golden.write(work / "golden", system, card), work)
-    run.tags({"model_uri": uri})
-    # From here on nothing that goes wrong costs a model.
-    evaluate.write_report(work / "report", prepared, subsets, plan.evaluation, seed=plan.seed)
-    run.folder(work / "report")
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        saved.save(work / "system", system, card)
+        recordings.write(work / "system", _recordings(prepared, "train", "val"))
+        # The model takes over the parameters that the server knows by then.
+        run.flush()
+        uri = log_model(work / "system", golden.write(work / "golden", system, card), work)
+        run.tags({"model_uri": uri})
+        # From here on nothing that goes wrong costs a model.
+        evaluate.write_report(work / "report", prepared, subsets, plan.evaluation, seed=plan.seed)
+        run.folder(work / "report")
     commands = [command("evaluate", model=run.run_id, split=plan.data.split), command("promote", run_id=run.run_id)]
     _summarise(run, plan.model, uri, prepared, plan, metrics, commands, say=say)
     return metrics

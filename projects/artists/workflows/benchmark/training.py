@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -63,15 +61,14 @@ def mlflow(data: str, epochs: int, run: Run, progress: Progress | None = None) -
     ready, clock = prepared(plan, progress), Clock()
     began = time.perf_counter()
     timed = clock.around(run)
-    with tempfile.TemporaryDirectory() as folder, clock.inside(results, "log_model"):
+    with clock.inside(results, "log_model"):
         results.log_data(timed, ready)
         system, _ = train.fit(plan, ready, timed)
-        results.log_results(timed, system, ready, plan, Path(folder))
+        results.log_results(timed, system, ready, plan)
     total = time.perf_counter() - began
+    share = f"MLflow's share of a training of {epochs} epochs"
     return [
-        Figure(
-            "mlflow_share", clock.seconds / total, f"MLflow's share of a training of {epochs} epochs", most=MLFLOW_SHARE
-        ),
+        Figure("mlflow_share", clock.seconds / total, share, most=MLFLOW_SHARE),
         Figure("mlflow_seconds", clock.seconds, "MLflow: seconds"),
         Figure("mlflow_training_seconds", total, "the training: seconds"),
     ]

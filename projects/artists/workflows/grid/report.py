@@ -14,7 +14,7 @@ from ...reports.markdown import plain
 from ...reports.pages import Chart, Link, Row, Section, Table, Value, render
 from ...tracking import others, reading
 from ...tracking.reading import TrackedRun
-from ..options import ReportOptions
+from ..options import ReportOptions, words
 from . import drawing, tables
 from .findings import Finding, findings
 from .published import beside, read_published
@@ -49,15 +49,13 @@ def report(options: ReportOptions) -> Report:
         InputError: No such run or experiment, or no finished run with metrics in it.
     """
     parent = reading.read(options.run_id) if options.run_id else None
-    results = tables.results(
-        reading.children(parent.run_id) if parent else reading.experiment(options.experiment_name or "")
-    )
+    experiment = options.experiment_name or ""
+    results = tables.results(reading.children(parent.run_id) if parent else reading.experiment(experiment))
     if not results.runs:
         where = f"run_id={options.run_id}" if parent else f"experiment_name={options.experiment_name}"
         raise InputError(f"{where} has no finished run with metrics; {len(results.others)} run(s) have not finished.")
     tags = parent.tags if parent else {}
-    wanted = (options.metrics or tags.get("grid_metrics") or "").split(",")
-    metrics = tables.shown_metrics(results, [name.strip() for name in wanted if name.strip()])
+    metrics = tables.shown_metrics(results, words(options.metrics or tags.get("grid_metrics")))
     if not metrics:
         raise InputError("These runs have no final metric; name one with metrics=.")
     axis = tables.axis_of(results, options.columns or tags.get("grid_columns") or "clip")

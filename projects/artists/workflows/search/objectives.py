@@ -7,6 +7,7 @@ from typing import Literal
 
 from ...errors import InputError
 from ...evaluation.names import lower_is_better, metric_name
+from ..options import words
 
 COSTS = ("parameters", "seconds_per_clip")
 
@@ -26,7 +27,7 @@ def parse(objective: str) -> list[str]:
     Raises:
         InputError: None, an unknown one, or one of the test subset.
     """
-    names = list(dict.fromkeys(metric_name(name.strip()) for name in objective.split(",") if name.strip()))
+    names = list(dict.fromkeys(map(metric_name, words(objective))))
     if not names:
         raise InputError("objective= is empty; give a validation metric, for example objective=val/song_f1.")
     for name in names:
