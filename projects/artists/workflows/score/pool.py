@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -36,8 +37,8 @@ class Request:
 
 def answers(songs: Iterable[Song], request: Request) -> Iterator[tuple[Song, dict[str, Any]]]:
     """The model's row of each song, in the order in which they are done; a song that kills its process has one too."""
-    arguments = (str(request.folder), dict(request.params), request.processes)
-    for song, answer in workers.spread(songs, _answer, request.processes, _load, arguments):
+    load = functools.partial(_load, str(request.folder), dict(request.params), request.processes)
+    for song, answer in workers.spread(songs, _answer, request.processes, load):
         yield song, answer or failed("the decoder crashed on this file")
 
 
