@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -29,7 +30,8 @@ def answers(
     songs: Iterable[Song], folder: Path, params: Mapping[str, Any], processes: int
 ) -> Iterator[tuple[Song, dict[str, Any]]]:
     """A packaged model's row of each song, in the order in which they are done; of one that kills its process too."""
-    for song, answer in workers.spread(songs, _answer, processes, _load, (str(folder), dict(params), processes)):
+    load = functools.partial(_load, str(folder), dict(params), processes)
+    for song, answer in workers.spread(songs, _answer, processes, load):
         yield song, answer or failed("the decoder crashed on this file")
 
 

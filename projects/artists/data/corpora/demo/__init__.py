@@ -14,13 +14,14 @@ level; chance .17.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import io
 import json
 import logging
 import multiprocessing
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -34,6 +35,7 @@ from ....errors import InputError
 from ... import cache
 from ...machine import processes
 from ...tracks import Corpus, Progress, track_id
+from ...workers import call_all
 from .. import manifest
 from . import effects
 from .composer import SCALES, Parts, Piece, Style, compose, draw
@@ -332,14 +334,7 @@ def _write_songs(folder: Path, songs: list[Song], workers: int, report: Callable
     # spawn: a fork of a process that has TensorFlow's threads may hang
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        futures = [pool.submit(_write_song, folder, song) for song in songs]
-        try:
-            for done, future in enumerate(as_completed(futures), start=1):
-                future.result()
-                report(done)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        call_all(pool, functools.partial(_write_song, folder), songs, report)
 
 
 def _write_song(folder: Path, song: Song) -> None:

@@ -97,9 +97,18 @@ def sung(t: np.ndarray, h: np.ndarray, f0: float, force: float, *, vowels: tuple
 
 
 def additive(
-    spectrum: Callable[..., np.ndarray], f0: float, n: int, sr: int, force: float, rng: Generator,
-    *, vibrato: float = 0.0, detune: float = 0.0, breath: float = 0.0, **shape: object,
-) -> np.ndarray:  # fmt: skip
+    spectrum: Callable[..., np.ndarray],
+    f0: float,
+    n: int,
+    sr: int,
+    force: float,
+    rng: Generator,
+    *,
+    vibrato: float = 0.0,
+    detune: float = 0.0,
+    breath: float = 0.0,
+    **shape: object,
+) -> np.ndarray:
     """Evolving wavetable -> (n,) float32: `spectrum` of a `shape` gives the harmonics, `vibrato` and `detune` are
     cents, `breath` the level of blown noise."""
     seconds = n / sr
