@@ -32,11 +32,7 @@ class OpenSet:
 
 
 def centroids(vectors: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Names (k,), sorted, and the mean direction (k, d) of the songs of each; vectors of any length weigh the same.
-
-    Args:
-        vectors: Song vectors (n, d).
-        labels: Artist of each, (n,).
+    """Names (k,), sorted, and the mean direction (k, d) of the songs of each; vectors (n, d) of any length weigh alike.
 
     Examples:
         >>> names, centres = centroids(np.array([[2.0, 0.0], [0.0, 1.0], [0.0, 3.0]]), np.array(["b", "a", "a"]))
@@ -106,12 +102,8 @@ def enrolment_curve(
 
     For each number of songs, artists that have more take part. A draw enrols that many songs of each at random and
     predicts the artist of every other song: the nearest centroid. It then enrols half of the artists alone, and
-    measures how well the greatest similarity separates their songs from those of the others (unknown_auroc).
-
-    Args:
-        vectors: Song vectors (n, d) of artists that the embedding was not trained on.
-        labels: Artist of each.
-        draws: Random choices of the enrolled songs; a song's hit rate is its mean over the draws that query it.
+    measures how well the greatest similarity separates their songs from those of the others (unknown_auroc). A song's
+    hit rate is its mean over the draws that query it. The embedding was not trained on the artists.
 
     Returns:
         A row a number of songs that at least two artists have more of: enrolled, artists, songs (queried),
@@ -151,10 +143,6 @@ def _trials(
     rates = hits[queries > 0] / queries[queries > 0]
     low, high = mean_interval(rates, seed=seed)
     return {
-        "songs": int((queries > 0).sum()),
-        "accuracy": float(rates.mean()),
-        "low": low,
-        "high": high,
-        "chance": 1 / len(members),
-        "unknown_auroc": float(np.mean(areas)),
-    }
+        "songs": len(rates), "accuracy": float(rates.mean()), "low": low, "high": high,
+        "chance": 1 / len(members), "unknown_auroc": float(np.mean(areas)),
+    }  # fmt: skip

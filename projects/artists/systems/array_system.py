@@ -112,6 +112,5 @@ def frames_by_class(clips: ClipSet, most: int, seed: int) -> Iterator[tuple[int,
     """(class, frames (n, columns)) of each class that has clips; clips drawn at random, of about `most` frames."""
     rng = np.random.default_rng(seed)
     for label in np.unique(clips.y):
-        own = rng.permutation(np.flatnonzero(clips.y == label))
-        chosen = np.sort(own[: max(1, most // clips.length)])
+        chosen = np.sort(rng.permutation(np.flatnonzero(clips.y == label))[: max(1, most // clips.length)])
         yield int(label), clips.read(chosen).reshape(-1, clips.n_mels)

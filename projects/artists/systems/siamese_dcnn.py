@@ -157,10 +157,12 @@ class System(ParkSystem):
 
     def scores(self, batches: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Batches, each all clips of a song -> the song's probabilities for each of them, embeddings of the clips."""
+        from ..evaluation.spread import spread
+
         embeddings = [self.vectors(clips) for clips in batches]
-        proba = [fitted.probabilities(self.head, v.mean(0, keepdims=True), self.num_classes) for v in embeddings]
-        repeated = [np.repeat(p, len(v), axis=0) for p, v in zip(proba, embeddings, strict=True)]
-        return np.concatenate(repeated), np.concatenate(embeddings)
+        proba = [spread(self.head, each.mean(0, keepdims=True), self.num_classes) for each in embeddings]
+        repeated = [p.repeat(len(each), axis=0) for p, each in zip(proba, embeddings, strict=True)]
+        return np.concatenate(repeated).astype(np.float32), np.concatenate(embeddings)
 
     def save(self, folder: Path) -> None:
         super().save(folder)

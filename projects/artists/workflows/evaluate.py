@@ -28,6 +28,7 @@ MAP_COLUMNS = (*tsne_page.COLUMNS, "label", "subset")
 WORST = 20
 WORST_SECONDS = 6.0
 BASELINE_METRICS = ("f1", "f1_macro", "accuracy")
+TRACK_COLUMNS = {"song": "title", "album": "album", "artist": "artist"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,9 +62,9 @@ class SubsetScores:
         """All metrics of a subset by the names of the README."""
         named = _prefixed(f"{subset}/clip_", metrics.scores(self.clips.y, self.proba))
         named |= _prefixed(f"{subset}/song_", metrics.scores(self.song_y, self.song_proba))
-        for suffix, threshold in (("_vote", None), ("_vote50", pooling.CONFIDENT)):
-            _, predicted = pooling.vote(self.proba, self.clips.songs, threshold)
-            named |= _prefixed(f"{subset}/song_", metrics.label_scores(self.song_y, predicted), suffix)
+        for method in ("vote", "vote50"):
+            _, predicted = pooling.POOLINGS[method](self.proba, self.clips.songs)
+            named |= _prefixed(f"{subset}/song_", metrics.label_scores(self.song_y, predicted), f"_{method}")
         if self.clips.tag_sets:
             named |= _prefixed(f"{subset}/clip_", tags.scores(self.clips.y, self.proba, self.clips.tag_sets))
             named |= _prefixed(f"{subset}/song_", tags.scores(self.song_y, self.song_proba, self.clips.tag_sets))
@@ -71,6 +72,12 @@ class SubsetScores:
         for name, (low, high) in bounds.items():
             named |= {f"{subset}/song_{name}_low": low, f"{subset}/song_{name}_high": high}
         return named
+
+
+def metrics_of(subsets: Mapping[str, SubsetScores], *, seed: int) -> dict[str, float]:
+    """All metrics of validation and test."""
+    chosen = [name for name in ("val", "test") if name in subsets]
+    return {name: value for subset in chosen for name, value in subsets[subset].metrics(subset, seed=seed).items()}
 
 
 def _by_level(scores: SubsetScores) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -104,17 +111,23 @@ def _song_truth(clips: ClipSet) -> np.ndarray:
 
 
 def validation_scores(
-    clips: ClipSet, proba: np.ndarray, method: str = "mean", names: Sequence[str] = ("f1",)
+    clips: ClipSet, proba: np.ndarray, method: str = "mean", names: Sequence[str] = ("val/clip_f1", "val/song_f1")
 ) -> dict[str, float]:
-    """What a training shows after each epoch: metrics `names` of clips and of songs, pooled by `method`."""
-    _, song_proba = pooling.song_probabilities(proba, clips.songs, method)
-    song_y, chosen = _song_truth(clips), [(name, metrics.METRICS[name]) for name in names]
-    scores = {f"val/clip_{name}": metric(clips.y, proba) for name, metric in chosen}
-    return scores | {f"val/song_{name}": metric(song_y, song_proba) for name, metric in chosen}
+    """What a training shows after each epoch: metrics of clips, and of songs pooled by `method` or as the name says."""
+    scores, truth = {}, {"clip": clips.y, "song": _song_truth(clips)}
+    for name in names:
+        base, _, vote = name.partition("_vote")
+        level, _, metric = base.removeprefix("val/").partition("_")
+        chosen = method if base == name else f"vote{vote}"
+        values = proba if level == "clip" else pooling.song_probabilities(proba, clips.songs, chosen)[1]
+        scores[name] = metrics.METRICS[metric](truth[level], values)
+    return scores
 
 
 def baseline_metrics(prepared: Prepared, *, seed: int) -> dict[str, float]:
-    """Test scores by song of the majority class, of loudness alone and of MFCC with logistic regression."""
+    """Test scores by song of the majority class, of loudness alone and of MFCC; none without training clips."""
+    if not len(prepared.clips["train"]):
+        return {}
     vectors, y = {}, {}
     for subset in ("train", "test"):
         entries = [prepared.features.entries[track.track_id] for track in prepared.used(subset)]
@@ -181,9 +194,7 @@ def song_table(prepared: Prepared, scores: SubsetScores, subset: str = "test") -
     return pd.DataFrame(
         {
             "track_id": [t.track_id for t in tracks],
-            "song": [t.title for t in tracks],
-            "album": [t.album for t in tracks],
-            "artist": [t.artist for t in tracks],
+            **{column: [getattr(t, field) for t in tracks] for column, field in TRACK_COLUMNS.items()},
             "label": [prepared.classes[y] for y in scores.song_y],
             "predicted": [prepared.classes[p] for p in predicted],
             "probability": scores.song_proba[rows, predicted],
@@ -261,9 +272,7 @@ def _write_map(
 def _clip_table(prepared: Prepared, scores: SubsetScores, subset: str) -> pd.DataFrame:
     tracks = [prepared.tracks[subset][i] for i in scores.clips.songs]
     columns = {
-        "song": [t.title for t in tracks],
-        "album": [t.album for t in tracks],
-        "artist": [t.artist for t in tracks],
+        **{column: [getattr(t, field) for t in tracks] for column, field in TRACK_COLUMNS.items()},
         "label": [prepared.classes[y] for y in scores.clips.y],
         "predicted": [prepared.classes[p] for p in scores.proba.argmax(1)],
         "clip_start": scores.clips.starts * _hop_seconds(prepared),

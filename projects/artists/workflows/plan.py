@@ -144,10 +144,7 @@ def parse_flags(argv: Sequence[str]) -> dict[str, str]:
 
 
 def training_plan(flags: Mapping[str, Any]) -> TrainingPlan:
-    """The plan of a training.
-
-    Args:
-        flags: Text, or values of a field's type.
+    """The plan of a training from flags: text, or values of a field's type.
 
     Raises:
         InputError: An unknown name, a value that is not of its type or makes no sense, or one that changes nothing.
@@ -163,11 +160,7 @@ def loose_plan(flags: Mapping[str, Any]) -> TrainingPlan:
 
 
 def loose_plan_and(flags: Mapping[str, Any], *groups: type) -> tuple[Any, ...]:
-    """The plan of a training, and the options of an entry point that stand beside it.
-
-    Args:
-        groups: Dataclasses of options, of which one each is returned.
-    """
+    """The plan of a training, and one of each of `groups`, the options of an entry point that stand beside it."""
     # A resumed run hands over its parameters as text, "None" among them.
     config = _cast("config", flags.get("config"), str | None)
     given = {**(read_config(config) if config else {}), **flags}
@@ -191,25 +184,20 @@ def refuse_unused(plan: TrainingPlan, but: Container[str] = ()) -> None:
     Args:
         but: Options of the system that are still open, and with them what they make useless.
     """
-    _refuse_resume(plan.sources)
+    if resume := plan.sources.resume:
+        # Train takes the flag away before it reads the parameters of the old run.
+        place = f"stands in {plan.sources.config}" if plan.sources.config else "is given beside other parameters"
+        raise InputError(
+            f"resume={resume} {place}; resume is a flag of train alone, which takes everything else from the old run: "
+            f"{command('train', resume=resume)}"
+        )
     fields = [field for group in (Training, plan.system.Config) for field in dataclasses.fields(group)]
     defaults = {**{field.name: field.default for field in fields}, **plan.system.training}
     for name, option in plan.unused.items():
         if option not in but and plan.values[name] != defaults[name]:
             beside = f" with {option}={as_given(plan.values[option])}" if option else ", which is fitted at once"
-            raise InputError(
-                f"{name}={as_given(plan.values[name])} means nothing to {plan.model}{beside}. Leave it out."
-            )
-
-
-def _refuse_resume(sources: Sources) -> None:
-    """Train takes the flag away before it reads the parameters of the old run."""
-    if sources.resume:
-        place = f"stands in {sources.config}" if sources.config else "is given beside other parameters"
-        raise InputError(
-            f"resume={sources.resume} {place}; resume is a flag of train alone, which takes everything else from the "
-            f"old run: {command('train', resume=sources.resume)}"
-        )
+            value = as_given(plan.values[name])
+            raise InputError(f"{name}={value} means nothing to {plan.model}{beside}. Leave it out.")
 
 
 def used(given: Mapping[str, Any]) -> dict[str, Any]:

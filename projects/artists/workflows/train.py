@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -56,8 +55,7 @@ def train(plan: TrainingPlan, run: Run, progress: Progress | None = None) -> Non
         if hint:
             print(f"warning: {hint}")
     system, _ = fit(plan, prepared, run)
-    with tempfile.TemporaryDirectory() as folder:
-        results.log_results(run, system, prepared, plan, Path(folder))
+    results.log_results(run, system, prepared, plan)
 
 
 def batchnorm_hint(plan: TrainingPlan, clips: int) -> str | None:

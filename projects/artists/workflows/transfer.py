@@ -25,7 +25,7 @@ from ..reports.parameters import markdown_table
 from ..tracking import runs
 from ..tracking.runs import Run
 from .embed import Embedder, SongVectors, open_embedder, song_vectors
-from .options import TransferOptions
+from .options import TransferOptions, words
 
 MAP_POINTS = 1000
 SHOWN = ("f1", "f1_macro", "accuracy")
@@ -99,12 +99,12 @@ def _embeddings(
 ) -> list[Embedded]:
     """Of networks and of files, with names of their own."""
     embeddings = []
-    for i, source in enumerate(options.names("model")):
+    for i, source in enumerate(words(options.model)):
         embedder = open_embedder(source, work / str(i)).cropped(options.crop)
         songs = song_vectors(run, embedder, corpus, options, bar(f"features for {embedder.name}"))
         embeddings.append(embedded(embedder, songs))
-    embeddings += [read_vectors(source, corpus) for source in options.names("vectors")]
-    names = distinct([each.name for each in embeddings], options.names("model") + options.names("vectors"))
+    embeddings += [read_vectors(source, corpus) for source in words(options.vectors)]
+    names = distinct([each.name for each in embeddings], words(options.model) + words(options.vectors))
     return [dataclasses.replace(each, name=name) for each, name in zip(embeddings, names, strict=True)]
 
 

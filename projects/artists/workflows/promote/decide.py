@@ -29,7 +29,8 @@ from registry.history import Decision, State, Step
 from ...data.machine import processes
 from ...data.paths import given_path
 from ...errors import InputError
-from ...evaluation.metrics import LABEL_METRICS, metric_name
+from ...evaluation.metrics import LABEL_METRICS
+from ...evaluation.names import metric_name
 from ...tracking import model
 from ...tracking.registry import Registry
 from ..options import PromoteOptions

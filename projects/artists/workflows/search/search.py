@@ -19,6 +19,7 @@ from ...tracking import others, reading
 from ...tracking.runs import Run
 from .. import engine
 from ..engine import digest, exclusive, open_storage, storage_url
+from ..options import words
 from . import final, report
 from .options import SearchOptions
 from .request import Request, caster
@@ -94,7 +95,7 @@ def _start(asked: Request, storage: RDBStorage, name: str, identity: Mapping[str
 def _earlier(storage: RDBStorage, warm_start: str | None, space: SearchSpace) -> list[Point]:
     """The best trials of earlier studies, as far as they set what is searched now."""
     points = []
-    for name in [word.strip() for word in (warm_start or "").split(",") if word.strip()]:
+    for name in words(warm_start):
         try:
             study = optuna.load_study(study_name=name, storage=storage)
         except KeyError as error:
