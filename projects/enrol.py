@@ -20,8 +20,7 @@ def run(options: EnrolOptions, run: cli.Run) -> None:
     label, corpus = options.label, songs.enrolled(options.songs)
     with tempfile.TemporaryDirectory() as folder:
         embedder, before = enrol.open_model(options.model, options.reference, Path(folder))
-        corpus, progress = enrol.named(corpus, label), cli.progress_bar("features")
-        vectors = embed.song_vectors(run, embedder, corpus, label, options.workers, progress)
+        vectors = embed.song_vectors(run, embedder, enrol.named(corpus, label), options, cli.progress_bar("features"))
         enrolled = enrol.enrolled(vectors, embedder, label, before)
         enrol.log_reference(run, enrolled, Path(folder, "reference"))
     run.tags({"reference_version": str(enrolled.version), "reference_from": enrolled.previous})

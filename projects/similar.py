@@ -26,9 +26,10 @@ def run(options: SimilarOptions, run: cli.Run) -> None:
         run.tags({"reference_digest": index.digest})
         if not options.query:
             return
-        table, quarantined = enrol.search(embedder, index, options, run)
+        table, features = enrol.search(embedder, index, options, run)
+    run.table(table, "similar.csv")
     print("\n" + printable_lines(table.to_string(index=False, float_format="{:.3f}".format)))
-    for name, reason in sorted(quarantined.items()):
+    for name, reason in sorted(features.quarantined.items()):
         print(f"warning: {printable(f'{name}: {reason}')}")
 
 

@@ -24,10 +24,12 @@ from ..package.reference import identity_of
 from ..systems import find
 from ..tracking.model import download_system
 from ..tracking.runs import Run
+from .options import EnrolOptions, SimilarOptions, TransferOptions
 
 PRETRAINED = (".h5", ".hdf5")
 # The published weights of this architecture are what `model=<file>` reads.
 PRETRAINED_SYSTEM = "siamese_dcnn"
+Options = EnrolOptions | SimilarOptions | TransferOptions
 EmbedClips = Callable[[Iterable[np.ndarray]], np.ndarray]
 
 
@@ -62,8 +64,8 @@ class Embedder:
         counts: list[int] = []
         songs = (self._clips(entry, counts) for entry in entries)
         embedding = self.embed_clips(songs if self.unit == "song" else _rebatched(songs))
-        first = np.cumsum([0, *counts[:-1]])
-        return (np.add.reduceat(embedding, first, axis=0) / np.array(counts)[:, None]).astype(np.float32)
+        sums = np.add.reduceat(embedding, np.cumsum([0, *counts[:-1]]), axis=0)
+        return (sums / np.array(counts)[:, None]).astype(np.float32)
 
     def _clips(self, entry: Entry, counts: list[int]) -> np.ndarray:
         """All disjoint clips of a song; their number is appended to `counts`."""
@@ -98,13 +100,11 @@ class SongVectors:
         return recordings.of_entries(entries, self.features.config)
 
 
-def song_vectors(
-    run: Run, embedder: Embedder, corpus: Corpus, label: str, workers: int | None, progress: Progress | None = None
-) -> SongVectors:
+def song_vectors(run: Run, embedder: Embedder, corpus: Corpus, options: Options, progress: Progress) -> SongVectors:
     """The vectors of a corpus, with what was unreadable logged; raises InputError where that is too much."""
-    songs = embedder.embed(corpus, workers=workers, progress=progress)
+    songs = embedder.embed(corpus, workers=options.workers, progress=progress)
     run.table(prepare.quarantine_table(songs.features), "quarantined.csv")
-    surviving(corpus, songs.features, label)
+    surviving(corpus, songs.features, options.label)
     return songs
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..data import corpora, prepare, recordings
+from ..data.featurize import Features
 from ..data.songs import query as queries_of
 from ..data.tracks import Corpus, Progress
 from ..errors import InputError
@@ -66,21 +67,16 @@ def make_reference(
 def build_index(embedder: Embedder, options: SimilarOptions, run: Run, folder: Path, progress: Progress) -> Reference:
     """A reference of all songs of a corpus that carry the label."""
     corpus = named(corpora.load(str(options.data)), options.label)
-    songs = song_vectors(run, embedder, corpus, options.label, options.workers, progress)
-    index = make_reference(songs, embedder, options.label)
+    index = make_reference(song_vectors(run, embedder, corpus, options, progress), embedder, options.label)
     log_reference(run, index, folder)
     return index
 
 
-def search(
-    embedder: Embedder, index: Reference, options: SimilarOptions, run: Run
-) -> tuple[pd.DataFrame, dict[str, str]]:
-    """The neighbours of each query, and why others could not be read."""
+def search(embedder: Embedder, index: Reference, options: SimilarOptions, run: Run) -> tuple[pd.DataFrame, Features]:
+    """The neighbours of each query, and what could not be read of them."""
     queries = embedder.embed(queries_of(str(options.query)), workers=options.workers)
     run.table(prepare.quarantine_table(queries.features), "query_quarantined.csv")
-    table = neighbours(index, queries, options.k)
-    run.table(table, "similar.csv")
-    return table, queries.features.quarantined
+    return neighbours(index, queries, options.k), queries.features
 
 
 def neighbours(index: Reference, songs: SongVectors, k: int) -> pd.DataFrame:

@@ -101,8 +101,7 @@ def _embeddings(
     embeddings = []
     for i, source in enumerate(words(options.model)):
         embedder = open_embedder(source, work / str(i)).cropped(options.crop)
-        progress = bar(f"features for {embedder.name}")
-        songs = song_vectors(run, embedder, corpus, options.label, options.workers, progress)
+        songs = song_vectors(run, embedder, corpus, options, bar(f"features for {embedder.name}"))
         embeddings.append(embedded(embedder, songs))
     embeddings += [read_vectors(source, corpus) for source in words(options.vectors)]
     names = distinct([each.name for each in embeddings], words(options.model) + words(options.vectors))

@@ -7,6 +7,7 @@ killed process left.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import getpass
@@ -114,10 +115,9 @@ def summary(decision: Decision) -> str:
 def signed(**values: Any) -> Decision:
     """A decision of this user, now."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    try:
+    user = "unknown"
+    with contextlib.suppress(OSError, KeyError):
         user = os.environ.get("MLFLOW_TRACKING_USERNAME") or getpass.getuser()
-    except (OSError, KeyError):
-        user = "unknown"
     return Decision(key=uuid.uuid4().hex, by=user, at=now, **values)
 
 

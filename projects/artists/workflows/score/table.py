@@ -107,22 +107,18 @@ def score(options: ScoreOptions, source: Source, progress: Progress | None = Non
     purpose = {"model": source.name, "audio": options.audio, "label": options.label or ""}
     purpose |= {name: str(value) for name, value in options.params.items()}
     purpose |= {"reference": source.reference.digest} if source.reference else {}
-    journal = Journal(options.file.with_name(f"{options.file.name}.partial"), purpose)
-    try:
+    file = options.file.with_name(f"{options.file.name}.partial")
+    with contextlib.closing(Journal(file, purpose)) as journal:
         journal.expect(songs_of(options.audio, options.label, progress))
         before, total = journal.counts()
-        began, done = time.perf_counter(), before
-        for song, answer in _answers(journal.waiting(), options, source):
+        began = time.perf_counter()
+        for done, (song, answer) in enumerate(_answers(journal.waiting(), options, source), before + 1):
             journal.put(song, _referred(answer, source.reference, options) if source.reference else answer)
-            done += 1
             if progress:
                 progress(done, total)
         seconds = time.perf_counter() - began
         counts = write(journal, options.file, source)
-    except BaseException:
-        journal.close()
-        raise
-    journal.delete()
+        journal.delete()
     speed = {"songs_per_minute": 60 * (total - before) / seconds} if total > before else {}
     return {"tracks": total, "tracks_resumed": before, "score_seconds": seconds, **speed, **counts}
 
