@@ -101,9 +101,9 @@ class System(ParkSystem):
         return keras.Model(inputs, tower(inputs, self.config.dropout), name="siamese_dcnn")
 
     def fit(self, train: ClipSet, val: ClipSet, num_classes: int, training: Training, hooks: Hooks) -> State:
-        from ..training import device, loop, once
+        from ..training import loop, once
 
-        device.prepare(training.seed)
+        keras.utils.set_random_seed(training.seed)
         self.model = self.started(self.build(train.length, train.n_mels, num_classes))
         self.num_classes = num_classes
         if self.config.freeze:

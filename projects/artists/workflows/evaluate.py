@@ -137,9 +137,8 @@ def baseline_metrics(prepared: Prepared, *, seed: int) -> dict[str, float]:
             "mfcc": np.stack([baselines.mfcc_vector(log) for log in logs]),
         }
         y[subset] = np.array([prepared.classes.index(t.label(prepared.label)) for t in prepared.used(subset)])
-    scores = baselines.baseline_scores(
-        vectors["train"], y["train"], vectors["test"], y["test"], len(prepared.classes), seed=seed
-    )
+    pairs = (vectors["train"], y["train"], vectors["test"], y["test"])
+    scores = baselines.baseline_scores(*pairs, len(prepared.classes), seed=seed)
     return {f"test/song_{m}_{name}": values[m] for name, values in scores.items() for m in BASELINE_METRICS}
 
 
@@ -190,7 +189,7 @@ def song_table(prepared: Prepared, scores: SubsetScores, subset: str = "test") -
     """A row a song of a subset: truth, prediction, probabilities, clips."""
     tracks = [prepared.tracks[subset][i] for i in scores.song_ids]
     entries = [prepared.features.entries[track.track_id] for track in tracks]
-    rows, predicted = np.arange(len(tracks)), scores.song_proba.argmax(1)
+    rows, predicted, config = np.arange(len(tracks)), scores.song_proba.argmax(1), prepared.features.config
     return pd.DataFrame(
         {
             "track_id": [t.track_id for t in tracks],
@@ -200,7 +199,7 @@ def song_table(prepared: Prepared, scores: SubsetScores, subset: str = "test") -
             "probability": scores.song_proba[rows, predicted],
             "probability_true": scores.song_proba[rows, scores.song_y],
             "clips": np.bincount(scores.clips.songs)[scores.song_ids],
-            "seconds": [round(entry.n_frames * _hop_seconds(prepared), 1) for entry in entries],
+            "seconds": [round(entry.n_frames * config.hop_length / config.sr, 1) for entry in entries],
             "audio_sha256": [entry.audio_digest for entry in entries],
         }
     )
@@ -256,8 +255,7 @@ def _write_map(
     embedding = np.concatenate([scores.embedding for scores in chosen.values()])[keep]
     table = table.iloc[keep].reset_index(drop=True)
     xy = tsne.tsne(embedding, seed=seed)
-    table.insert(0, "x", xy[:, 0])
-    table.insert(1, "y", xy[:, 1])
+    table = pd.concat([pd.DataFrame(xy, columns=["x", "y"]), table], axis=1)
     table.to_csv(folder / "tsne.csv", index=False)
     if not drawn:
         return
@@ -270,12 +268,12 @@ def _write_map(
 
 
 def _clip_table(prepared: Prepared, scores: SubsetScores, subset: str) -> pd.DataFrame:
-    tracks = [prepared.tracks[subset][i] for i in scores.clips.songs]
+    tracks, config = [prepared.tracks[subset][i] for i in scores.clips.songs], prepared.features.config
     columns = {
         **{column: [getattr(t, field) for t in tracks] for column, field in TRACK_COLUMNS.items()},
         "label": [prepared.classes[y] for y in scores.clips.y],
         "predicted": [prepared.classes[p] for p in scores.proba.argmax(1)],
-        "clip_start": scores.clips.starts * _hop_seconds(prepared),
+        "clip_start": scores.clips.starts * config.hop_length / config.sr,
         "subset": subset,
     }
     extra = {name: [t.label(column) for t in tracks] for name, column in _extra_labels(prepared).items()}
@@ -293,12 +291,9 @@ def _write_spectrograms(folder: Path, prepared: Prepared) -> None:
             middle = max(0, (len(features) - frames) // 2)
             excerpts[name] = to_db(np.array(features[middle : middle + frames]), config)
     figure = figures.spectrogram_grid(
-        dict(sorted(excerpts.items())),
-        sr=config.sr,
-        hop_length=config.hop_length,
-        mel_frequencies=mel_frequencies(config),
-        title=f"Three seconds of one song of each {prepared.label}",
-    )
+        dict(sorted(excerpts.items())), sr=config.sr, hop_length=config.hop_length,
+        mel_frequencies=mel_frequencies(config), title=f"Three seconds of one song of each {prepared.label}",
+    )  # fmt: skip
     (folder / "spectrograms.png").write_bytes(figures.figure_bytes(figure))
 
 
@@ -306,10 +301,6 @@ def _extra_labels(prepared: Prepared) -> dict[str, str]:
     """Column of the map -> label column of the corpus, which may have a name that the map uses otherwise."""
     columns = [name for name in prepared.corpus.label_columns if name not in ("artist", "album")]
     return {f"{name} (corpus)" if name in MAP_COLUMNS else name: name for name in columns}
-
-
-def _hop_seconds(prepared: Prepared) -> float:
-    return prepared.features.config.hop_length / prepared.features.config.sr
 
 
 def _prefixed(prefix: str, values: Mapping[str, float], suffix: str = "") -> dict[str, float]:

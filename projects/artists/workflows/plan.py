@@ -247,10 +247,13 @@ def resolve(
     known = field_names(*groups)
     for name in given:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f" Did you mean {close[0]}?" if close else ""
+            hint = did_you_mean(name, known)
             raise InputError(f"Unknown parameter {name}.{hint} Known: {', '.join(sorted(known))}.")
     return tuple(_typed(group, {**(defaults or {}), **given}) for group in groups)
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    return "".join(f" Did you mean {close}?" for close in difflib.get_close_matches(name, known, n=1))
 
 
 def read_config(path: str) -> dict[str, Any]:

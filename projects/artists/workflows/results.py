@@ -46,12 +46,8 @@ def log_data(run: Run, prepared: Prepared, *, context: str = "training") -> None
     run.table(table, "split.csv")
     run.tags({"corpus": prepared.corpus.name} | {f"{what}_digest": digest for what, digest in digests.items()})
     run.dataset(table, name=prepared.corpus.name, digest=corpus, context=context)
-    notes = {
-        "short": prepared.short,
-        "absent": prepared.absent,
-        "unlabelled": prepared.corpus.unlabelled,
-        "warnings": prepared.warnings,
-    }
+    notes = {name: getattr(prepared, name) for name in ("short", "absent", "warnings")}
+    notes["unlabelled"] = prepared.corpus.unlabelled
     run.text(json.dumps(notes, indent=1, ensure_ascii=False), "corpus_notes.json")
     sizes = {f"{subset}/songs": len(prepared.used(subset)) for subset in prepared.tracks}
     run.metrics(sizes | {f"{subset}/clips": len(clips) for subset, clips in prepared.clips.items()})
@@ -87,10 +83,7 @@ def log_results(
         label=prepared.label,
         classes=prepared.classes,
         settings=plan.values,
-        songs={
-            subset: sorted(prepared.features.entries[t.track_id].audio_digest for t in prepared.used(subset))
-            for subset in prepared.tracks
-        },
+        songs={subset: sorted(_digests(prepared, subset)) for subset in prepared.tracks},
         groups=duplicate_groups(prepared),
         temperatures=temperatures,
     )
@@ -116,6 +109,10 @@ def duplicate_groups(prepared: Prepared) -> dict[str, str]:
     return {entries[track].audio_digest: group for track, group in groups.items() if track in entries}
 
 
+def _digests(prepared: Prepared, subset: str) -> list[str]:
+    return [prepared.features.entries[track.track_id].audio_digest for track in prepared.used(subset)]
+
+
 def _recordings(prepared: Prepared, *subsets: str) -> Recordings:
     """The songs of subsets that have a clip."""
     features = prepared.features
@@ -131,7 +128,7 @@ def log_again(
     subsets = score_subsets(system, prepared, plan.evaluation)
     metrics = evaluate.metrics_of(subsets, seed=plan.seed) | evaluate.baseline_metrics(prepared, seed=plan.seed)
     run.metrics(metrics | evaluate.calibration_errors(subsets, card.temperatures))
-    tested = [prepared.features.entries[t.track_id].audio_digest for t in prepared.used("test")]
+    tested = _digests(prepared, "test")
     heard = recordings.copies([_recordings(prepared, "test")], [learned])
     seen = sum(digest in heard for digest in tested)
     run.metrics({"test/songs_seen_in_training": seen})

@@ -78,9 +78,8 @@ def resumed(run_id: str, run: Run) -> TrainingPlan:
     # `mlflow run` logs names as they were typed; those that train logged count.
     old = {name.replace("-", "_"): value for name, value in sorted(logged.items(), key=lambda each: "-" not in each[0])}
     whole = set(field_names(Training)) <= set(old)
-    return training_plan(
-        {name: value for name, value in old.items() if name != "resume" and not (whole and name == "config")}
-    )
+    without = {"resume", "config"} if whole else {"resume"}
+    return training_plan({name: value for name, value in old.items() if name not in without})
 
 
 def fit(
@@ -128,16 +127,11 @@ def fit(
     except KeyboardInterrupt:
         run.description(_so_far(history))
         raise
-    run.metrics(
-        {
-            # Of all epochs: a training that went on tells the whole.
-            "train_seconds": sum(e["seconds"] for e in state.history),
-            "clips_per_second": sum(e["clips_per_second"] for e in state.history) / len(state.history),
-            "best_epoch": state.best_epoch,
-            "parameters": system.count_params(),
-            "peak_private_mb": memory.mb,
-        }
-    )
+    # Of all epochs: a training that went on tells the whole.
+    seconds, rates = ([epoch[name] for epoch in state.history] for name in ("seconds", "clips_per_second"))
+    metrics = {"train_seconds": sum(seconds), "clips_per_second": sum(rates) / len(rates)}
+    metrics |= {"parameters": system.count_params(), "best_epoch": state.best_epoch, "peak_private_mb": memory.mb}
+    run.metrics(metrics)
     return system, state
 
 

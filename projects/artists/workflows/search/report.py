@@ -29,11 +29,9 @@ UNKNOWN = (ValueError, RuntimeError, ZeroDivisionError)
 
 
 def write_study(folder: Path, study: optuna.Study, names: Sequence[str], given: Mapping[str, Any]) -> None:
-    """search.html, trials.csv, best.yaml and, for several objectives, pareto.csv.
+    """search.html, trials.csv, best.yaml and, for several objectives `names`, pareto.csv.
 
-    Args:
-        names: Objectives.
-        given: Parameters of a training that all trials had.
+    `given` are the parameters of a training that all trials had.
     """
     best = best_trial(study)
     table = trial_table(study, names)

@@ -57,11 +57,9 @@ def open_study(
     pruner: optuna.pruners.BasePruner,
     attributes: Mapping[str, Any],
 ) -> optuna.Study:
-    """Starts or joins a study; call it inside of `engine.exclusive`.
+    """Starts or joins a study with objectives `names`; call it inside of `engine.exclusive`.
 
-    Args:
-        names: Objectives.
-        attributes: What a new study keeps: `identity`, a mapping that a study which is joined must share, and more.
+    A new one keeps the attributes, `identity` among them: a mapping that a study which is joined must share.
 
     Raises:
         InputError: There is one of that name that searches something else.

@@ -102,10 +102,7 @@ class Watch:
 
 
 def run_trial(search: Search, trial: optuna.Trial) -> float | list[float]:
-    """Trains one configuration in a run of its own.
-
-    Returns:
-        The objective, or the list of objectives.
+    """Trains one configuration in a run of its own; the objective, or the list of objectives.
 
     Raises:
         TrialPruned: It was ended early; its run is complete all the same.
