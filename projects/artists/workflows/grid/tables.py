@@ -5,6 +5,7 @@ Pure: runs in, data frames out. A configuration is a set of runs that differ in 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -171,11 +172,10 @@ def in_order(values: Iterable[str]) -> list[str]:
 
 def number(text: str) -> float | None:
     """The finite number that a parameter's text says, else None."""
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
+    with contextlib.suppress(ValueError):
+        if math.isfinite(value := float(text)):
+            return value
+    return None
 
 
 def is_numeric(values: Iterable[str]) -> bool:
