@@ -51,10 +51,9 @@ USUAL = Own()
 
 
 def fit(model: keras.Model, train: ClipSet, val: ClipSet, training: Training, hooks: Hooks, own: Own = USUAL) -> State:
-    """Trains a compiled model whose output is (n_clips, num_classes) probabilities, in place.
+    """Trains a compiled model whose output is (n_clips, num_classes) probabilities, in place; the state at its end.
 
-    Returns:
-        The state at its end; the model holds the weights of the epoch with the lowest validation loss.
+    The model then holds the weights of the epoch with the lowest validation loss.
 
     Raises:
         InputError: There is nothing to train on, or a loss stopped being a number.

@@ -134,12 +134,9 @@ class Queue:
         done: Collection[str] | None = None,
         needs: Mapping[str, str] | None = None,
     ) -> None:
-        """Opens the study; call it inside of `exclusive`.
+        """Opens the study of jobs, key -> attributes of its trial; call it inside of `exclusive`.
 
-        Args:
-            jobs: Key -> attributes of its trial.
-            done: The keys that are done, whatever the study says; by default those of complete trials.
-            needs: Key -> key that must be done before.
+        `done`, whatever the study says; by default the keys of complete trials. `needs`: key -> key to be done before.
         """
         self.study = optuna.create_study(
             storage=storage, study_name=name, direction="maximize", load_if_exists=True,
@@ -185,14 +182,9 @@ def work(
 ) -> None:
     """Runs trials until none is left, and until no other worker is at one that might be lost.
 
-    Whether there is a trial left is asked, and the trial taken, under one lock.
-
-    Args:
-        train: The objective; TrialFailed fails the trial and nothing else.
-        is_left: Whether a trial is to be started.
-        worker: Run of this command, which others end where it is lost.
-        callbacks: Called with the study and each trial that ends here, as Optuna's are.
-        poll: Seconds between looks at what other workers do.
+    Whether there is a trial left is asked, and the trial taken, under one lock; TrialFailed of `train` fails a trial
+    and nothing else. Others end `worker`, the run of this command, where it is lost. `callbacks` are Optuna's; `poll`:
+    seconds between looks at what other workers do.
     """
     waits = False
     while True:
@@ -269,10 +261,7 @@ def reasons(
 ) -> Iterator[None]:
     """Errors that end a trial alone become TrialFailed, with the reason in the study, and in the run if there is one.
 
-    A fault of the program is shown with its traceback.
-
-    Args:
-        ends: Whether an error ends the trial alone; by default one of its configuration.
+    `ends` says which do, by default those of its configuration. A fault of the program is shown with its traceback.
     """
     try:
         yield

@@ -171,18 +171,15 @@ def loose_plan_and(flags: Mapping[str, Any], *groups: type) -> tuple[Any, ...]:
     resolved = resolve((*GROUPS, system.Config, *groups), given, defaults)
     sources, data, features, training, evaluation, options, *more = resolved
     if data.split == "all":
-        raise InputError(
-            "split=all tests every track and leaves none to train on; it is for evaluate. "
-            "Choose song, album, kfold or manifest."
-        )
+        advice = "it is for evaluate. Choose song, album, kfold or manifest."
+        raise InputError(f"split=all tests every track and leaves none to train on; {advice}")
     return TrainingPlan(system, options, features, data, training, evaluation, sources), *more
 
 
 def refuse_unused(plan: TrainingPlan, but: Container[str] = ()) -> None:
-    """Raises InputError where a parameter is set that changes nothing; its default is no such word.
+    """Raises InputError where a parameter is set, not to its default, that changes nothing.
 
-    Args:
-        but: Options of the system that are still open, and with them what they make useless.
+    `but`: options of the system that are still open, and with them what they make useless.
     """
     if resume := plan.sources.resume:
         # Train takes the flag away before it reads the parameters of the old run.
@@ -207,18 +204,16 @@ def used(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def evaluation_plan(flags: Mapping[str, Any], trained: Mapping[str, Any] | None = None) -> EvaluationPlan:
-    """The plan of an evaluation: what is given, else what the model was trained with.
+    """The plan of an evaluation: what is given, else the parameters that the model was trained with.
 
-    Args:
-        trained: The parameters of the model's training; None where they are not known yet, to check the flags alone.
+    None where those are not known yet, to check the flags alone.
 
     Raises:
         InputError: An unknown name, one that the model fixes, or a value that makes no sense.
     """
     groups = (EvaluateOptions, DataOptions, EvaluationOptions)
     known = [name for name in field_names(*groups) if name not in FIXED_BY_MODEL]
-    fixed = sorted(set(flags) - set(known))
-    if fixed:
+    if fixed := sorted(set(flags) - set(known)):
         raise InputError(f"evaluate does not take {', '.join(fixed)}: it takes {', '.join(sorted(known))}.")
     if trained is None:
         # The split that a fold is of may be the model's, and so may the number of its folds.

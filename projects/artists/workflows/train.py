@@ -97,10 +97,7 @@ def fit(
             returns is logged among the values of the epoch.
 
     Returns:
-        The system with its best weights, and the state of the training at its end.
-
-    Raises:
-        InputError: See `check_checkpoint`.
+        The system with its best weights, and the state of the training at its end. Raises as `check_checkpoint`.
     """
     check_checkpoint(plan, run)
     run.tags({"device": device.device()})
@@ -118,12 +115,11 @@ def fit(
         return scores | dict(on_validation(proba) if on_validation else {})
 
     run.when_finished(lambda: checkpoint(run).unlink(missing_ok=True))
-    hooks = Hooks(validate=validate, on_epoch=after_epoch, checkpoint=checkpoint(run))
+    hooks, clips = Hooks(validate=validate, on_epoch=after_epoch, checkpoint=checkpoint(run)), prepared.clips
     system = plan.system(**plan.system_options)
-    subsets = (prepared.clips["train"], prepared.clips["val"])
     try:
         with device.PeakMemory() as memory:
-            state = system.fit(*subsets, len(prepared.classes), plan.training, hooks)
+            state = system.fit(clips["train"], clips["val"], len(prepared.classes), plan.training, hooks)
     except KeyboardInterrupt:
         run.description(_so_far(history))
         raise

@@ -97,7 +97,10 @@ def axis_charts(results: Results, metric: str, axis: str, published: pd.DataFram
         series = _lines(part, metric, axis, ticks, published, {**results.constants(), **values})
         where = "".join(f", {name} {value}" for name, value in values.items())
         title = f"{METRIC_NAMES.get(metric, metric)} against {axis}{where}"
-        lines = baseline_lines(part, metric)
+        # The mean score of each baseline on the same songs, of a metric of songs.
+        root = metric.removesuffix("_vote50").removesuffix("_vote")
+        means = {title: float(part.metric(f"{root}_{baseline}").mean()) for baseline, title in BASELINES.items()}
+        lines = {title: mean for title, mean in means.items() if math.isfinite(mean)}
         labels = {"x_label": AXES.get(axis, axis), "y_label": metric}
         drawings.append(charts.line_chart(title, ticks, series, bounds=bounds, lines=lines, **labels))
     return drawings
@@ -127,16 +130,8 @@ def _lines(
 
 
 def _points(part: Results, metric: str, axis: str, ticks: Sequence[str]) -> list[tuple[int, float]]:
-    place = {tick: i for i, tick in enumerate(ticks)}
-    scores, values = part.metric(metric), part.param(axis)
-    return [(place[values[i]], float(scores[i])) for i in part.frame.index if values[i] and not math.isnan(scores[i])]
-
-
-def baseline_lines(part: Results, metric: str) -> dict[str, float]:
-    """Mean score of each baseline on the same songs, for a song-level metric."""
-    root = metric.removesuffix("_vote50").removesuffix("_vote")
-    means = {title: part.metric(f"{root}_{name}").mean() for name, title in BASELINES.items()}
-    return {title: float(mean) for title, mean in means.items() if math.isfinite(mean)}
+    pairs = zip(part.param(axis), part.metric(metric), strict=True)
+    return [(ticks.index(value), float(score)) for value, score in pairs if value and not math.isnan(score)]
 
 
 def value_range(scores: pd.Series, metric: str) -> tuple[float, float]:

@@ -192,11 +192,7 @@ def axis_of(results: Results, name: str) -> str | None:
 
 
 def paired(results: Results, name: str, left: str, right: str, metric: str) -> pd.DataFrame:
-    """Runs that differ in `name` alone, `left` there and `right` here; seeds are kept apart.
-
-    Returns:
-        Columns of the other varying parameters, seed, left, right.
-    """
+    """Pairs of runs that differ in `name` alone: the other varying parameters, seed, scores by `left` and `right`."""
     rest = [other for other in results.varying if other != name]
     table = results.compared(rest, subset=results.param(name), score=results.metric(metric)).dropna(subset=["score"])
     subsets = [

@@ -107,10 +107,8 @@ def work(
 ) -> None:
     """Runs trials until the study has its `limit` of them; workers together start exactly so many, retries beside.
 
-    Optuna's MaxTrialsCallback looks once a trial has ended: several workers would start too many.
-
-    Args:
-        deadline: No trial is started after this time of `time.monotonic`.
+    No trial is started after the `deadline` of `time.monotonic`. Optuna's MaxTrialsCallback looks once a trial has
+    ended: several workers would start too many.
     """
 
     def is_left() -> bool:
