@@ -107,10 +107,10 @@ def main(command: Command, argv: Sequence[str] | None = None) -> int:
 
 def _say(error: InputError) -> None:
     """Prints it, or with ARTISTS_TRACEBACK raises it."""
-    if os.environ.get("ARTISTS_TRACEBACK"):
-        raise error
     from .artists.reports.names import printable_lines
 
+    if os.environ.get("ARTISTS_TRACEBACK"):
+        raise error
     print(f"\nerror: {printable_lines(error)}", file=sys.stderr)
 
 

@@ -43,11 +43,10 @@ def memory(minutes: float, tracks: int, folder: Path) -> list[Figure]:
 
 def _corpus(folder: Path, count: int, minutes: float) -> Path:
     """A manifest of `count` songs, assigned to artists and albums."""
-    table = folder / "tracks.csv"
     paths = [sound.write_mono(folder / f"{i:04d}.flac", sound.tune(minutes, i), format="FLAC") for i in range(count)]
     rows = [(path.name, f"artist {i % ARTISTS}", f"album {i // ARTISTS % ALBUMS}") for i, path in enumerate(paths)]
-    pd.DataFrame(rows, columns=["path", "artist", "album"]).to_csv(table, index=False)
-    return table
+    pd.DataFrame(rows, columns=["path", "artist", "album"]).to_csv(folder / "tracks.csv", index=False)
+    return folder / "tracks.csv"
 
 
 def _commands(table: Path) -> dict[str, float]:
