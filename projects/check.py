@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
-# Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
 from .artists.audio.options import FeatureConfig
 from .artists.data import corpora

@@ -1,4 +1,7 @@
-"""What every entry point does around its work: flags, `--help`, a run, and errors that a user can act on."""
+"""What every entry point does around its work: flags, `--help`, a run, and errors that a user can act on.
+
+Workers are spawned and import the entry point again: what is slow to load is imported where it is used.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,6 @@ if TYPE_CHECKING:
 
 README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- parameters, written by `python -m projects.cli` -->", "<!-- end of the parameters -->"
-Plan = Callable[[Mapping[str, str]], Any]
-Work = Callable[[Any, Any], Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,13 +40,13 @@ class Command:
     """
 
     name: str
-    work: Work
+    work: Callable[[Any, Any], Any]
     usage: str = ""
     notes: str = ""
     groups: tuple[type, ...] = ()
     without: tuple[str, ...] = ()
     trains: bool = False
-    plan: Plan | None = None
+    plan: Callable[[Mapping[str, str]], Any] | None = None
     tracked: Callable[[], bool] = lambda: True
 
     def read(self, flags: Mapping[str, str]) -> Any:
@@ -59,13 +60,10 @@ class Command:
 
 
 def main(command: Command, argv: Sequence[str] | None = None) -> int:
-    """Runs an entry point inside an MLflow run.
+    """Runs an entry point inside an MLflow run; returns 0, 1 for an error, 130 for Ctrl-C, 143 for SIGTERM.
 
     What is wrong with its flags is said before anything that is slow to load is imported; only a run that `mlflow run`
     has made is then marked as failed.
-
-    Returns:
-        Exit status: 0, 1 for an error, 130 for Ctrl-C, 143 for SIGTERM.
     """
     from .artists.workflows.plan import parse_flags
 
@@ -77,8 +75,6 @@ def main(command: Command, argv: Sequence[str] | None = None) -> int:
             return 0
         plan = command.read(parse_flags(argv))
     except InputError as error:
-        if os.environ.get("ARTISTS_TRACEBACK"):
-            raise
         refusal = error
         _say(error)
         if "MLFLOW_RUN_ID" not in os.environ:
@@ -100,8 +96,6 @@ def main(command: Command, argv: Sequence[str] | None = None) -> int:
                         run.failed(str(error))
                     raise
         except InputError as error:
-            if os.environ.get("ARTISTS_TRACEBACK"):
-                raise
             if error is not refusal:
                 _say(error)
             return 1
@@ -112,39 +106,30 @@ def main(command: Command, argv: Sequence[str] | None = None) -> int:
 
 
 def _say(error: InputError) -> None:
+    """Prints it, or with ARTISTS_TRACEBACK raises it."""
     from .artists.reports.names import printable_lines
 
+    if os.environ.get("ARTISTS_TRACEBACK"):
+        raise error
     print(f"\nerror: {printable_lines(error)}", file=sys.stderr)
 
 
 def help_text(command: Command, flags: Mapping[str, str]) -> str:
     """What `--help` prints; with `--model NAME` it shows the options and defaults of that system."""
-    from .artists.reports import parameters
-
-    tables = [
-        (title, parameters.parameters(group, defaults, command.without))
-        for title, group, defaults in _groups(command, flags)
-    ]
-    parts = [command.usage, parameters.help_tables(tables), command.notes]
-    if command.trains:
-        parts.append("A flag beats the config file, which beats the recipe, which beats the system's default.")
-    return "\n\n".join(part for part in parts if part)
-
-
-def _groups(command: Command, flags: Mapping[str, str]) -> list[tuple[str, type, Mapping[str, Any]]]:
-    """Title, options and their defaults."""
     from .artists import systems
-    from .artists.reports.parameters import title
+    from .artists.reports.parameters import help_tables, parameters, title
     from .artists.workflows import plan
 
-    groups: list[tuple[str, type, Mapping[str, Any]]] = [(title(group), group, {}) for group in command.groups]
+    tables = [(title(group), parameters(group, {}, command.without)) for group in command.groups]
+    notes = [command.notes]
     if command.trains:
         name = plan.with_recipe(flags).get("model", plan.Sources.model)
         system = systems.find(name)
         defaults = {**system.defaults(system.Config()), "model": name}
-        groups += [(title(group), group, defaults) for group in plan.GROUPS]
-        groups.append((f"Options of {name}: {title(system.Config)}", system.Config, {}))
-    return groups
+        tables += [(title(group), parameters(group, defaults, command.without)) for group in plan.GROUPS]
+        tables.append((f"Options of {name}: {title(system.Config)}", parameters(system.Config, {}, command.without)))
+        notes.append("A flag beats the config file, which beats the recipe, which beats the system's default.")
+    return "\n\n".join(filter(None, [command.usage, help_tables(tables), *notes]))
 
 
 def write_readme(path: Path = README) -> None:
@@ -238,11 +223,12 @@ def _environment() -> None:
 
     MLflow would repeat a request for minutes; track/ repeats what it asks itself, and knows what may be repeated.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    defaults = {
+        "TF_CPP_MIN_LOG_LEVEL": "2", "TF_FORCE_GPU_ALLOW_GROWTH": "true", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "30", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    }  # fmt: skip
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("projects").setLevel(logging.INFO)
 

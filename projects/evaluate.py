@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-# Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
 from .artists.data.options import DataOptions
 from .artists.evaluation.options import EvaluationOptions
@@ -25,7 +24,7 @@ def run(flags: Mapping[str, str], run: cli.Run) -> None:
     from .artists.data import prepare, recordings
     from .artists.package import card as saved
     from .artists.tracking.model import download_system
-    from .artists.workflows import quarantine, results
+    from .artists.workflows import results
 
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
@@ -34,12 +33,10 @@ def run(flags: Mapping[str, str], run: cli.Run) -> None:
         learned = recordings.learned(model, card.songs, card.groups, card.feature_config)
         plan = evaluation_plan(flags, card.settings)
         run.params(plan.values)
-        corpus, features = quarantine.read_features(
-            run, plan.data, card.feature_config, classes=card.classes, progress=cli.progress_bar("features")
-        )
-        prepared = prepare.prepare(
-            corpus, features, plan.data, seed=plan.seed, classes=card.classes, required=("test",)
-        )
+        classes, progress = card.classes, cli.progress_bar("features")
+        corpus, features = prepare.read_features(plan.data, card.feature_config, classes=classes, progress=progress)
+        run.table(prepare.quarantine_table(features), "quarantined.csv")
+        prepared = prepare.prepare(corpus, features, plan.data, seed=plan.seed, classes=classes, required=("test",))
         results.log_data(run, prepared, context="evaluation")
         results.log_again(run, system, card, learned, prepared, plan, work)
 

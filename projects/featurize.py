@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
-# Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
 from .artists.audio.options import FeatureConfig
 from .artists.data import corpora
@@ -22,23 +21,17 @@ def plan(flags: Mapping[str, str]) -> tuple[CorpusOptions, FeatureConfig]:
 
 
 def run(plan: tuple[CorpusOptions, FeatureConfig], run: cli.Run) -> None:
-    from .artists.data.featurize import surviving
+    from .artists.data import prepare
     from .artists.errors import command
-    from .artists.workflows import quarantine
 
     options, config = plan
     run.params(values(*plan))
-    corpus, features = quarantine.read_features(run, options, config, progress=cli.progress_bar("features"))
+    corpus, features = prepare.read_features(options, config, progress=cli.progress_bar("features"))
+    run.table(prepare.quarantine_table(features), "quarantined.csv")
     seconds = sum(entry.n_frames for entry in features.entries.values()) * config.hop_length / config.sr
-    run.metrics(
-        {
-            "tracks": len(features.entries),
-            "tracks_computed": features.computed,
-            "tracks_quarantined": len(features.quarantined),
-            "minutes": seconds / 60,
-        }
-    )
-    surviving(corpus, features, options.label)
+    run.metrics({"tracks": len(features.entries), "tracks_computed": features.computed})
+    run.metrics({"tracks_quarantined": len(features.quarantined), "minutes": seconds / 60})
+    prepare.surviving(corpus, features, options.label)
     print(
         f"{len(features.entries)} tracks, {seconds / 60:.0f} minutes; {features.computed} computed now, "
         f"{len(features.quarantined)} unreadable. Next: {command('train', data=options.data)}"

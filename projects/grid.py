@@ -6,7 +6,6 @@ import sys
 from collections.abc import Mapping
 from typing import NamedTuple
 
-# Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
 from .artists.data.options import field_names
 from .artists.errors import InputError, command

@@ -45,12 +45,7 @@ def _step(entry_point: str, parameters: Mapping[str, object]) -> str:
 
 
 COMMAND = cli.Command(
-    "main",
-    run,
-    usage="mlflow run . [-P name=value ...]",
-    without=("resume",),
-    trains=True,
-    plan=plan,
+    "main", run, usage="mlflow run . [-P name=value ...]", without=("resume",), trains=True, plan=plan
 )
 
 if __name__ == "__main__":

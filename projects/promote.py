@@ -6,50 +6,37 @@ import sys
 import tempfile
 from pathlib import Path
 
-# Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
 from .artists.workflows.options import PromoteOptions
 from .artists.workflows.plan import values
 
 
 def run(options: PromoteOptions, run: cli.Run) -> None:
-    run.params(values(options))
-    with tempfile.TemporaryDirectory() as folder:
-        {"promote": _promote, "history": _history, "rollback": _rollback}[options.action](options, run, Path(folder))
-
-
-def _promote(options: PromoteOptions, run: cli.Run, work: Path) -> None:
     from .artists.reports import verdict
     from .artists.tracking import candidates
-    from .artists.workflows.promote import decide
-
-    run_id = options.run_id or candidates.best_run(str(options.experiment_name), options.metric)
-    candidate = decide.Candidate(run_id, *candidates.fetch(run_id, work / "candidate"))
-    outcome = decide.promote(options, candidate, work)
-    text = verdict.outcome_text(outcome, options.name, run_id)
-    run.metrics({name: value for name, value in outcome.numbers.items() if value == value})
-    run.tags({"role": outcome.verdict.role, "version": outcome.version or "none", "candidate_run_id": run_id})
-    run.description(f"```\n{text}\n```")
-    print("\n" + text)
-
-
-def _history(options: PromoteOptions, run: cli.Run, work: Path) -> None:
-    from .artists.reports import verdict
     from .artists.tracking.registry import Registry
     from .artists.workflows.promote import decide
 
-    steps = decide.steps_of(Registry(options.name))
-    run.table(verdict.history_table(steps), "history.csv")
-    print("\n" + verdict.history_text(steps, options.name))
-
-
-def _rollback(options: PromoteOptions, run: cli.Run, work: Path) -> None:
-    from .artists.workflows.promote import decide
-
-    decision = decide.rollback(options)
-    run.tags({"version": decision.version, "role": "champion"})
-    verb = "would be" if options.dry_run else "is"
-    print(f"\nVersion {decision.version} of {options.name} {verb} the champion again; before: {decision.against}.")
+    run.params(values(options))
+    if options.action == "history":
+        steps = decide.steps_of(Registry(options.name))
+        run.table(verdict.history_table(steps), "history.csv")
+        text = verdict.history_text(steps, options.name)
+    elif options.action == "rollback":
+        decision = decide.rollback(options)
+        run.tags({"version": decision.version, "role": "champion"})
+        verb = "would be" if options.dry_run else "is"
+        text = f"Version {decision.version} of {options.name} {verb} the champion again; before: {decision.against}."
+    else:
+        run_id = options.run_id or candidates.best_run(str(options.experiment_name), options.metric)
+        with tempfile.TemporaryDirectory() as folder:
+            candidate = decide.Candidate(run_id, *candidates.fetch(run_id, Path(folder, "candidate")))
+            outcome = decide.promote(options, candidate, Path(folder))
+        text = verdict.outcome_text(outcome, options.name, run_id)
+        run.metrics({name: value for name, value in outcome.numbers.items() if value == value})
+        run.tags({"role": outcome.verdict.role, "version": outcome.version or "none", "candidate_run_id": run_id})
+        run.description(f"```\n{text}\n```")
+    print("\n" + text)
 
 
 COMMAND = cli.Command(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-# Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
 from .artists.workflows.options import ReportOptions
 from .artists.workflows.plan import values

@@ -5,15 +5,10 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-# Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
 from .artists.workflows.options import ScoreOptions
 from .artists.workflows.plan import values
-
-if TYPE_CHECKING:
-    from .artists.workflows.score.table import Source
 
 # Larger tables stay where they are.
 SMALL = 20e6
@@ -30,33 +25,19 @@ def run(options: ScoreOptions, run: cli.Run) -> None:
         run.metrics(done)
         report = Path(folder, "report")
         report.mkdir()
-        _log_scores(options, source, run, report)
+        scores = table.report(options, source, report)
+        run.metrics(scores)
         if options.file.stat().st_size < SMALL:
             (report / options.file.name).write_bytes(options.file.read_bytes())
         run.folder(report)
+    if scores:
+        print(
+            f"\nSong F1 {scores['score_song_f1']:.3f}, accuracy {scores['score_song_accuracy']:.3f} over "
+            f"{scores['score_songs']:.0f} labelled songs."
+        )
     print(
         f"\n{options.file}: {done['tracks']:.0f} tracks by {source.name}, {done['tracks_resumed']:.0f} of them scored "
         f"before, {done['tracks_failed']:.0f} could not be read, {done['tracks_unknown']:.0f} unknown."
-    )
-
-
-def _log_scores(options: ScoreOptions, source: Source, run: cli.Run, report: Path) -> None:
-    """Metrics and confusion matrix, where the table carries labels."""
-    from .artists.reports import figures
-    from .artists.workflows.score import table
-
-    evaluated = table.evaluated(options.file, source.classes)
-    if evaluated is None:
-        return
-    metrics = evaluated.metrics()
-    run.metrics(metrics)
-    matrix = evaluated.confusion(source.classes)
-    matrix.to_csv(report / "confusion_song.csv")
-    figure = figures.confusion_figure(matrix.to_numpy(), source.classes, f"{Path(options.audio).name}, song level")
-    (report / "confusion_song.png").write_bytes(figures.figure_bytes(figure))
-    print(
-        f"\nSong F1 {metrics['score_song_f1']:.3f}, accuracy {metrics['score_song_accuracy']:.3f} over "
-        f"{metrics['score_songs']:.0f} labelled songs."
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
-# Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
 from .artists.data import corpora
 from .artists.workflows.search.options import SearchOptions
@@ -22,12 +21,13 @@ def plan(flags: Mapping[str, str]) -> Request:
 def run(request: Request, run: cli.Run) -> None:
     """Prepares features and split once, then trains trial after trial in this process."""
     from .artists.data import prepare
-    from .artists.workflows import quarantine, results
+    from .artists.workflows import results
     from .artists.workflows.search import search
 
     run.params(request.params)
     plan = request.plan
-    corpus, features = quarantine.read_features(run, plan.data, plan.features, progress=cli.progress_bar("features"))
+    corpus, features = prepare.read_features(plan.data, plan.features, progress=cli.progress_bar("features"))
+    run.table(prepare.quarantine_table(features), "quarantined.csv")
     prepared = prepare.prepare(corpus, features, plan.data, seed=plan.seed)
     results.log_data(run, prepared)
     print("\n" + search.search(request, prepared, run))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
-# Spawned workers import this again: what is slow to load is imported where it is used.
 from . import cli
 from .artists.data import corpora
 from .artists.errors import InputError, command
@@ -40,13 +39,7 @@ def run(plan: TrainingPlan | str, run: cli.Run) -> None:
         raise
 
 
-COMMAND = cli.Command(
-    "train",
-    run,
-    usage="mlflow run . -e train -P clip=5 [-P name=value ...]",
-    trains=True,
-    plan=plan,
-)
+COMMAND = cli.Command("train", run, usage="mlflow run . -e train -P clip=5 [-P name=value ...]", trains=True, plan=plan)
 
 if __name__ == "__main__":
     sys.exit(cli.main(COMMAND))

@@ -9,7 +9,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-CHAMPION, CHALLENGER, REFUSED = "champion", "challenger", "refused"
+from .history import CHALLENGER, CHAMPION
+
+REFUSED = "refused"
 
 
 class PolicyError(ValueError):
@@ -38,16 +40,16 @@ class Failure:
 
     def __str__(self) -> str:
         value = "not measured" if self.value is None else f"{self.value:.4g}"
-        bounds = [(word, bound) for word, bound in (("at least", self.gate.min), ("at most", self.gate.max))]
-        wanted = " and ".join(f"{word} {bound:.4g}" for word, bound in bounds if math.isfinite(bound))
-        return f"{self.gate.name}: {value}, {wanted} is needed"
+        bounds = (("at least", self.gate.min), ("at most", self.gate.max))
+        needed = " and ".join(f"{word} {bound:.4g}" for word, bound in bounds if math.isfinite(bound))
+        return f"{self.gate.name}: {value}, {needed} is needed"
 
 
 @dataclasses.dataclass(frozen=True)
 class Policy:
-    """floors: of every model; rivalry: gates against a champion; the rest is how the two are compared."""
+    """thresholds: of every model; rivalry: gates against a champion; the rest is how the two are compared."""
 
-    floors: tuple[Gate, ...]
+    thresholds: tuple[Gate, ...]
     rivalry: tuple[Gate, ...]
     statistic: str
     min_songs: int
@@ -71,39 +73,30 @@ class Verdict:
 
 
 def policy_of(values: Any) -> Policy:
-    """The policy that a mapping, as read from policy.yaml, describes.
-
-    Raises:
-        PolicyError: A part is missing or unknown, a bound is no number, or a gate has none.
-    """
-    expected = {"floors", "against_champion", "comparison"}
+    """The policy that the mapping of policy.yaml describes; raises PolicyError where it cannot be followed."""
+    expected = {"thresholds", "against_champion", "comparison"}
+    if isinstance(values, Mapping) and "floors" in values:
+        raise PolicyError("the part floors is called thresholds now: rename it")
     if not isinstance(values, Mapping) or set(values) != expected:
         raise PolicyError(f"the policy must have the parts {', '.join(sorted(expected))} and no others")
     comparison = dict(values["comparison"] or {})
-    wanted = {"statistic": str, "min_songs": int, "min_artist_songs": int}
-    wrong = set(comparison) ^ set(wanted) or {n for n, kind in wanted.items() if type(comparison[n]) is not kind}
+    kinds = {"statistic": str, "min_songs": int, "min_artist_songs": int}
+    wrong = set(comparison) ^ set(kinds) or {n for n, kind in kinds.items() if type(comparison[n]) is not kind}
     if wrong:
         raise PolicyError(f"comparison needs statistic (text), min_songs and min_artist_songs (whole numbers): {wrong}")
     digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
-    return Policy(_gates(values["floors"]), _gates(values["against_champion"]), **comparison, digest=digest)
+    return Policy(_gates(values["thresholds"]), _gates(values["against_champion"]), **comparison, digest=digest)
 
 
 def evaluate(policy: Policy, evidence: Mapping[str, float], *, rival: bool, not_comparable: str = "") -> Verdict:
-    """What becomes of a candidate.
+    """What becomes of a candidate, by its numbers and, with a `rival` to compare it with, those of the comparison.
 
-    Args:
-        evidence: Numbers by name; those of the comparison are there when it was made.
-        rival: Whether there is a champion to be compared with.
-        not_comparable: Why no comparison could be made.
-
-    Returns:
-        Champion for the first that passes the floors and for one that passes every gate; challenger for one that
-        does not, where there is a champion; refused where there is none.
+    The first that passes the thresholds becomes champion, and so does one that passes every gate; one that does not is
+    challenger where there is a champion, else refused. not_comparable: why no comparison could be made.
     """
-    gates = policy.floors + (policy.rivalry if rival and not not_comparable else ())
-    failures = tuple(
-        Failure(gate, evidence.get(gate.name)) for gate in gates if not gate.holds(evidence.get(gate.name))
-    )
+    gates = policy.thresholds + (policy.rivalry if rival and not not_comparable else ())
+    values = [(gate, evidence.get(gate.name)) for gate in gates]
+    failures = tuple(Failure(gate, value) for gate, value in values if not gate.holds(value))
     why = not_comparable if rival else ""
     passed = not failures and not why
     return Verdict(CHAMPION if passed else CHALLENGER if rival else REFUSED, failures, why)
@@ -112,12 +105,7 @@ def evaluate(policy: Policy, evidence: Mapping[str, float], *, rival: bool, not_
 def recall_drop(
     champion: Mapping[str, float], candidate: Mapping[str, float], songs: Mapping[str, int], least: int
 ) -> tuple[float, dict[str, float]]:
-    """Largest fall of an artist's recall among those with at least `least` songs, and the falls of the others.
-
-    Args:
-        champion, candidate: Recall by artist.
-        songs: Test songs by artist.
-    """
+    """Largest fall of recall by artist among those with at least `least` test songs, and the falls of the others."""
     drops = {artist: champion[artist] - candidate[artist] for artist, count in songs.items() if count}
     gated = [drop for artist, drop in drops.items() if songs[artist] >= least]
     reported = {artist: drop for artist, drop in drops.items() if songs[artist] < least and drop > 0}

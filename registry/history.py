@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 PROMOTE, ROLLBACK = "promote", "rollback"
+CHAMPION, CHALLENGER = "champion", "challenger"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +79,12 @@ def state_of(steps: list[Step]) -> State:
     return steps[-1].state if steps else State()
 
 
+def repairs(state: State, aliases: Mapping[str, str]) -> dict[str, str]:
+    """Alias -> version to set, or empty to remove it, where `aliases` do not say what the state says."""
+    due = {CHAMPION: state.champion, CHALLENGER: state.challenger}
+    return {alias: version for alias, version in due.items() if aliases.get(alias, "") != version}
+
+
 def uses(steps: list[Step], test_digest: str) -> int:
     """How many decisions, void ones too, have looked at a set of test songs."""
     return sum(step.decision.test_digest == test_digest for step in steps) if test_digest else 0
@@ -91,10 +98,10 @@ def _possible(decision: Decision, state: State) -> bool:
 def _after(decision: Decision, state: State) -> State:
     if decision.action == ROLLBACK:
         return dataclasses.replace(state, champion=decision.version, former=state.former[:-1])
-    if decision.role == "champion":
+    if decision.role == CHAMPION:
         former = (*state.former, state.champion) if state.champion else state.former
         challenger = "" if state.challenger == decision.version else state.challenger
         return State(decision.version, challenger, former)
-    if decision.role == "challenger":
+    if decision.role == CHALLENGER:
         return dataclasses.replace(state, challenger=decision.version)
     return state

@@ -203,7 +203,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     def compute(tracks, store, workers, audits=None):
         for track in tracks:
             called.append(track.path)
-            yield track, featurize._compute(track.path, store, audits)
+            yield track, featurize._compute(track, store, audits)
 
     monkeypatch.setattr(featurize, "_computed", compute)
     return called

@@ -146,14 +146,7 @@ def test_an_evaluation_of_another_split_forgets_the_folds_of_the_training():
         evaluation_plan({"model": "m", "split": "all", "fold": "1"}, trained)
 
 
-FOR_PROMOTE = {
-    "run_id": "r",
-    "experiment_name": "e",
-    "metric": "val/clip_f1",
-    "policy": "p",
-    "data": "d",
-    "workers": "2",
-}
+FOR_PROMOTE = {"run_id": "r", "experiment_name": "e", "metric": "val/clip_f1", "policy": "p", "data": "d"}
 
 
 @pytest.mark.parametrize(("option", "value"), [*FOR_PROMOTE.items(), ("workers", "2"), ("dry_run", "true")])

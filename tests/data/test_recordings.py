@@ -17,13 +17,7 @@ from projects.artists.audio.decode import read_audio
 from projects.artists.audio.features import FeatureConfig, log_mel
 from projects.artists.data import corpora, prepare, recordings
 from projects.artists.data.featurize import featurize
-from projects.artists.data.fingerprints import (
-    FingerprintStore,
-    agreement,
-    fingerprint,
-    matching_pairs,
-    same_recording,
-)
+from projects.artists.data.fingerprints import FingerprintStore, agreement, fingerprint, matching_pairs, same_recording
 from projects.artists.data.options import DataOptions
 from projects.artists.data.recordings import Recordings, copies, duplicate_groups, identities, of_digests
 from projects.artists.data.splits import make_split

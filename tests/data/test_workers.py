@@ -19,7 +19,7 @@ def nothing() -> None:
 
 def test_a_task_that_kills_its_process_has_no_result_and_every_other_has_one():
     tasks = [*range(5), "kill", *range(5, 9)]
-    done = list(spread(tasks, double, 2, nothing, ()))
+    done = list(spread(tasks, double, 2, nothing))
     assert len(done) == 10 and dict(done) == {**{i: 2 * i for i in range(9)}, "kill": None}
 
 
@@ -31,6 +31,6 @@ def test_few_tasks_are_held_at_a_time():
             taken.append(i)
             yield i
 
-    first = next(done := spread(tasks(), double, 1, nothing, ()))
+    first = next(done := spread(tasks(), double, 1, nothing))
     assert first == (0, 0) and len(taken) <= 3
     assert len(list(done)) == 49

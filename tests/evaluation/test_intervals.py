@@ -110,11 +110,11 @@ def test_improvement_equals_a_naive_loop_over_the_same_resamples(statistic: str)
     y_true, proba = random_case()
     pred_a, pred_b = proba.argmax(1), random_case(seed=4)[1].argmax(1) % 4
     pred_b[:40] = pred_a[:40]
-    drawn = np.random.default_rng(5).integers(60, size=(200, 60))
+    drawn = np.random.default_rng(0).integers(60, size=(200, 60))
     metric = LABEL_METRICS[statistic]
     gains = [round(metric(y_true[i], pred_b[i]) - metric(y_true[i], pred_a[i]), 9) for i in drawn]
     naive = np.mean([0.5 if gain == 0 else gain > 0 for gain in gains])
-    got = paired_improvement(y_true, pred_a, pred_b, statistic, resamples=200, seed=5)
+    got = paired_improvement(y_true, pred_a, pred_b, statistic, resamples=200)
     assert 0 < naive < 1 and got == pytest.approx(naive, abs=1e-12)
 
 

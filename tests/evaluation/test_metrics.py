@@ -7,7 +7,7 @@ import pytest
 import sklearn.metrics
 
 from projects.artists.errors import InputError
-from projects.artists.evaluation import metrics
+from projects.artists.evaluation import metrics, names
 from projects.artists.evaluation.metrics import LABEL_METRICS, METRICS, confusion, label_scores, per_class, scores
 
 SKLEARN = {"average": "weighted", "zero_division": 0}
@@ -219,11 +219,11 @@ def test_a_wrong_number_of_labels_is_refused() -> None:
     ],
 )  # fmt: skip
 def test_an_old_name_of_a_metric_is_read_as_the_new_one_and_a_new_one_as_itself(old, new):
-    assert metrics.metric_name(old) == new and metrics.metric_name(new) == new
+    assert names.metric_name(old) == new and names.metric_name(new) == new
 
 
 @pytest.mark.parametrize(
     "name", ["train_seconds", "temperature_song", "epoch", "system/cpu", "knn_accuracy", "accuracy"]
 )
 def test_other_names_of_metrics_stay(name):
-    assert metrics.metric_name(name) == name
+    assert names.metric_name(name) == name

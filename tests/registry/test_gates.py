@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from registry import aliases, gates, history
+from registry import gates, history
 from registry.history import Decision, State
 
 POLICY = {
-    "floors": {"test/song_f1": {"min": 0.4}, "ece": {"max": 0.2}},
+    "thresholds": {"test/song_f1": {"min": 0.4}, "ece": {"max": 0.2}},
     "against_champion": {"improvement": {"min": 0.8}, "worst_recall_drop": {"max": 0.25}},
     "comparison": {"statistic": "f1", "min_songs": 10, "min_artist_songs": 5},
 }
@@ -27,24 +27,21 @@ def evaluated(evidence: dict, **said) -> gates.Verdict:
 def test_the_policy_of_the_project_can_be_followed():
     file = Path(__file__).parents[2] / "registry" / "policy.yaml"
     policy = gates.policy_of(yaml.safe_load(file.read_text(encoding="utf-8")))
-    assert {"test/song_f1", "test/clip_f1", "golden_difference", "model_mb"} <= {gate.name for gate in policy.floors}
+    names = {gate.name for gate in policy.thresholds}
+    assert {"test/song_f1", "test/clip_f1", "golden_difference", "model_mb"} <= names
     assert {gate.name for gate in policy.rivalry} == {"improvement", "worst_recall_drop", "signature_changed"}
 
 
-def test_the_first_model_that_meets_the_floors_is_champion_without_a_comparison():
+def test_the_first_model_that_meets_the_thresholds_is_champion_without_a_comparison():
     first = {name: GOOD[name] for name in ("test/song_f1", "ece")}
     assert gates.evaluate(gates.policy_of(POLICY), first, rival=False).role == "champion"
     below = gates.evaluate(gates.policy_of(POLICY), {**first, "test/song_f1": 0.39}, rival=False)
-    assert below.role == "refused" and [str(f) for f in below.failures] == [
-        "test/song_f1: 0.39, at least 0.4 is needed"
-    ]
+    assert below.role == "refused" and list(map(str, below.failures)) == ["test/song_f1: 0.39, at least 0.4 is needed"]
 
 
 def test_a_later_model_is_champion_when_it_passes_every_gate_and_challenger_else():
-    assert (
-        evaluated({}).role == "champion"
-        and evaluated({"improvement": 0.8, "worst_recall_drop": 0.25}).role == "champion"
-    )
+    assert evaluated({}).role == "champion"
+    assert evaluated({"improvement": 0.8, "worst_recall_drop": 0.25}).role == "champion"
     refused = evaluated({"improvement": 0.79, "worst_recall_drop": 0.3, "ece": 0.21})
     assert refused.role == "challenger"
     assert [failure.gate.name for failure in refused.failures] == ["ece", "improvement", "worst_recall_drop"]
@@ -74,8 +71,8 @@ def test_recall_of_artists_with_few_songs_is_reported_and_not_gated():
 @pytest.mark.parametrize(
     ("part", "value"),
     [
-        ("floors", {"f1": 0.4}), ("floors", {"f1": {}}), ("floors", {"f1": {"least": 1}}),
-        ("floors", {"f1": {"min": "much"}}), ("floors", {"f1": {"min": math.nan}}), ("floors", {"f1": {"min": True}}),
+        ("thresholds", {"f1": 0.4}), ("thresholds", {"f1": {}}), ("thresholds", {"f1": {"least": 1}}),
+        *(("thresholds", {"f1": {"min": bound}}) for bound in ("much", math.nan, True)),
         ("comparison", {"statistic": "f1"}), ("comparison", None), ("more", {}),
         ("comparison", {"statistic": "f1", "min_songs": 1.5, "min_artist_songs": 5}),
     ],
@@ -85,8 +82,14 @@ def test_a_policy_that_cannot_be_followed_is_refused(part, value):
         gates.policy_of({**POLICY, part: value})
 
 
+def test_a_policy_with_the_former_name_of_a_part_is_refused_with_the_new_one():
+    former = {"floors" if name == "thresholds" else name: part for name, part in POLICY.items()}
+    with pytest.raises(gates.PolicyError, match="floors is called thresholds now"):
+        gates.policy_of(former)
+
+
 def test_the_digest_of_a_policy_changes_with_any_bound():
-    other = {**POLICY, "floors": {**POLICY["floors"], "ece": {"max": 0.21}}}
+    other = {**POLICY, "thresholds": {**POLICY["thresholds"], "ece": {"max": 0.21}}}
     assert gates.policy_of(POLICY).digest == gates.policy_of(dict(reversed(POLICY.items()))).digest
     assert gates.policy_of(POLICY).digest != gates.policy_of(other).digest
 
@@ -135,10 +138,8 @@ def test_entries_of_a_later_version_of_the_log_can_be_read():
 
 def test_aliases_are_set_from_the_log_and_others_left_alone():
     state = State("3", "", ("1",))
-    assert aliases.repairs(state, {}) == {"champion": "3"}
-    assert aliases.repairs(state, {"champion": "2", "challenger": "3", "mine": "1"}) == {
-        "champion": "3",
-        "challenger": "",
-    }
-    assert aliases.repairs(state, {"champion": "3"}) == {}
-    assert aliases.repairs(State(), {"champion": "3"}) == {"champion": ""}
+    assert history.repairs(state, {}) == {"champion": "3"}
+    others = {"champion": "2", "challenger": "3", "mine": "1"}
+    assert history.repairs(state, others) == {"champion": "3", "challenger": ""}
+    assert history.repairs(state, {"champion": "3"}) == {}
+    assert history.repairs(State(), {"champion": "3"}) == {"champion": ""}

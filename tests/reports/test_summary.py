@@ -9,7 +9,7 @@ import pytest
 
 from projects.artists.reports.markdown import inline, plain
 from projects.artists.reports.names import display_width
-from projects.artists.reports.summary import Score, summary_markdown, summary_text
+from projects.artists.reports.summary import Score, Summary
 
 SCORES = [("song F1", 0.656, 0.52, 0.78), ("clip F1", 0.585, None, None)]
 BASELINES = {"majority class": 0.04, "loudness alone": 0.35, "MFCC logistic regression": 0.55}
@@ -17,9 +17,9 @@ COMMAND = "mlflow run . -e evaluate -P model=runs:/0123/model -P 'data=my  music
 ARGUMENTS = ("crnn, album split", SCORES, BASELINES, ["artifacts/tsne.html"], ["mlflow ui", COMMAND], {"device": "CPU"})
 
 
-@pytest.mark.parametrize("summary", [summary_text, summary_markdown])
+@pytest.mark.parametrize("summary", [Summary.text, Summary.markdown])
 def test_both_forms_hold_every_part(summary: Callable[..., str]) -> None:
-    text = summary(*ARGUMENTS)
+    text = summary(Summary(*ARGUMENTS))
     for part in (
         "crnn, album split",
         "song F1",
@@ -41,22 +41,22 @@ def test_both_forms_hold_every_part(summary: Callable[..., str]) -> None:
 
 
 def test_values_and_intervals_stand_in_columns() -> None:
-    lines = [line for line in summary_text(*ARGUMENTS).splitlines() if "0." in line and line.startswith("  ")]
+    lines = [line for line in Summary(*ARGUMENTS).text().splitlines() if "0." in line and line.startswith("  ")]
     assert len({line.index("0.") for line in lines}) == 1
     scores = [("名前", 0.5, 0.4, 0.6), ("ascii", 0.5, None, None)]
-    wide = summary_text("t", scores, {}, [], [], {}).splitlines()
+    wide = Summary("t", scores, {}, [], [], {}).text().splitlines()
     assert len({display_width(line[: line.index("0.500")]) for line in wide if "0.500" in line}) == 1
 
 
 def test_no_line_is_wider_than_100_columns() -> None:
     long = "word " * 60
     scores, facts = [("名" * 90, 0.5, 0.1, 0.9)], {"fact": long}
-    text = summary_text(long, scores, {"x" * 200: 0.1}, ["a/b.png"], [COMMAND], facts)
+    text = Summary(long, scores, {"x" * 200: 0.1}, ["a/b.png"], [COMMAND], facts).text()
     assert max(map(display_width, text.splitlines())) <= 100
 
 
 def test_a_continued_command_is_the_same_command() -> None:
-    text = summary_text("t", [], {}, [], [COMMAND], {})
+    text = Summary("t", [], {}, [], [COMMAND], {}).text()
     typed = text.split("Next:\n")[1].replace("\\\n", " ")
     assert " \\\n" in text
     assert shlex.split(typed) == shlex.split(COMMAND)
@@ -74,25 +74,25 @@ def test_a_continued_command_is_the_same_command() -> None:
     ],
 )
 def test_the_verdict_follows_the_interval(score: Score, verdict: str) -> None:
-    assert verdict in " ".join(summary_text("t", [score], BASELINES, [], [], {}).split())
-    assert verdict in summary_markdown("t", [score], BASELINES, [], [], {})
+    assert verdict in " ".join(Summary("t", [score], BASELINES, [], [], {}).text().split())
+    assert verdict in Summary("t", [score], BASELINES, [], [], {}).markdown()
 
 
-def test_trivial_ones_may_belong_to_another_score() -> None:
-    assert "clip F1 0.585 is above" in summary_markdown(*ARGUMENTS, against="clip F1")
-    with pytest.raises(ValueError, match="'x', which is not among the scores: song F1, clip F1"):
-        summary_text(*ARGUMENTS, against="x")
+def test_baselines_belong_to_the_first_score() -> None:
+    other = Summary("t", SCORES[::-1], {"majority class": 0.55})
+    assert "clip F1 0.585 is above" in other.markdown() and "clip F1 0.585 is above" in other.text()
+    assert "clip F1 of: majority class" in other.markdown() and "comparison, clip F1 of" in other.text()
 
 
 def test_markdown_table_has_three_cells_a_row_whatever_the_names() -> None:
-    text = summary_markdown("t", [("a|b", 0.1, None, None)], {"c|d": 0.2}, [], [], {})
+    text = Summary("t", [("a|b", 0.1, None, None)], {"c|d": 0.2}, [], [], {}).markdown()
     rows = [line.replace("\\|", "") for line in text.splitlines() if line.startswith("|")]
     assert len(rows) == 4
     assert {row.count("|") for row in rows} == {4}
 
 
 def test_markdown_obeys_no_name() -> None:
-    text = summary_markdown("<script>", SCORES, {}, ["`a`"], ["echo '```'"], {"[x](y)": "*b* <i>"})
+    text = Summary("<script>", SCORES, {}, ["`a`"], ["echo '```'"], {"[x](y)": "*b* <i>"}).markdown()
     assert "<script>" not in text
     assert "<i>" not in text
     assert "\\[x\\](y): \\*b\\* &lt;i&gt;" in text
@@ -107,10 +107,10 @@ def test_plain_is_the_text_again() -> None:
 
 
 def test_terminal_text_has_no_control_character() -> None:
-    text = summary_text("a\x1b[31m\x07", SCORES, {"x\ry": 0.1}, ["p\x1b"], ["c\x1b"], {"f\x1b": "v\x1b"})
+    text = Summary("a\x1b[31m\x07", SCORES, {"x\ry": 0.1}, ["p\x1b"], ["c\x1b"], {"f\x1b": "v\x1b"}).text()
     assert not any(ord(character) < 32 for character in text.replace("\n", ""))
 
 
 def test_an_empty_summary_is_its_title() -> None:
-    assert summary_text("t", [], {}, [], [], {}) == "t\n"
-    assert summary_markdown("t", [], {}, [], [], {}) == "### t\n"
+    assert Summary("t", [], {}, [], [], {}).text() == "t\n"
+    assert Summary("t", [], {}, [], [], {}).markdown() == "### t\n"

@@ -93,7 +93,7 @@ def counted(monkeypatch):
     """Answers without a model: the first artist, or an error for a song called bad; the ids that were asked for."""
     asked = []
 
-    def answers(songs, request):
+    def answers(songs, folder, params, processes):
         for song in songs:
             asked.append(song.track_id)
             if "bad" in song.track_id:

@@ -70,7 +70,7 @@ def logged(tmp_path_factory, write_corpus, tracking_template) -> Place:
 
 def compute_here(tracks, store, workers, *audits):
     for track in tracks:
-        yield track, featurize._compute(track.path, store, *audits)
+        yield track, featurize._compute(track, store, *audits)
 
 
 def log_network(prepared: prepare.Prepared, folder: Path) -> str:

@@ -31,10 +31,7 @@ def clip_frames(clip: float, config: FeatureConfig) -> int:
 
 
 def clip_starts(n_frames: int, length: int, overlap: float = 0.0) -> np.ndarray:
-    """First frames of the clips of `length` frames in a track; empty when it is shorter than one.
-
-    Neighbours share `overlap` (0 to below 1) of their length, rounded to frames; 0 gives disjoint clips.
-    """
+    """First frames of a track's clips, neighbours sharing `overlap` (0 to below 1); none where it is too short."""
     hop = max(1, round(length * (1 - overlap)))
     return np.arange(0, n_frames - length + 1, hop)
 

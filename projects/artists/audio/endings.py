@@ -130,8 +130,7 @@ def _mp3(data: mmap.mmap, start: int) -> str | None:
 def _first_frame(data: mmap.mmap, start: int) -> int | None:
     """The first frame header that another one follows where it says, in the first 64 kB."""
     for at in range(start, min(len(data), start + 65536)):
-        length = _frame(data, at)
-        if length and (_frame(data, at + length) or at + length >= len(data)):
+        if (length := _frame(data, at)) and (_frame(data, at + length) or at + length >= len(data)):
             return at
     return None
 

@@ -35,12 +35,16 @@ def cache_root() -> Path:
     Raises:
         InputError: It cannot be made.
     """
-    root = _named_root()
+    return existing(_named_root())
+
+
+def existing(folder: Path) -> Path:
+    """The folder, made where it is not there. Raises InputError where it cannot be."""
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise unwritable(root, error) from error
-    return root
+        raise unwritable(folder, error) from error
+    return folder
 
 
 def _named_root() -> Path:
@@ -96,20 +100,21 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
 def sweep(folder: Path) -> None:
     """Removes what processes that died have left half-written anywhere below a folder."""
-    for left in folder.rglob(".partial-*"):
+    for partial in folder.rglob(".partial-*"):
         # Another process may sweep as well, and a cache may be read-only.
         with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > STALE_SECONDS:
-                left.unlink()
+            if time.time() - partial.stat().st_mtime > STALE_SECONDS:
+                partial.unlink()
 
 
 class FeatureStore:
-    """The features of one configuration."""
+    """Arrays of one configuration by the digest of the audio: its features, or what is made of them (`kind`)."""
+
+    kind, version = "features", ""
 
     def __init__(self, config: FeatureConfig, root: Path | None = None) -> None:
-        self.config = config
-        self.root = root or cache_root()
-        self.folder = self.root / "features" / config.digest
+        self.config, self.root = config, root or cache_root()
+        self.folder = self.root / self.kind / f"{config.digest}{self.version}"
 
     def path(self, audio_digest: str) -> Path:
         return self.folder / audio_digest[:2] / f"{audio_digest}.npy"
@@ -121,9 +126,9 @@ class FeatureStore:
         except (FileNotFoundError, ValueError, EOFError):
             return None
 
-    def write(self, audio_digest: str, features: np.ndarray) -> None:
+    def write(self, audio_digest: str, array: np.ndarray) -> None:
         with atomic_write(self.path(audio_digest)) as file:
-            np.save(file, features)
+            np.save(file, array)
 
 
 def audio_digest(path: Path) -> str:
@@ -142,10 +147,8 @@ class DigestIndex:
         self._path = (root or cache_root()) / "digests.sqlite"
         with self._explained():
             self._db = sqlite3.connect(self._path, timeout=60)
-            self._db.execute(
-                "CREATE TABLE IF NOT EXISTS file"
-                " (path BLOB PRIMARY KEY, size INTEGER, mtime INTEGER, ctime INTEGER, sha256 TEXT)"
-            )
+            columns = "path BLOB PRIMARY KEY, size INTEGER, mtime INTEGER, ctime INTEGER, sha256 TEXT"
+            self._db.execute(f"CREATE TABLE IF NOT EXISTS file ({columns})")
 
     def get(self, path: Path) -> str | None:
         try:
@@ -153,9 +156,8 @@ class DigestIndex:
         except (OSError, ValueError):
             return None
         with self._explained():
-            row = self._db.execute(
-                "SELECT sha256 FROM file WHERE path = ? AND size = ? AND mtime = ? AND ctime = ?", _key(path, stat)
-            ).fetchone()
+            query = "SELECT sha256 FROM file WHERE path = ? AND size = ? AND mtime = ? AND ctime = ?"
+            row = self._db.execute(query, _key(path, stat)).fetchone()
         return row and row[0]
 
     def put(self, path: Path, stat: os.stat_result, sha256: str) -> None:

@@ -82,12 +82,7 @@ def _mapped(path: Path) -> np.ndarray:
 
 
 def make_clips(
-    entries: Sequence[Entry],
-    y: Sequence[int],
-    length: int,
-    *,
-    overlap: float = 0.0,
-    tag_sets: Sequence[str] = (),
+    entries: Sequence[Entry], y: Sequence[int], length: int, *, overlap: float = 0.0, tag_sets: Sequence[str] = ()
 ) -> tuple[ClipSet, list[int]]:
     """Clips over whole tracks, disjoint where `overlap` is 0.
 

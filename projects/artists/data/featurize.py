@@ -67,7 +67,6 @@ def featurize(
 
     Args:
         workers: Processes; None for one a core.
-        progress: Called with (tracks done, tracks in all).
         audits: Where the audit of every readable track goes; without it none is made.
 
     Raises:
@@ -106,8 +105,8 @@ def _computed(
     """Runs the workers; what kills one twice is given up."""
     if not tracks:
         return
-    compute = functools.partial(_compute_track, store=store, audits=audits)
-    for track, done in spread(tracks, compute, min(workers, len(tracks)), _single_threaded, ()):
+    compute = functools.partial(_compute, store=store, audits=audits)
+    for track, done in spread(tracks, compute, min(workers, len(tracks)), _single_threaded):
         yield track, done or _Done(reason="the decoder crashed on this file")
 
 
@@ -118,12 +117,9 @@ def _single_threaded() -> None:
     threadpoolctl.threadpool_limits(1)
 
 
-def _compute_track(track: Track, store: FeatureStore, audits: AuditStore | None) -> _Done:
-    return _compute(track.path, store, audits)
-
-
-def _compute(path: Path, store: FeatureStore, audits: AuditStore | None = None) -> _Done:
+def _compute(track: Track, store: FeatureStore, audits: AuditStore | None = None) -> _Done:
     """Decodes a file once for all that is missing of it; a cropped one twice when it is audited, which is of it all."""
+    path = track.path
     try:
         stat = path.stat()
         # Whoever opens a FIFO waits for its writer, and a device has no end.

@@ -17,8 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ..audio.features import to_db
-from ..audio.options import FeatureConfig
-from .cache import atomic_write, cache_root
+from .cache import FeatureStore
 
 # Raise it when the fingerprints change: stored ones are then computed anew.
 VERSION = 1
@@ -70,12 +69,11 @@ def fingerprint(log_mel: np.ndarray) -> np.ndarray:
 
 def _peaks(log_mel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(frames, bands) of local maxima above the floor, in the order of time."""
-    from scipy.ndimage import maximum_filter1d
+    from scipy.ndimage import maximum_filter
 
     if not len(log_mel):
         return np.empty(0, int), np.empty(0, int)
-    highest = maximum_filter1d(log_mel, 2 * NEAR_FRAMES + 1, axis=0)
-    highest = maximum_filter1d(highest, 2 * NEAR_BANDS + 1, axis=1)
+    highest = maximum_filter(log_mel, (2 * NEAR_FRAMES + 1, 2 * NEAR_BANDS + 1))
     frames, bands = np.nonzero((log_mel == highest) & (log_mel > log_mel.min() + 1))
     return frames, bands
 
@@ -88,19 +86,10 @@ def _mixed(words: np.ndarray) -> np.ndarray:
     return x ^ (x >> np.uint64(31))
 
 
-class FingerprintStore:
+class FingerprintStore(FeatureStore):
     """Fingerprints beside the features of one configuration, by the digest of the audio."""
 
-    def __init__(self, config: FeatureConfig, root: Path | None = None) -> None:
-        self.config = config
-        self.folder = (root or cache_root()) / "fingerprints" / f"{config.digest}-{VERSION}"
-
-    def path(self, audio_digest: str) -> Path:
-        return self.folder / audio_digest[:2] / f"{audio_digest}.npy"
-
-    def write(self, audio_digest: str, marks: np.ndarray) -> None:
-        with atomic_write(self.path(audio_digest)) as file:
-            np.save(file, marks)
+    kind, version = "fingerprints", f"-{VERSION}"
 
     def get(self, audio_digest: str) -> np.ndarray | None:
         """A stored fingerprint, None when it is not stored whole."""

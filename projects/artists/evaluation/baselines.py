@@ -9,7 +9,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import scipy.fft
-from sklearn.base import ClassifierMixin
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -17,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from ..errors import InputError
 from .metrics import check_labels, scores
+from .spread import spread
 
 
 def loudness_vector(log_mel: np.ndarray) -> np.ndarray:
@@ -36,12 +36,9 @@ def loudness_vector(log_mel: np.ndarray) -> np.ndarray:
 def mfcc_vector(log_mel: np.ndarray, n_mfcc: int = 20) -> np.ndarray:
     """Means, then standard deviations, over frames of the MFCC, (2 * n_mfcc,), of a log-mel spectrogram in dB.
 
-    The coefficients are those of `librosa.feature.mfcc(S=log_mel.T)`: an orthonormal DCT-II over bands, the
-    first one included. With fewer bands than `n_mfcc` there are as many coefficients as bands. The
+    The coefficients of `log_mel` (n_frames, n_mels) are those of `librosa.feature.mfcc(S=log_mel.T)`: an orthonormal
+    DCT-II over bands, the first one included; as many as there are bands, where these are fewer than `n_mfcc`. The
     standard deviation is the population's.
-
-    Args:
-        log_mel: Shape (n_frames, n_mels).
 
     Raises:
         InputError: The spectrogram is empty or not finite.
@@ -62,19 +59,11 @@ def baseline_scores(
     n_classes: int,
     seed: int = 0,
 ) -> dict[str, dict[str, float]]:
-    """Fits on the training songs, scores on the test songs.
+    """`scores` on the test songs by the name of the baseline, each fitted to the training songs.
 
-    Args:
-        train_vectors: Name (`loudness`, `mfcc`) to vectors of shape (n_train, d): each gets a logistic
-            regression on standardised vectors.
-        y_train: Class indices, shape (n_train,).
-        test_vectors: The same names to vectors (n_test, d).
-        y_test: Class indices, shape (n_test,).
-        n_classes: Classes in all; one that is missing from training gets probability 0.
-
-    Returns:
-        `scores` by name: those given and `majority`, whose probabilities are the classes' shares of the
-        training songs.
+    Each of the vectors, by name (n_train, d) and (n_test, d), gets a logistic regression on standardised vectors;
+    `majority` has the classes' shares of the training songs as its probabilities. Truths are class indices (n_train,)
+    and (n_test,); a class that is missing from training gets probability 0.
 
     Raises:
         InputError: A subset has no songs, or vectors are not finite.
@@ -91,27 +80,15 @@ def baseline_scores(
         raise ValueError(f"Got vectors {names[0]} for training and {names[1]} for test; give the same.")
     y_train, _ = check_labels(y_train, y_train, n_classes)
     y_test, _ = check_labels(y_test, y_test, n_classes)
-    majority = DummyClassifier(strategy="prior")
-    nothing = [np.zeros((len(y), 1)) for y in (y_train, y_test)]
-    proba = _probabilities(majority, nothing[0], y_train, nothing[1], n_classes)
-    named = {"majority": scores(y_test, proba)}
+    majority = DummyClassifier(strategy="prior").fit(np.zeros((len(y_train), 1)), y_train)
+    named = {"majority": scores(y_test, spread(majority, np.zeros((len(y_test), 1)), n_classes))}
     for name in train_vectors:
         x_train = _vectors(train_vectors[name], len(y_train), f"The training vectors {name}")
         x_test = _vectors(test_vectors[name], len(y_test), f"The test vectors {name}")
         logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000, random_state=seed))
-        classifier = logistic if len(np.unique(y_train)) > 1 else majority
-        named[name] = scores(y_test, _probabilities(classifier, x_train, y_train, x_test, n_classes))
+        classifier = logistic.fit(x_train, y_train) if len(np.unique(y_train)) > 1 else majority
+        named[name] = scores(y_test, spread(classifier, x_test, n_classes))
     return named
-
-
-def _probabilities(
-    classifier: ClassifierMixin, x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, n_classes: int
-) -> np.ndarray:
-    """Probabilities (n_test, n_classes) of a classifier fitted here, 0 for classes it has not seen."""
-    classifier.fit(x_train, y_train)
-    proba = np.zeros((len(x_test), n_classes))
-    proba[:, classifier.classes_] = classifier.predict_proba(x_test)
-    return proba
 
 
 def _vectors(x: np.ndarray, n_songs: int, name: str) -> np.ndarray:

@@ -32,11 +32,7 @@ class OpenSet:
 
 
 def centroids(vectors: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Names (k,), sorted, and the mean direction (k, d) of the songs of each; vectors of any length weigh the same.
-
-    Args:
-        vectors: Song vectors (n, d).
-        labels: Artist of each, (n,).
+    """Names (k,), sorted, and the mean direction (k, d) of the songs of each; vectors (n, d) of any length weigh alike.
 
     Examples:
         >>> names, centres = centroids(np.array([[2.0, 0.0], [0.0, 1.0], [0.0, 3.0]]), np.array(["b", "a", "a"]))
@@ -63,11 +59,8 @@ def calibrate(vectors: np.ndarray, labels: np.ndarray) -> OpenSet | None:
     """The open-set score of a reference, fitted to its own songs.
 
     Each song is compared to the artists once without itself, as a new song of a known artist would be, and once
-    without its whole artist, as a song of an unknown artist would be.
-
-    Returns:
-        None where it cannot be fitted: fewer than two artists, fewer than five songs whose artist has another, or
-        unknown artists as similar as the known ones.
+    without its whole artist, as a song of an unknown artist would be. None where it cannot be fitted: fewer than two
+    artists, fewer than five songs whose artist has another, or unknown artists as similar as the known ones.
 
     Examples:
         >>> vectors = np.array([[1.0, 0.0], [1.0, 0.1], [1.0, 0.2], [0.0, 1.0], [0.1, 1.0], [0.2, 1.0]])
@@ -81,10 +74,9 @@ def calibrate(vectors: np.ndarray, labels: np.ndarray) -> OpenSet | None:
     if len(names) < 2 or usable.sum() < LEAST_SONGS:
         return None
     x = unit(vectors)
-    _, centres = centroids(x, labels)
     sums = np.zeros((len(names), x.shape[1]))
     np.add.at(sums, codes, x)
-    cosines = x @ centres.T
+    cosines = x @ unit(sums).T
     cosines[np.arange(len(x)), codes] = -np.inf
     stranger = cosines.max(1)
     own = (x * unit(sums[codes] - x)).sum(1)
@@ -102,20 +94,13 @@ def calibrate(vectors: np.ndarray, labels: np.ndarray) -> OpenSet | None:
 def enrolment_curve(
     vectors: np.ndarray, labels: np.ndarray, *, counts: Sequence[int] = COUNTS, draws: int = DRAWS, seed: int = 0
 ) -> list[dict[str, float]]:
-    """Accuracy against songs enrolled.
+    """Accuracy against songs enrolled: a row a number of songs that at least two artists have more of.
 
-    For each number of songs, artists that have more take part. A draw enrols that many songs of each at random and
-    predicts the artist of every other song: the nearest centroid. It then enrols half of the artists alone, and
-    measures how well the greatest similarity separates their songs from those of the others (unknown_auroc).
-
-    Args:
-        vectors: Song vectors (n, d) of artists that the embedding was not trained on.
-        labels: Artist of each.
-        draws: Random choices of the enrolled songs; a song's hit rate is its mean over the draws that query it.
-
-    Returns:
-        A row a number of songs that at least two artists have more of: enrolled, artists, songs (queried),
-        accuracy, its 95 % bootstrap bounds over songs (low, high), chance, unknown_auroc.
+    Columns: enrolled, artists, songs (queried), accuracy, its 95 % bootstrap bounds over songs (low, high), chance,
+    unknown_auroc. For each number of songs, artists that have more take part. A draw enrols that many songs of each at
+    random and predicts the artist of every other song: the nearest centroid. It then enrols half of the artists alone,
+    and measures how well the greatest similarity separates their songs from those of the others (unknown_auroc). A
+    song's hit rate is its mean over the draws that query it. The embedding was not trained on the artists.
 
     Examples:
         >>> vectors = np.array([[1.0, 0.0], [1.0, 0.1], [1.0, 0.2], [0.0, 1.0], [0.1, 1.0], [0.2, 1.0]])
@@ -151,10 +136,6 @@ def _trials(
     rates = hits[queries > 0] / queries[queries > 0]
     low, high = mean_interval(rates, seed=seed)
     return {
-        "songs": int((queries > 0).sum()),
-        "accuracy": float(rates.mean()),
-        "low": low,
-        "high": high,
-        "chance": 1 / len(members),
-        "unknown_auroc": float(np.mean(areas)),
-    }
+        "songs": len(rates), "accuracy": float(rates.mean()), "low": low, "high": high,
+        "chance": 1 / len(members), "unknown_auroc": float(np.mean(areas)),
+    }  # fmt: skip

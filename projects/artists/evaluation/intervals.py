@@ -21,14 +21,10 @@ BLOCK_NUMBERS = 4_000_000
 def song_intervals(
     y_true: np.ndarray, proba: np.ndarray, *, resamples: int = 2000, level: float = 0.95, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
-    """Lower and upper bound of every metric, from songs drawn with replacement.
+    """Lower and upper bound of every metric of classes (n_songs,) and probabilities (n_songs, k).
 
-    Classes that a resample holds no song of are out of that resample's macro F1.
-
-    Args:
-        y_true: True class of each song, shape (n_songs,).
-        proba: Probabilities by song, shape (n_songs, k).
-        level: Share of the resamples that lies between the bounds.
+    A share `level` of the resamples, which are songs drawn with replacement, lies between the bounds. Classes that a
+    resample holds no song of are out of that resample's macro F1.
 
     Raises:
         InputError: There are no songs, or probabilities are NaN, infinite or no distribution over classes.
@@ -48,13 +44,7 @@ def song_intervals(
 
 
 def paired_improvement(
-    y_true: np.ndarray,
-    pred_a: np.ndarray,
-    pred_b: np.ndarray,
-    statistic: str = "f1",
-    *,
-    resamples: int = 2000,
-    seed: int = 0,
+    y_true: np.ndarray, pred_a: np.ndarray, pred_b: np.ndarray, statistic: str = "f1", *, resamples: int = 2000
 ) -> float:
     """Share of the bootstrap resamples in which b scores above a on the same songs; ties count half.
 
@@ -77,17 +67,15 @@ def paired_improvement(
     n_classes = 1 + max(y_true.max(), pred_a.max(), pred_b.max())
     indicators = [_indicators(y_true, pred, n_classes) for pred in (pred_a, pred_b)]
     wins = 0.0
-    for drawn in _drawn(len(y_true), n_classes, resamples, seed):
+    for drawn in _drawn(len(y_true), n_classes, resamples, seed=0):
         weights = _weights(drawn)
         a, b = (LABEL_STATISTICS[statistic](_counts(weights, each)) for each in indicators)
         wins += np.where(np.isclose(a, b, rtol=0, atol=1e-12), 0.5, b > a).sum()
     return float(wins / resamples)
 
 
-def mean_interval(
-    values: np.ndarray, *, resamples: int = 2000, level: float = 0.95, seed: int = 0
-) -> tuple[float, float]:
-    """Lower and upper bound of the mean of one number a song, (n_songs,), from songs drawn with replacement.
+def mean_interval(values: np.ndarray, *, seed: int = 0) -> tuple[float, float]:
+    """Bounds (95 %) of the mean of one number a song, (n_songs,), from 2000 resamples.
 
     Raises:
         InputError: There are no songs.
@@ -99,9 +87,8 @@ def mean_interval(
     values = np.asarray(values, float)
     if not len(values):
         raise InputError("There is no song to measure; expected at least one.")
-    blocks = _drawn(len(values), 1, resamples, seed)
-    means = np.concatenate([values[drawn].mean(1) for drawn in blocks])
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    means = np.concatenate([values[drawn].mean(1) for drawn in _drawn(len(values), 1, 2000, seed)])
+    low, high = np.quantile(means, [0.025, 0.975])
     return float(low), float(high)
 
 

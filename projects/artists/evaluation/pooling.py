@@ -1,11 +1,12 @@
 """From clips to songs: mean probability, plain vote, vote of the confident clips.
 
-Songs are integers in any order, with gaps; a song's clips need not be neighbours. Results are in ascending
-song order.
+Probabilities are (n_clips, k), the songs of clips (n_clips,): integers in any order, with gaps; a song's clips need not
+be neighbours. Results are in ascending song order, each song once.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -21,14 +22,7 @@ Pooled = tuple[np.ndarray, np.ndarray]
 
 
 def mean_probability(proba: np.ndarray, songs: np.ndarray) -> Pooled:
-    """Mean over each song's clips.
-
-    Args:
-        proba: Probabilities, shape (n_clips, k).
-        songs: Song of each clip, integers of shape (n_clips,).
-
-    Returns:
-        Song numbers (n_songs,), ascending and unique, and their probabilities (n_songs, k), float64.
+    """Mean over each song's clips: song numbers (n_songs,) and their probabilities (n_songs, k), float64.
 
     Raises:
         InputError: Probabilities are NaN, infinite or no distribution over classes.
@@ -45,17 +39,12 @@ def mean_probability(proba: np.ndarray, songs: np.ndarray) -> Pooled:
 
 
 def vote(proba: np.ndarray, songs: np.ndarray, threshold: float | None = None) -> Pooled:
-    """The class that most of a song's clips are predicted as.
+    """The class that most of a song's clips are predicted as: song numbers and class indices, each (n_songs,).
 
     With a threshold only clips whose top probability exceeds it (strictly) vote, and all clips of a song that
     has no such clip: 0.5 in the published code of Nasrullah and Zhao, whose paper describes the plain vote.
     Among tied classes the one with the higher probability summed over the voting clips wins, then the lower
-    index (the published code takes the lower index at once).
-
-    Args, Raises: as `mean_probability`.
-
-    Returns:
-        Song numbers (n_songs,), ascending and unique, and predicted class indices (n_songs,).
+    index (the published code takes the lower index at once). Raises as `mean_probability`.
 
     Examples:
         >>> proba = np.array([[0.9, 0.1, 0.0], [0.0, 0.6, 0.4], [0.3, 0.4, 0.3]])
@@ -95,12 +84,7 @@ def song_probabilities(proba: np.ndarray, songs: np.ndarray, method: str = "mean
     """Probabilities of songs whose most probable class is the one that a method of `POOLINGS` predicts.
 
     `mean` as `mean_probability`; `vote` and `vote50`: shares of the votes, with a millionth of one more for the winner,
-    so that it leads where classes are tied.
-
-    Args, Raises: as `mean_probability`.
-
-    Returns:
-        Song numbers (n_songs,), ascending and unique, and probabilities (n_songs, k), float64.
+    so that it leads where classes are tied. Raises as `mean_probability`.
 
     Examples:
         >>> song_probabilities(np.array([[0.9, 0.1], [0.4, 0.6], [0.3, 0.7]]), np.zeros(3, int), "vote")[1].round(3)
@@ -121,16 +105,10 @@ def _mean(proba: np.ndarray, songs: np.ndarray) -> Pooled:
     return song_ids, pooled.argmax(1)
 
 
-def _vote50(proba: np.ndarray, songs: np.ndarray) -> Pooled:
-    return vote(proba, songs, CONFIDENT)
-
-
 # (proba, songs) -> song numbers (n_songs,) and predicted class indices (n_songs,)
 POOLINGS: dict[str, Callable[[np.ndarray, np.ndarray], Pooled]] = {
-    "mean": _mean,
-    "vote": vote,
-    "vote50": _vote50,
-}
+    "mean": _mean, "vote": vote, "vote50": functools.partial(vote, threshold=CONFIDENT),
+}  # fmt: skip
 
 
 def _grouped(proba: np.ndarray, songs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

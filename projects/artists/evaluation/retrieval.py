@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ..errors import InputError
+from .spread import spread
 
 STRENGTHS = tuple(10.0**exponent for exponent in range(-3, 4))
 FOLDS = 5
@@ -45,14 +46,8 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 def average_precisions(vectors: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Average precision of each song as a query to all others, ranked by cosine (Park et al., equation 3).
 
-    Songs at the same distance share a rank, so that their order does not count.
-
-    Args:
-        vectors: Shape (n, d).
-        labels: Shape (n,); songs of the query's label are relevant.
-
-    Returns:
-        Shape (n,), NaN for a song that has no other of its label. Its mean without NaN is the MAP.
+    Of vectors (n, d) and labels (n,) to (n,), NaN for a song that has no other of its label; the mean without NaN is
+    the MAP. Songs at the same distance share a rank, so that their order does not count.
 
     Examples:
         >>> vectors = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]])
@@ -93,7 +88,7 @@ def knn_shares(train: np.ndarray, y_train: np.ndarray, test: np.ndarray, n_class
         array([[1., 0.]])
     """
     model = KNeighborsClassifier(min(k, len(train)), metric="cosine", algorithm="brute")
-    return _spread(model.fit(unit(train), y_train), unit(test), n_classes)
+    return spread(model.fit(unit(train), y_train), unit(test), n_classes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,11 +113,8 @@ def linear_softmax(
     """Logistic regression on standardised vectors, fitted to the training songs.
 
     Of `STRENGTHS`, C is the one of least log loss on the validation songs, or, where there are none, in a stratified
-    cross-validation of the training songs; where a class has a single song, C is 1. Test songs choose nothing.
-
-    Args:
-        train, val, test: Vectors (n, d); `val` may be empty.
-        y_train, y_val: Class indices.
+    cross-validation of the training songs; where a class has a single song, C is 1. Test songs choose nothing. The
+    vectors are (n, d), none or more of validation; `y_train` and `y_val` are class indices.
 
     Raises:
         InputError: The training songs are of one class.
@@ -137,7 +129,7 @@ def linear_softmax(
     if len(np.unique(y_train)) < 2:
         raise InputError("The training songs are of one class; a linear softmax needs two. Choose another split.")
     c, chosen_on = _strength(train, np.asarray(y_train), val, np.asarray(y_val), seed)
-    return Softmax(_spread(_softmax(c).fit(train, y_train), test, n_classes), c, chosen_on)
+    return Softmax(spread(_softmax(c).fit(train, y_train), test, n_classes), c, chosen_on)
 
 
 def _checked(vectors: np.ndarray) -> np.ndarray:
@@ -171,10 +163,3 @@ def _loss(model: Pipeline, x: np.ndarray, y: np.ndarray, fit: np.ndarray, held: 
 
 def _softmax(c: float) -> Pipeline:
     return make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=5000))
-
-
-def _spread(model: Pipeline | KNeighborsClassifier, x: np.ndarray, n_classes: int) -> np.ndarray:
-    """Probabilities (n, n_classes) of a fitted model, 0 for classes that it has not seen."""
-    proba = np.zeros((len(x), n_classes))
-    proba[:, model.classes_] = model.predict_proba(x)
-    return proba

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,14 +13,9 @@ from .metrics import check_scored
 
 
 def per_tag(y_true: np.ndarray, proba: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
-    """A row a tag, in order: tag, support, average_precision, roc_auc.
+    """A row a tag, in order: tag, support, average_precision, roc_auc (NaN for a tag that all rows have, or none).
 
-    The last two are NaN for a tag that all rows have, or none.
-
-    Args:
-        y_true: Class indices (n,).
-        proba: (n, k).
-        classes: (k,) sets of tags between semicolons.
+    Of class indices (n,) and probabilities (n, k); `classes` are k sets of tags between semicolons.
 
     Examples:
         >>> proba = np.array([[0.9, 0.1], [0.2, 0.8]])
@@ -32,17 +27,11 @@ def per_tag(y_true: np.ndarray, proba: np.ndarray, classes: Sequence[str]) -> pd
     truth, scores = matrix[y_true], proba @ matrix
     known = (truth.sum(0) > 0) & (truth.sum(0) < len(truth))
 
-    def by_tag(score: Callable[[np.ndarray, np.ndarray], float]) -> list[float]:
-        return [score(truth[:, i], scores[:, i]) if known[i] else np.nan for i in range(len(tags))]
-
-    return pd.DataFrame(
-        {
-            "tag": tags,
-            "support": truth.sum(0).astype(int),
-            "average_precision": by_tag(average_precision_score),
-            "roc_auc": by_tag(roc_auc_score),
-        }
-    )
+    table = pd.DataFrame({"tag": tags, "support": truth.sum(0).astype(int)})
+    for score in (average_precision_score, roc_auc_score):
+        values = [score(truth[:, i], scores[:, i]) if known[i] else np.nan for i in range(len(tags))]
+        table[score.__name__.removesuffix("_score")] = values
+    return table
 
 
 def scores(y_true: np.ndarray, proba: np.ndarray, classes: Sequence[str]) -> dict[str, float]:

@@ -15,16 +15,10 @@ NO_SPREAD = 1e-6
 
 
 def stratified_sample(labels: np.ndarray, n_max: int, seed: int = 0) -> np.ndarray:
-    """Positions of at most `n_max` points, as many of each label as is proportional, but one at least.
+    """Ascending positions (min(n, n_max),) of points, as many of each label (n,) as is proportional, one at least.
 
-    Exactly `n_max` when there are more points. With more labels than `n_max` the most frequent ones get a
-    point each, the first to appear among equals. Within a label points are drawn without replacement.
-
-    Args:
-        labels: Label of each point, shape (n,), of any type.
-
-    Returns:
-        Ascending positions, shape (min(n, n_max),), a function of `labels`, `n_max` and `seed` alone.
+    With more labels than `n_max` the most frequent ones get a point each, the first to appear among equals. Within a
+    label points are drawn without replacement. The same for the same `labels`, `n_max` and `seed`.
 
     Raises:
         ValueError: `n_max` is less than 1, or `labels` is not one-dimensional.
@@ -48,16 +42,11 @@ def stratified_sample(labels: np.ndarray, n_max: int, seed: int = 0) -> np.ndarr
 
 
 def tsne(embedding: np.ndarray, *, seed: int, perplexity: float = 30.0) -> np.ndarray:
-    """Two-dimensional t-SNE (van der Maaten and Hinton, 2008), started from principal components.
+    """Coordinates (n, 2), float32, by t-SNE (van der Maaten and Hinton, 2008) that principal components start.
 
-    The perplexity is lowered to a third of the other points where there are few. Fewer than five points get
-    their principal components instead (0 where there is none); points that all coincide get the origin.
-
-    Args:
-        embedding: Shape (n, d), any float type.
-
-    Returns:
-        Coordinates, shape (n, 2), float32; the same for the same seed, whatever the number of cores.
+    The perplexity is lowered to a third of the other points where there are few. Fewer than five points (n, d) get
+    their principal components instead (0 where there is none); points that all coincide get the origin. The same for
+    the same seed, whatever the number of cores.
 
     Raises:
         InputError: The embedding holds NaN or infinity.

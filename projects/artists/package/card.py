@@ -57,16 +57,14 @@ def save(folder: Path, system: System, card: Card) -> None:
     """Writes the files of a fitted system and its card, with the format and the version of the features."""
     folder.mkdir(parents=True, exist_ok=True)
     system.save(folder)
-    versions = {"format": FORMAT, "features_version": card.feature_config.version}
-    text = json.dumps(versions | dataclasses.asdict(card), indent=1, ensure_ascii=False)
-    (folder / CARD).write_text(text, encoding="utf-8")
+    content = {"format": FORMAT, "features_version": card.feature_config.version} | dataclasses.asdict(card)
+    (folder / CARD).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def load(folder: Path) -> tuple[System, Card]:
     """The system and the card of a folder that `save` wrote, to be used with the features of this code.
 
-    Raises:
-        InputError: As `load_card`; or the system was fitted to features of another version, or has other options.
+    Raises InputError as `load_card`; or the system was fitted to features of another version, or has other options.
     """
     card, version = _read(folder)
     if version != card.feature_config.version:
@@ -86,8 +84,7 @@ def load(folder: Path) -> tuple[System, Card]:
 def load_card(folder: Path) -> Card:
     """The card alone, of a system that this code need not run.
 
-    Raises:
-        InputError: There is none, it is of a newer format, or it holds what this code does not know.
+    Raises InputError where there is none, it is of a newer format, or it holds what this code does not know.
     """
     return _read(folder)[0]
 

@@ -47,9 +47,8 @@ def write(folder: Path, system: System, card: Card) -> Path:
     """Scores the golden clips with a fitted system; returns the file."""
     config = card.feature_config
     clip = card.clip_frames * config.hop_length / config.sr
-    audio = [
-        _music(seed, min(clips * clip, LONGEST), sr, channels) for seed, (clips, sr, channels) in enumerate(SHAPES)
-    ]
+    shapes = [(min(clips * clip, LONGEST), sr, channels) for clips, sr, channels in SHAPES]
+    audio = [_music(seed, *shape) for seed, shape in enumerate(shapes)]
     scored = [inference.score(io.BytesIO(data), system, card) for data in audio]
     arrays: dict[str, Any] = {f"audio_{i}": np.frombuffer(data, np.uint8) for i, data in enumerate(audio)}
     arrays["proba"] = np.stack([inference.pooled(each.proba, "mean", card)[0] for each in scored])
@@ -62,8 +61,7 @@ def write(folder: Path, system: System, card: Card) -> Path:
 
 def read(file: Path) -> Golden:
     with np.load(file, allow_pickle=False) as arrays:
-        count = len(arrays["seconds"])
-        audio = [arrays[f"audio_{i}"].tobytes() for i in range(count)]
+        audio = [arrays[f"audio_{i}"].tobytes() for i in range(len(arrays["seconds"]))]
         return Golden(audio, arrays["proba"], arrays["embedding"], arrays["seconds"])
 
 

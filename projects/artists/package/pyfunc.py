@@ -27,9 +27,8 @@ def load_package(folder: Path) -> str:
         digest.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
     name = f"artists_{digest.hexdigest()[:16]}"
     if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(
-            name, folder / "__init__.py", submodule_search_locations=[str(folder)]
-        )
+        places = [str(folder)]
+        spec = importlib.util.spec_from_file_location(name, folder / "__init__.py", submodule_search_locations=places)
         if spec is None or spec.loader is None:
             raise ImportError(f"{folder} holds no Python package.")
         module = importlib.util.module_from_spec(spec)

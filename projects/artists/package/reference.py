@@ -26,6 +26,7 @@ from ..evaluation.retrieval import nearest
 
 FILE = "reference.npz"
 FORMAT = 1
+COLUMNS = ("track_ids", "labels", "audio_sha256")
 # Of the unpacked arrays: a small file may unpack to more than the machine has.
 LARGEST = 4 << 30
 
@@ -120,21 +121,14 @@ class Reference:
     def nearest(self, vector: np.ndarray, k: int) -> pd.DataFrame:
         """The `k` songs nearest to a vector (d,): rank, similarity (cosine), track_id, the label, audio_sha256."""
         order, similarity = nearest(self.vectors, self._of_track(vector[None]), k)
-        return pd.DataFrame(
-            {
-                "rank": np.arange(1, len(order) + 1),
-                "similarity": similarity,
-                "track_id": [self.track_ids[i] for i in order],
-                self.label: [self.labels[i] for i in order],
-                "audio_sha256": [self.audio_sha256[i] for i in order],
-            }
-        )
+        songs = self.table().iloc[order].reset_index(drop=True)
+        ranks = pd.DataFrame({"rank": np.arange(1, len(order) + 1), "similarity": similarity})
+        return pd.concat([ranks, songs], axis=1)
 
     def _of_track(self, embeddings: np.ndarray) -> np.ndarray:
-        if embeddings.ndim != 2 or embeddings.shape[1] != self.vectors.shape[1]:
-            raise InputError(
-                f"Got embeddings {embeddings.shape}; the reference holds {self.vectors.shape[1]} numbers a song."
-            )
+        size = self.vectors.shape[1]
+        if embeddings.ndim != 2 or embeddings.shape[1] != size:
+            raise InputError(f"Got embeddings {embeddings.shape}; the reference holds {size} numbers a song.")
         return np.asarray(embeddings, float).mean(0)
 
     def extended(self, other: Reference, identity: Mapping[str, str] | None = None) -> Reference:
@@ -145,20 +139,12 @@ class Reference:
         """
         self.check_model(other.model)
         # Two folders may name their files alike.
-        taken = set(self.track_ids)
-        return _once(
-            dataclasses.replace(
-                self,
-                track_ids=self.track_ids + [free_name(name, taken) for name in other.track_ids],
-                labels=self.labels + other.labels,
-                audio_sha256=self.audio_sha256 + other.audio_sha256,
-                vectors=np.concatenate([self.vectors, other.vectors]),
-                version=self.version + 1,
-                previous=self.digest,
-            ),
-            identity,
-            len(self),
-        )
+        names = set(self.track_ids)
+        songs: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in COLUMNS}
+        songs["track_ids"] = self.track_ids + [free_name(name, names) for name in other.track_ids]
+        songs["vectors"] = np.concatenate([self.vectors, other.vectors])
+        together = dataclasses.replace(self, **songs, version=self.version + 1, previous=self.digest)
+        return _once(together, identity, len(self))
 
     def table(self) -> pd.DataFrame:
         """A row a song: track_id, the label, audio_sha256."""
@@ -182,20 +168,15 @@ def make(
     Raises:
         InputError: The same audio stands under two artists.
     """
-    given = Reference(list(track_ids), list(labels), list(audio_sha256), np.asarray(vectors, np.float32), **source)
-    return _once(given, identity)
+    songs = Reference(list(track_ids), list(labels), list(audio_sha256), np.asarray(vectors, np.float32), **source)
+    return _once(songs, identity)
 
 
 def write(path: Path, reference: Reference) -> None:
+    arrays: dict[str, Any] = {name: np.array(getattr(reference, name), str) for name in COLUMNS}
+    vectors, meta = np.ascontiguousarray(reference.vectors, "<f4"), json.dumps(reference.meta, ensure_ascii=False)
     with atomic_write(path) as file:
-        np.savez(
-            file,
-            vectors=np.ascontiguousarray(reference.vectors, "<f4"),
-            track_ids=np.array(reference.track_ids, str),
-            labels=np.array(reference.labels, str),
-            audio_sha256=np.array(reference.audio_sha256, str),
-            meta=np.array(json.dumps(reference.meta, ensure_ascii=False)),
-        )
+        np.savez(file, vectors=vectors, **arrays, meta=np.array(meta))
 
 
 def read(path: Path) -> Reference:
@@ -205,14 +186,13 @@ def read(path: Path) -> Reference:
             if sum(member.file_size for member in archive.infolist()) > LARGEST:
                 raise ValueError(f"it unpacks to more than {LARGEST >> 30} GiB")
         with np.load(path, allow_pickle=False) as arrays:
-            parts = {name: arrays[name] for name in ("vectors", "track_ids", "labels", "audio_sha256")}
+            parts = {name: arrays[name] for name in ("vectors", *COLUMNS)}
             meta = json.loads(str(arrays["meta"]))
         return _checked(parts, meta)
     except (OSError, EOFError, ValueError, KeyError, TypeError, MemoryError, zipfile.BadZipFile) as error:
         reason = getattr(error, "strerror", None) or (str(error) or type(error).__name__).splitlines()[0]
-        raise InputError(
-            f"reference {path} cannot be read: {reason}. Give a {FILE} that this project wrote."
-        ) from error
+        message = f"reference {path} cannot be read: {reason}. Give a {FILE} that this project wrote."
+        raise InputError(message) from error
 
 
 def identity_of(folder: Path) -> str:
@@ -255,7 +235,5 @@ def _once(songs: Reference, identity: Mapping[str, str] | None, stay: int = 0) -
                 "Remove one of them, or begin a reference of its own."
             )
     order = sorted({*range(stay), *first.values()}, key=lambda i: songs.track_ids[i])
-    columns: dict[str, Any] = {
-        name: [getattr(songs, name)[i] for i in order] for name in ("track_ids", "labels", "audio_sha256")
-    }
+    columns: dict[str, Any] = {name: [getattr(songs, name)[i] for i in order] for name in COLUMNS}
     return dataclasses.replace(songs, **columns, vectors=songs.vectors[order])

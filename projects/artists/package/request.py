@@ -69,10 +69,10 @@ class Gate:
         Raises:
             InputError: None or several are given, or it is not allowed, too large or no base64.
         """
-        given = {name: row[name] for name in ("path", "audio", "base64") if not is_missing(row.get(name))}
-        if len(given) != 1:
-            raise InputError(f"give one of path, audio and base64 in a row, not {len(given)}")
-        ((name, value),) = given.items()
+        sources = [(name, row[name]) for name in ("path", "audio", "base64") if not is_missing(row.get(name))]
+        if len(sources) != 1:
+            raise InputError(f"give one of path, audio and base64 in a row, not {len(sources)}")
+        ((name, value),) = sources
         if name == "path":
             return self.path(str(value))
         data = bytes(value) if name == "audio" else self._decoded(str(value))

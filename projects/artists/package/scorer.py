@@ -26,8 +26,7 @@ class Scorer:
     def answers(self, rows: Iterable[Mapping[str, Any]], params: Mapping[str, Any]) -> list[dict[str, Any]]:
         """An answer for each row with a `path`, the bytes of a file in `audio` or its `base64`.
 
-        Raises:
-            InputError: A value of `params` makes no sense.
+        Raises InputError where a value of `params` makes no sense.
         """
         checked = _checked({**PARAMS, **params})
         left, answers = self._gate.max_seconds, []
@@ -67,14 +66,10 @@ class Scorer:
 
 def failed(reason: str) -> dict[str, Any]:
     """The answer for a file that cannot be scored; its keys are the columns of every answer."""
-    empty: dict[str, Any] = {
-        "artist": None,
-        "probability": None,
-        "top_artists": [],
-        "top_probabilities": [],
-        "clips": 0,
-    }
-    return {**empty, "seconds": 0.0, "embedding": [], "status": "error", "reason": reason}
+    return {
+        "artist": None, "probability": None, "top_artists": [], "top_probabilities": [], "clips": 0, "seconds": 0.0,
+        "embedding": [], "status": "error", "reason": reason,
+    }  # fmt: skip
 
 
 def unexpected(error: Exception) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib
@@ -61,12 +62,7 @@ def line_chart(
     bounds: tuple[float, float],
     lines: Mapping[str, float] | None = None,
 ) -> Chart:
-    """Values over named positions, with error bars; `lines` are horizontal ones.
-
-    Args:
-        ticks: Names of the positions, evenly spaced.
-        bounds: Lowest and highest value of the axis.
-    """
+    """Values over named positions `ticks`, with error bars; `lines` are horizontal ones, `bounds` the axis' ends."""
     figure, axes = _axes(ticks, bounds, x_label)
     levels = list((lines or {}).items())
     for i, (_, value) in enumerate(levels):
@@ -105,13 +101,8 @@ def matrix_chart(title: str, matrix: Sequence[Sequence[float]], names: Sequence[
     text_size = min(11.0, 0.95 * size)
     # A letter is about 0.68 of its size wide.
     labels = [shorten(clean(name), int((margin - 6) / (0.68 * text_size))) for name in names] if named else []
-    layout = {"width": MATRIX_WIDTH, "margin": margin, "size": size, "text_size": text_size}
-    return Chart(
-        title,
-        render("matrix.svg", title=title, matrix=matrix, names=names, labels=labels, **layout),
-        "true",
-        kind="matrix",
-    )
+    layout = {"width": MATRIX_WIDTH, "margin": margin, "size": size, "text_size": text_size, "labels": labels}
+    return Chart(title, render("matrix.svg", title=title, matrix=matrix, names=names, **layout), "true", kind="matrix")
 
 
 def map_chart(title: str, xy: Sequence[tuple[float, float]], labels: Sequence[int], names: Sequence[str]) -> Chart:
@@ -133,9 +124,8 @@ def map_chart(title: str, xy: Sequence[tuple[float, float]], labels: Sequence[in
         # Strokes without length and with round ends: a tenth of the bytes of a marker each.
         path = Path(np.repeat(chosen, 2, axis=0), [Path.MOVETO, Path.LINETO] * len(chosen))
         path.should_simplify = False
-        axes.add_patch(
-            PathPatch(path, fill=False, edgecolor=_colour(number), linewidth=3.4, capstyle="round", gid=name)
-        )
+        style: dict[str, Any] = {"edgecolor": _colour(number), "linewidth": 3.4, "capstyle": "round"}
+        axes.add_patch(PathPatch(path, fill=False, gid=name, **style))
     return Chart(title, svg(figure, title), keys=[(name, i, "dots") for i, name in enumerate(names)], kind="map")
 
 

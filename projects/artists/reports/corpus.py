@@ -37,14 +37,11 @@ def corpus_text(
     """At most some lines of everything; what is left out is counted, and named by the CSV that has it all.
 
     Args:
-        title: One line.
         artists: artist, albums, tracks, minutes, sample_rates, channels and a column a kind of problem.
         tracks: track_id, problems (kinds separated by spaces), reason.
         kinds: Kind of problem -> what is meant by it.
         duplicates: duplicate_group, track_id, copy.
-        small: column, value, missing, songs, albums.
-        split: The split that was tried.
-        warnings: What else is to be said.
+        small: column, value, missing, songs, albums, of `split`, the split that was tried.
     """
     blocks = [[clean(title)], _artist_lines(artists, list(kinds))]
     blocks += [_problem_lines(tracks, kinds), _duplicate_lines(duplicates), _small_lines(small, split)]
@@ -71,10 +68,9 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """The first column to the left, the others to the right."""
     widths = [max(display_width(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []
-    for row in rows:
-        pads = [" " * (width - display_width(cell)) for width, cell in zip(widths, row, strict=True)]
-        cells = [cell + pad if i == 0 else pad + cell for i, (cell, pad) in enumerate(zip(row, pads, strict=True))]
-        lines.append("  ".join(cells).rstrip())
+    for first, *others in rows:
+        cells = [" " * (width - display_width(cell)) + cell for width, cell in zip(widths[1:], others, strict=True)]
+        lines.append("  ".join([first + " " * (widths[0] - display_width(first)), *cells]).rstrip())
     return lines
 
 
@@ -86,9 +82,8 @@ def _problem_lines(tracks: pd.DataFrame, kinds: Mapping[str, str]) -> list[str]:
     lines = []
     for kind, meaning in kinds.items():
         rows = tracks[[kind in problems.split() for problems in tracks["problems"]]]
-        if not len(rows):
-            continue
-        lines.append(f"{kind}: {len(rows)} ({meaning})")
+        if len(rows):
+            lines.append(f"{kind}: {len(rows)} ({meaning})")
         for row in rows.head(EXAMPLES).to_dict("records"):
             reason = f": {row['reason']}" if row["reason"] and kind in ("unreadable", "truncated") else ""
             lines.append(shorten(printable(f"  {row['track_id']}{reason}"), _WIDTH))

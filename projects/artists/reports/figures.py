@@ -1,7 +1,7 @@
 """Arrays -> matplotlib figures (confusion matrix, map of an embedding, grid of spectrograms) -> PNG.
 
-`matplotlib.figure.Figure` objects only, never pyplot: no global state, nothing to close, safe in
-several threads.
+`matplotlib.figure.Figure` objects only, never pyplot: no global state, nothing to close, safe in several threads.
+Names and titles are drawn as plain text, whatever they hold.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def figure_bytes(figure: Figure, dpi: int = 120) -> bytes:
     """PNG of `figure`, cut to its contents; the same figure gives the same bytes (no date, no version)."""
     FigureCanvasAgg(figure)
     buffer = io.BytesIO()
-    options: dict[str, Any] = {"bbox_inches": "tight", "pad_inches": 0.12, "facecolor": "white"}
-    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None}, **options)
+    layout: dict[str, Any] = {"bbox_inches": "tight", "pad_inches": 0.12, "facecolor": "white"}
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None}, **layout)
     return buffer.getvalue()
 
 
@@ -59,9 +59,6 @@ def _title_style(size: float) -> dict[str, Any]:
     return text_style(size, fontweight="bold", color=INK, wrap=True)
 
 
-# ------------------------------------------------------------------------------------------ confusion matrix
-
-
 def confusion_figure(matrix: np.ndarray, labels: Sequence[str], title: str) -> Figure:
     """Confusion matrix coloured by the share of each true class, its diagonal the recall.
 
@@ -71,7 +68,6 @@ def confusion_figure(matrix: np.ndarray, labels: Sequence[str], title: str) -> F
     Args:
         matrix: (k, k) counts, rows true, columns predicted.
         labels: k names, in the order of the rows.
-        title: Shown as plain text.
 
     Raises:
         ValueError: `matrix` is not square, is negative or does not fit `labels`.
@@ -185,21 +181,13 @@ def _share_bar(figure: Figure, axes: Axes, image: AxesImage, side: float) -> Non
     bar.set_label("% of the true class", **text_style(9.0, color=INK))
 
 
-# --------------------------------------------------------------------------------------- map of an embedding
-
-
 def tsne_figure(xy: np.ndarray, labels: Sequence[str], title: str) -> Figure:
     """Points of a two-dimensional embedding by colour and mark of their label, the legend outside.
 
     Up to 56 labels differ in colour and mark together. The axes of t-SNE have no unit, so none is shown.
 
-    Args:
-        xy: (n, 2) coordinates.
-        labels: n labels.
-        title: Shown as plain text.
-
     Raises:
-        ValueError: `xy` is not (n, 2) or `labels` are not n.
+        ValueError: `xy`, the coordinates, is not (n, 2) or `labels` are not n.
     """
     points = np.asarray(xy, dtype=float)
     if points.ndim != 2 or points.shape[1] != 2 or len(points) != len(labels):
@@ -217,42 +205,32 @@ def tsne_figure(xy: np.ndarray, labels: Sequence[str], title: str) -> Figure:
     for index, name in enumerate(names):
         (colour, marker), (x, y) = mark(index), points[of_point == name].T
         axes.scatter(x, y, s=area, c=colour, marker=marker, alpha=0.85, edgecolors="black", linewidths=0.3)
-    _bare(axes)
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_color("#c8ced4")
     if names:
         _legend(figure, names, columns)
     return _settled(figure)
 
 
-def _bare(axes: Axes) -> None:
-    axes.set_aspect("equal", adjustable="datalim")
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.spines[:].set_color("#c8ced4")
-
-
 def _legend(figure: Figure, names: list[str], columns: int) -> None:
-    shown = drawable_names(names, NAME_WIDTH)[:LEGEND_LABELS]
-    handles = [_key(*mark(index)) for index in range(len(shown))]
-    if len(names) > len(shown):
+    drawn = drawable_names(names, NAME_WIDTH)[:LEGEND_LABELS]
+    handles = [_key(*mark(index)) for index in range(len(drawn))]
+    if len(names) > len(drawn):
         handles.append(Line2D([], [], linestyle=""))
-        shown.append(f"… and {len(names) - len(shown)} more")
+        drawn.append(f"… and {len(names) - len(drawn)} more")
     # Legend drops labels that begin with an underscore: place-holders first, names into their texts.
-    places, spaces = ["x" * display_width(name) for name in shown], {"columnspacing": 1.0, "labelspacing": 0.45}
-    legend = figure.legend(
-        handles, places, loc="outside right center", ncols=columns, frameon=False, handletextpad=0.2, **spaces
-    )
-    for text, name in zip(legend.get_texts(), shown, strict=True):
+    places = ["x" * display_width(name) for name in drawn]
+    spaces: dict[str, Any] = {"columnspacing": 1.0, "labelspacing": 0.45, "handletextpad": 0.2}
+    legend = figure.legend(handles, places, loc="outside right center", ncols=columns, frameon=False, **spaces)
+    for text, name in zip(legend.get_texts(), drawn, strict=True):
         text.set(text=name, **text_style(9.0, color=INK))
 
 
 def _key(colour: str, marker: str) -> Line2D:
     size = 5.2 if marker == "D" else 6.5
-    key = Line2D([], [], linestyle="", marker=marker, color=colour, markersize=size)
-    key.set(markeredgecolor="black", markeredgewidth=0.3)
-    return key
-
-
-# -------------------------------------------------------------------------------------- grid of spectrograms
+    edge: dict[str, Any] = {"markeredgecolor": "black", "markeredgewidth": 0.3}
+    return Line2D([], [], linestyle="", marker=marker, color=colour, markersize=size, **edge)
 
 
 def spectrogram_grid(
@@ -265,12 +243,12 @@ def spectrogram_grid(
         sr: Sampling rate in Hz.
         hop_length: Samples between frames.
         mel_frequencies: (n_mels,) centre of each band in Hz, rising.
-        title: Shown as plain text.
 
     Raises:
         ValueError: no excerpt, or one whose bands are not those of `mel_frequencies`.
     """
-    panels = _checked_excerpts(excerpts, np.asarray(mel_frequencies))
+    frequencies = np.asarray(mel_frequencies)
+    panels = _checked_excerpts(excerpts, frequencies)
     cut = f" (the first {len(panels)} of {len(excerpts)} artists)" if len(panels) < len(excerpts) else ""
     columns = min(len(panels), 5 if len(panels) > 9 else math.ceil(math.sqrt(len(panels))))
     rows = math.ceil(len(panels) / columns)
@@ -279,21 +257,12 @@ def spectrogram_grid(
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     seconds = max(len(panel) for panel in panels.values()) * hop_length / sr
     low, high = _decibel_range(list(panels.values()))
-    names = drawable_names(panels, 26)
-    for axes, name, panel in zip(grid.flat, names, panels.values(), strict=False):
+    style: dict[str, Any] = {"cmap": "magma", "origin": "lower", "aspect": "auto", "interpolation": "nearest"}
+    for axes, name, panel in zip(grid.flat, drawable_names(panels, 26), panels.values(), strict=False):
         extent = (0, len(panel) * hop_length / sr, -0.5, panel.shape[1] - 0.5)
-        image = axes.imshow(
-            panel.T,
-            cmap="magma",
-            vmin=low,
-            vmax=high,
-            extent=extent,
-            origin="lower",
-            aspect="auto",
-            interpolation="nearest",
-        )
+        image = axes.imshow(panel.T, vmin=low, vmax=high, extent=extent, **style)
         axes.set_title(name, pad=3, **text_style(9.0, color=INK))
-    _label_grid(grid, len(panels), seconds, np.asarray(mel_frequencies))
+    _label_grid(grid, len(panels), seconds, frequencies)
     bar = figure.colorbar(image, ax=grid, fraction=0.03, pad=0.015, aspect=30)
     bar.set_label("dB", **text_style(9.0, color=INK))
     bar.ax.tick_params(labelsize=8)
@@ -338,12 +307,10 @@ def _label_grid(grid: np.ndarray, used: int, seconds: float, frequencies: np.nda
 def frequency_ticks(mel_frequencies: np.ndarray) -> tuple[list[float], list[str]]:
     """Positions among the bands, and names, of octaves (16000 Hz and down) an eighth of the axis apart."""
     bands = len(mel_frequencies)
-    positions: list[float] = []
-    labels: list[str] = []
+    ticks: dict[str, float] = {}
     for octave in (16000, 8000, 4000, 2000, 1000, 500, 250, 125):
         position = float(np.interp(octave, mel_frequencies, np.arange(bands)))
         inside = mel_frequencies[0] <= octave <= mel_frequencies[-1] * 1.001
-        if inside and (not positions or positions[-1] - position >= bands / 8):
-            positions.append(position)
-            labels.append(str(octave))
-    return positions, labels
+        if inside and all(other - position >= bands / 8 for other in ticks.values()):
+            ticks[str(octave)] = position
+    return list(ticks.values()), list(ticks)

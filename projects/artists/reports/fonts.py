@@ -35,11 +35,8 @@ def families() -> tuple[str, ...]:
 @functools.lru_cache(maxsize=1)
 def drawable_characters() -> frozenset[int]:
     """Code points that at least one of `families()` has a glyph for."""
-    characters: set[int] = set()
-    for family in families():
-        path = font_manager.findfont(font_manager.FontProperties(family=[family]))
-        characters.update(font_manager.get_font(path).get_charmap())
-    return frozenset(characters)
+    paths = [font_manager.findfont(font_manager.FontProperties(family=[family])) for family in families()]
+    return frozenset(code for path in paths for code in font_manager.get_font(path).get_charmap())
 
 
 def drawable(text: str) -> str:

@@ -28,10 +28,9 @@ def clean(name: object) -> str:
 
 
 def printable(text: object) -> str:
-    """A path or command on one line, otherwise as it is: its spaces and its normal form have to stay.
+    """A path or command on one line; its spaces and its normal form stay.
 
-    A lone surrogate (what Python makes of a file name that is not UTF-8) becomes U+FFFD, so that the result
-    can always be written as UTF-8; control characters, which could steer a terminal, become spaces.
+    A lone surrogate (of a file name that is not UTF-8) becomes U+FFFD, a control character a space.
     """
     return "".join(_printable_character(character) for character in str(text))
 

@@ -107,13 +107,9 @@ def check_columns(table: pd.DataFrame, columns: Iterable[str], what: str) -> Non
 @functools.cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=_printable,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"), undefined=jinja2.StrictUndefined,
+        autoescape=True, finalize=_printable, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
     environment.filters |= {"clean": clean, "clock": clock, "decimal": decimal, "code": code}
     environment.filters["markdown"] = lambda text: Markup(inline(text))
     environment.filters["base64"] = lambda data: Markup(base64.b64encode(data).decode("ascii"))

@@ -19,9 +19,8 @@ INK = "#1f2328"
 
 def colours(count: int, base: Sequence[str] = OKABE_ITO) -> list[str]:
     """`count` hexadecimal colours: the eight of `base`, then darker, then lighter ones, then again."""
-    shades = [
-        _mix(colour, towards, share) for towards, share in ((0.0, 0.0), (0.0, 0.45), (1.0, 0.55)) for colour in base
-    ]
+    mixtures = ((0.0, 0.0), (0.0, 0.45), (1.0, 0.55))
+    shades = [_mix(colour, towards, share) for towards, share in mixtures for colour in base]
     return [shades[index % len(shades)] for index in range(count)]
 
 

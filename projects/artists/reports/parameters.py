@@ -33,17 +33,9 @@ def parameters(group: type, defaults: Mapping[str, Any] | None = None, without: 
         defaults: Values that stand before the fields' own, such as those of a system.
         without: Fields that are left out.
     """
-    hints = typing.get_type_hints(group)
-    return [
-        Parameter(
-            field.name,
-            _kind(hints[field.name]),
-            _text((defaults or {}).get(field.name, field.default)),
-            _description(group, field.name),
-        )
-        for field in dataclasses.fields(group)
-        if field.name not in without
-    ]
+    hints, values = typing.get_type_hints(group), defaults or {}
+    fields = [(f.name, values.get(f.name, f.default)) for f in dataclasses.fields(group) if f.name not in without]
+    return [Parameter(name, _kind(hints[name]), _text(value), _description(group, name)) for name, value in fields]
 
 
 def title(group: type) -> str:
@@ -85,15 +77,10 @@ def options_table(systems: Mapping[str, type]) -> str:
         for row in parameters(config):
             place = merged.setdefault((row.name, row.kind, row.description), {})
             place.setdefault(row.default, []).append(f"`{system}`")
-    cells = [
-        (
-            f"`{name}`",
-            kind,
-            "; ".join(f"`{value}` {', '.join(names)}" for value, names in defaults.items()),
-            description,
-        )
-        for (name, kind, description), defaults in sorted(merged.items())
-    ]
+    cells = []
+    for (name, kind, description), defaults in sorted(merged.items()):
+        values = "; ".join(f"`{value}` {', '.join(names)}" for value, names in defaults.items())
+        cells.append((f"`{name}`", kind, values, description))
     return markdown_table(("name", "values", "defaults", ""), cells)
 
 

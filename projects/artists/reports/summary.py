@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -21,84 +22,55 @@ _TOKEN = re.compile(r"""(?:[^\s"']|"[^"]*"|'[^']*'|["'])+""")
 _BARE_OPTION = re.compile(r"--?[A-Za-z][\w-]*")
 
 
-def summary_text(
-    title: str,
-    scores: Sequence[Score],
-    baselines: Mapping[str, float],
-    figures: Sequence[str],
-    next_commands: Sequence[str],
-    facts: Mapping[str, str],
-    *,
-    against: str | None = None,
-) -> str:
-    """The summary as aligned text of at most 100 columns, for a terminal.
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """What a run achieved; `title` is one line.
 
-    Args:
-        title: One line.
-        scores: (name, value, low, high), the interval a 95 % one, or None twice where there is none.
-        baselines: Name of a baseline -> its value of the score `against`.
-        figures: Where the figures are: paths or addresses, each on a line of its own.
-        next_commands: Commands to type. A long one is continued with backslashes, and can still be pasted.
-        facts: Anything else worth a line: run, data, device, seconds.
-        against: Name of the score that `baselines` was measured by; the first one when None.
-
-    Raises:
-        ValueError: `against` is not the name of a score.
+    scores: (name, value, low, high), the interval a 95 % one, or None twice where there is none; baselines: name of a
+    baseline -> its value of the first score; figures: paths or addresses; next_commands: to type, a long one is
+    continued with backslashes and can still be pasted; facts: anything else worth a line, such as run and model.
     """
-    headline = _headline(scores, against)
-    blocks = [_wrap(clean(title), "")]
-    if scores:
-        blocks.append(_score_lines(scores, baselines, headline))
-    if verdict := _verdict(headline, baselines):
-        blocks.append(_wrap(verdict, ""))
-    blocks.append(_fact_lines(facts))
-    if figures:
-        blocks.append(["Figures:", *(_INDENT + printable(path) for path in figures)])
-    if next_commands:
-        blocks.append(["Next:", *(line for command in next_commands for line in _continued(command))])
-    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+    title: str
+    scores: Sequence[Score] = ()
+    baselines: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    figures: Sequence[str] = ()
+    next_commands: Sequence[str] = ()
+    facts: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def text(self) -> str:
+        """As aligned text of at most 100 columns, for a terminal."""
+        blocks = [_wrap(clean(self.title), ""), _score_lines(self.scores, self.baselines)]
+        blocks += [_wrap(_verdict(self.scores, self.baselines), ""), _fact_lines(self.facts)]
+        blocks.append(_under("Figures:", [_INDENT + printable(path) for path in self.figures]))
+        blocks.append(_under("Next:", self._command_lines()))
+        return "\n\n".join("\n".join(block) for block in blocks if any(block)) + "\n"
+
+    def markdown(self) -> str:
+        """The same as Markdown. Names stay plain text."""
+        commands = "\n".join(line.removeprefix(_INDENT) for line in self._command_lines())
+        parts = {"verdict": _verdict(self.scores, self.baselines), "interval": _interval}
+        parts |= {"commands": Markup(commands), "fence": fence(commands, 3)}
+        return render("summary.md", **vars(self), **parts)
+
+    def _command_lines(self) -> list[str]:
+        return [line for command in self.next_commands for line in _continued(command)]
 
 
-def summary_markdown(
-    title: str,
-    scores: Sequence[Score],
-    baselines: Mapping[str, float],
-    figures: Sequence[str],
-    next_commands: Sequence[str],
-    facts: Mapping[str, str],
-    *,
-    against: str | None = None,
-) -> str:
-    """The same as Markdown; arguments and errors as those of `summary_text`. Names stay plain text."""
-    headline = _headline(scores, against)
-    commands = "\n".join(line.removeprefix(_INDENT) for command in next_commands for line in _continued(command))
-    return render(
-        "summary.md", title=title, verdict=_verdict(headline, baselines), scores=scores, headline=headline, facts=facts,
-        baselines=baselines, figures=figures, commands=Markup(commands), fence=fence(commands, 3), interval=_interval,
-    )  # fmt: skip
-
-
-def _headline(scores: Sequence[Score], against: str | None) -> Score | None:
-    """The score that the baselines are compared by."""
-    if against is None:
-        return scores[0] if scores else None
-    for score in scores:
-        if score[0] == against:
-            return score
-    known = ", ".join(score[0] for score in scores) or "none"
-    raise ValueError(f"baselines are given by {against!r}, which is not among the scores: {known}")
+def _under(heading: str, lines: list[str]) -> list[str]:
+    return [heading, *lines] if lines else []
 
 
 def _interval(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f"{decimal(low)} to {decimal(high)}"
 
 
-def _verdict(headline: Score | None, baselines: Mapping[str, float]) -> str:
-    """One sentence: is the score above the best of the baselines, and by more than its interval."""
+def _verdict(scores: Sequence[Score], baselines: Mapping[str, float]) -> str:
+    """One sentence: is the first score above the best of the baselines, and by more than its interval."""
     measured = {name: value for name, value in baselines.items() if math.isfinite(value)}
-    if headline is None or not measured:
+    if not scores or not measured:
         return ""
-    name, value, low, high = headline
+    name, value, low, high = scores[0]
     best = max(measured, key=lambda key: measured[key])
     beginning = f"{shorten(clean(name), _NAME_WIDTH)} {decimal(value)} is"
     end = f"the best baseline ({shorten(clean(best), _NAME_WIDTH)}, {decimal(measured[best])})"
@@ -111,18 +83,18 @@ def _verdict(headline: Score | None, baselines: Mapping[str, float]) -> str:
     return f"{beginning} above {end}, but its 95 % interval reaches below that."
 
 
-def _score_lines(scores: Sequence[Score], baselines: Mapping[str, float], headline: Score | None) -> list[str]:
+def _score_lines(scores: Sequence[Score], baselines: Mapping[str, float]) -> list[str]:
+    if not scores:
+        return []
     rows = [("", "value", "95 % interval")]
     rows += [(clean(name), decimal(value), _interval(low, high)) for name, value, low, high in scores]
-    if baselines and headline:
-        rows.append((f"for comparison, {shorten(clean(headline[0]), _NAME_WIDTH - 20)} of", "", ""))
+    if baselines:
+        rows.append((f"for comparison, {shorten(clean(scores[0][0]), _NAME_WIDTH - 20)} of", "", ""))
         rows += [(_INDENT + clean(name), decimal(value), "") for name, value in baselines.items()]
     names = [shorten(name, _NAME_WIDTH) for name, *_ in rows]
     widest = max(display_width(name) for name in names)
-    return [
-        f"{_INDENT}{name}{' ' * (widest - display_width(name))}  {value:>6}  {interval}".rstrip()
-        for name, (_, value, interval) in zip(names, rows, strict=True)
-    ]
+    heads = [_INDENT + name + " " * (widest - display_width(name)) for name in names]
+    return [f"{head}  {row[1]:>6}  {row[2]}".rstrip() for head, row in zip(heads, rows, strict=True)]
 
 
 def _fact_lines(facts: Mapping[str, str]) -> list[str]:

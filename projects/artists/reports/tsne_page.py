@@ -27,6 +27,14 @@ _BARE_AXIS: dict[str, Any] = {
     "showticklabels": False, "showgrid": False, "zeroline": False, "showline": True, "mirror": True,
     "linecolor": "#c8ced4",
 }  # fmt: skip
+_LAYOUT: dict[str, Any] = {
+    "template": "plotly_white", "hovermode": "closest", "dragmode": "pan", "font": {"color": INK},
+    "margin": {"l": 16, "r": 12, "t": 52, "b": 16}, "hoverlabel": {"align": "left", "namelength": -1},
+}  # fmt: skip
+_DROPDOWN: dict[str, Any] = {
+    "type": "dropdown", "direction": "down", "showactive": True, "bgcolor": "white", "x": 0.0, "xanchor": "left",
+    "y": 1.0, "yanchor": "bottom", "pad": {"b": 6},
+}  # fmt: skip
 # On a phone the legend goes below the map instead of taking half of its width.
 _PHONE = """if (window.innerWidth < 640) {
   Plotly.relayout("{plot_id}", {"legend.orientation": "h", "legend.y": -0.02, "legend.yanchor": "top",
@@ -44,7 +52,6 @@ def tsne_html(
     Args:
         table: One row a clip: x, y (coordinates), song, album, artist, predicted (names), clip_start
             (seconds), and the columns named by `colour_by` and `target`.
-        title: Heading of the page.
         colour_by: Columns to colour by, the first one at the start.
         target: The column that `predicted` should equal.
 
@@ -55,9 +62,8 @@ def tsne_html(
     if not colour_by:
         raise ValueError("colour_by is empty; name at least one column of the table to colour the map by")
     right = np.array(table["predicted"].map(clean) == table[target].map(clean), dtype=bool)
-    points = graph(
-        _figure(table, colour_by, target, right), config={"scrollZoom": True}, div_id="map", post_script=_PHONE
-    )
+    figure = _figure(table, colour_by, target, right)
+    points = graph(figure, config={"scrollZoom": True}, div_id="map", post_script=_PHONE)
     return render("tsne.html", title=title, graph=points, clips=len(right), wrong=int((~right).sum()))
 
 
@@ -67,16 +73,8 @@ def _figure(table: pd.DataFrame, colour_by: Sequence[str], target: str, right: n
     figure = go.Figure([trace for group in traces.values() for trace in group])
     for trace in figure.data[len(traces[colour_by[0]]) :]:
         trace.visible = False
-    figure.update_layout(
-        template="plotly_white",
-        hovermode="closest",
-        dragmode="pan",
-        font={"color": INK},
-        margin={"l": 16, "r": 12, "t": 52, "b": 16},
-        legend={"title": {"text": plain(colour_by[0])}, "itemsizing": "constant", "tracegroupgap": 0},
-        hoverlabel={"align": "left", "namelength": -1},
-        updatemenus=[_menu(traces)],
-    )
+    legend = {"title": {"text": plain(colour_by[0])}, "itemsizing": "constant", "tracegroupgap": 0}
+    figure.update_layout(_LAYOUT, legend=legend, updatemenus=[_menu(traces)])
     figure.update_xaxes(_BARE_AXIS)
     figure.update_yaxes(_BARE_AXIS, scaleanchor="x")
     return figure
@@ -112,13 +110,9 @@ def _traces(table: pd.DataFrame, column: str, right: np.ndarray, hover: np.ndarr
     for index, (name, label) in enumerate(zip(names, distinct_names(names, NAME_WIDTH), strict=True)):
         rows = np.flatnonzero(labels == name)
         rows = rows[np.argsort(~right[rows], kind="stable")]
-        marker = {
-            "color": colours(index + 1, LIGHT)[index],
-            "size": 8,
-            "opacity": 0.85,
-            "line": {"width": 0.5, "color": INK},
-            "symbol": np.where(right[rows], RIGHT[index // _HUES % len(RIGHT)], WRONG).tolist(),
-        }
+        marker: dict[str, Any] = {"size": 8, "opacity": 0.85, "line": {"width": 0.5, "color": INK}}
+        marker["color"] = colours(index + 1, LIGHT)[index]
+        marker["symbol"] = np.where(right[rows], RIGHT[index // _HUES % len(RIGHT)], WRONG).tolist()
         trace = go.Scatter(x=xy[rows, 0], y=xy[rows, 1], mode="markers", name=plain(label), marker=marker)
         traces.append(trace.update(customdata=hover[rows], hovertemplate=template, showlegend=True))
     return traces
@@ -126,20 +120,8 @@ def _traces(table: pd.DataFrame, column: str, right: np.ndarray, hover: np.ndarr
 
 def _menu(traces: dict[str, list[go.Scatter]]) -> dict[str, Any]:
     owners = [column for column, group in traces.items() for _ in group]
-    buttons = [
-        {
-            "label": f"colour by {plain(column)}",
-            "method": "update",
-            "args": [{"visible": [owner == column for owner in owners]}, {"legend.title.text": plain(column)}],
-        }
-        for column in traces
-    ]
-    place = {"x": 0.0, "xanchor": "left", "y": 1.0, "yanchor": "bottom", "pad": {"b": 6}}
-    return {
-        "type": "dropdown",
-        "buttons": buttons,
-        "direction": "down",
-        "showactive": True,
-        "bgcolor": "white",
-        **place,
-    }
+    buttons: list[dict[str, Any]] = []
+    for column in traces:
+        changes = [{"visible": [owner == column for owner in owners]}, {"legend.title.text": plain(column)}]
+        buttons.append({"label": f"colour by {plain(column)}", "method": "update", "args": changes})
+    return {**_DROPDOWN, "buttons": buttons}

@@ -48,11 +48,9 @@ def history_table(steps: Sequence[Any]) -> pd.DataFrame:
 def history_text(steps: Sequence[Any], name: str) -> str:
     if not steps:
         return f"No decision on {name} has been taken yet."
-    lines = []
-    for row in history_table(steps).itertuples():
-        lines.append(
-            f"{row.number:>3}  {row.at}  {row.by}: {row.action} of version {row.version} against "
-            f"{row.against or 'none'} -> {row.role}; champion {row.champion or 'none'}, policy {row.policy_digest}"
-            f"\n     {row.reason}"
-        )
+    lines = [
+        f"{row.number:>3}  {row.at}  {row.by}: {row.action} of version {row.version} against {row.against or 'none'} "
+        f"-> {row.role}; champion {row.champion or 'none'}, policy {row.policy_digest}\n     {row.reason}"
+        for row in history_table(steps).itertuples()
+    ]
     return "\n".join([*lines, f"Champion of {name}: {steps[-1].state.champion or 'none'}."])

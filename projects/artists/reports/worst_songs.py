@@ -21,7 +21,6 @@ def worst_songs_html(table: pd.DataFrame, clips: Mapping[str, bytes | None] | No
         table: One row a song: track_id, song, artist (true), predicted, probability (of the true artist, 0
             to 1), seconds (length of the song). Songs with an unknown probability come last.
         clips: track_id -> WAV file, best 16 kHz mono of 6 s or less (260 kB of page each); None: no audio.
-        title: Heading of the page.
 
     Raises:
         ValueError: a column is missing.

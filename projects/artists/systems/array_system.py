@@ -61,11 +61,10 @@ class ArraySystem(base.System):
 
     def scores(self, batches: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Batches of clips (b, frames, n_mels) -> probabilities (n, num_classes), embeddings (n, d)."""
-        import scipy.special
+        from scipy.special import softmax
 
-        values, embeddings = zip(*(self.values(clips) for clips in batches), strict=True)
-        proba = scipy.special.softmax(np.concatenate(values) / self.temperature, axis=1)
-        return proba.astype(np.float32), np.concatenate(embeddings)
+        values, embeddings = map(np.concatenate, zip(*(self.values(clips) for clips in batches), strict=True))
+        return softmax(values / self.temperature, axis=1).astype(np.float32), embeddings
 
     def coefficients(self, clips: np.ndarray) -> np.ndarray:
         """Clips in dB (n, frames, n_mels) -> MFCC (n, frames, n_mfcc), float64."""
@@ -112,6 +111,5 @@ def frames_by_class(clips: ClipSet, most: int, seed: int) -> Iterator[tuple[int,
     """(class, frames (n, columns)) of each class that has clips; clips drawn at random, of about `most` frames."""
     rng = np.random.default_rng(seed)
     for label in np.unique(clips.y):
-        own = rng.permutation(np.flatnonzero(clips.y == label))
-        chosen = np.sort(own[: max(1, most // clips.length)])
+        chosen = np.sort(rng.permutation(np.flatnonzero(clips.y == label))[: max(1, most // clips.length)])
         yield int(label), clips.read(chosen).reshape(-1, clips.n_mels)

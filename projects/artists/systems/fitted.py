@@ -13,13 +13,6 @@ from .lazy import np
 FILE = "fitted.skops"
 
 
-def probabilities(classifier: Any, x: np.ndarray, num_classes: int) -> np.ndarray:
-    """(n, num_classes) of vectors (n, d), 0 for classes that it has not seen."""
-    proba = np.zeros((len(x), num_classes), np.float32)
-    proba[:, classifier.classes_] = classifier.predict_proba(x)
-    return proba
-
-
 def size(system: Any) -> int:
     """Numbers in the arrays of what `save` writes."""
     import skops.io

@@ -49,9 +49,9 @@ class KerasSystem(base.System):
         return Own()
 
     def fit(self, train: ClipSet, val: ClipSet, num_classes: int, training: Training, hooks: Hooks) -> State:
-        from ..training import device, loop
+        from ..training import loop
 
-        device.prepare(training.seed)
+        keras.utils.set_random_seed(training.seed)
         self.model = self.started(self.build(train.length, train.n_mels, num_classes))
         self.settle(train, training)
         self.model.compile(self.optimizer(training), "categorical_crossentropy")

@@ -70,8 +70,7 @@ class System(ArraySystem):
 
     def values(self, clips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean log likelihoods of the frames; they are the embedding as well, 0 for classes never seen."""
-        vectors = self.frame_vectors(clips)
-        flat = vectors.reshape(-1, vectors.shape[-1])
+        flat = np.concatenate(self.frame_vectors(clips))
         frames = np.stack([mixture.score_samples(flat) for mixture in self.mixtures.values()], axis=1)
         values = self.placed(frames.reshape(len(clips), -1, frames.shape[1]).mean(1), np.array(list(self.mixtures)))
         return values, np.where(np.isfinite(values), values, 0).astype(np.float32)

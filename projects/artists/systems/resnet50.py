@@ -40,8 +40,7 @@ class System(KerasSystem):
     def build(self, frames: int, n_mels: int, num_classes: int) -> keras.Model:
         """(frames, n_mels) in dB -> (num_classes,) probabilities."""
         inputs = keras.Input((frames, n_mels))
-        x = residual(as_image(inputs))
-        x = layers.GlobalAveragePooling2D()(x)
+        x = layers.GlobalAveragePooling2D()(residual(as_image(inputs)))
         x = layers.Dropout(self.config.dropout, name="embedding")(x)
         return keras.Model(inputs, layers.Dense(num_classes, activation="softmax")(x), name="resnet50")
 

@@ -101,9 +101,9 @@ class System(ParkSystem):
         return keras.Model(inputs, tower(inputs, self.config.dropout), name="siamese_dcnn")
 
     def fit(self, train: ClipSet, val: ClipSet, num_classes: int, training: Training, hooks: Hooks) -> State:
-        from ..training import device, loop, once
+        from ..training import loop, once
 
-        device.prepare(training.seed)
+        keras.utils.set_random_seed(training.seed)
         self.model = self.started(self.build(train.length, train.n_mels, num_classes))
         self.num_classes = num_classes
         if self.config.freeze:
@@ -157,10 +157,12 @@ class System(ParkSystem):
 
     def scores(self, batches: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Batches, each all clips of a song -> the song's probabilities for each of them, embeddings of the clips."""
+        from ..evaluation.spread import spread
+
         embeddings = [self.vectors(clips) for clips in batches]
-        proba = [fitted.probabilities(self.head, v.mean(0, keepdims=True), self.num_classes) for v in embeddings]
-        repeated = [np.repeat(p, len(v), axis=0) for p, v in zip(proba, embeddings, strict=True)]
-        return np.concatenate(repeated), np.concatenate(embeddings)
+        proba = [spread(self.head, each.mean(0, keepdims=True), self.num_classes) for each in embeddings]
+        repeated = [p.repeat(len(each), axis=0) for p, each in zip(proba, embeddings, strict=True)]
+        return np.concatenate(repeated).astype(np.float32), np.concatenate(embeddings)
 
     def save(self, folder: Path) -> None:
         super().save(folder)

@@ -45,9 +45,9 @@ class System(ParkSystem):
 
     def fit(self, train: ClipSet, val: ClipSet, num_classes: int, training: Training, hooks: Hooks) -> State:
         from ..data.tags import tag_matrix
-        from ..training import device, loop
+        from ..training import loop
 
-        device.prepare(training.seed)
+        keras.utils.set_random_seed(training.seed)
         self._sets = tag_matrix(train.tag_sets)[1] if train.tag_sets else np.eye(num_classes, dtype=np.float32)
         self.model = self.started(self.build(train.length, train.n_mels, num_classes, self._sets))
         self.settle(train, training)

@@ -1,10 +1,11 @@
 """A frozen network's vectors of clips and a linear classifier of them: seconds to train, and the best known here.
 
 Card: front_end=musicnn (Pons and Serra 2019, trained on the tags of a million songs; its weights come from the package
-index on first use, 28 MB), or siamese (Park et al. 2018, with weights=<their file>). Each track at one level, at most
-`max_clips` clips spread over the song; standardised; multinomial logistic regression, where a clip weighs one over the
-clips of its song and the root of the songs of its artist. A song's probabilities are the softmax of its clips' mean
-log-probabilities. Heads of the same vectors: lda (shrinkage by Ledoit and Wolf, equal priors), knn (cosine).
+index on first use, 28 MB), or siamese (Park et al. 2018, with weights=<their file>). One gain brings each track to a
+level; vectors of all clips of a training song, standardised; multinomial logistic regression, where a clip weighs one
+over the clips of its song and the root of the songs of its artist. Of a song that is scored `max_clips` clips are
+heard; its probabilities are the softmax of their mean log-probabilities. Other heads: lda (shrinkage by Ledoit and
+Wolf, equal priors), knn (by cosine).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from ..errors import InputError
+from ..evaluation.spread import spread
 from . import base, fitted
 from .frontends import musicnn, siamese
 from .lazy import keras, np
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
     from ..training.training import Training
 
 FRONT_ENDS = {"musicnn": musicnn, "siamese": siamese}
-NETWORK = "front_end.keras"
+# Each new size of a batch would be compiled anew.
+NETWORK, BATCH = "front_end.keras", 10
 # Probabilities below this say nothing more.
 LEAST = 1e-6
 
@@ -43,9 +46,9 @@ class Config:
     head: Annotated[
         Literal["logistic", "lda", "knn"], "logistic regression, shrinkage LDA, or neighbours by cosine"
     ] = "logistic"
-    head_c: Annotated[float, "inverse regularisation of head=logistic"] = 0.1
+    head_c: Annotated[float, "inverse regularisation of head=logistic"] = 0.03
     neighbours: Annotated[int, "clips, of head=knn"] = 20
-    max_clips: Annotated[int, "clips a song, spread over it evenly"] = 10
+    max_clips: Annotated[int, "clips of a song that is scored, spread over it evenly; all are learned from"] = 20
 
     def __post_init__(self) -> None:
         check_positive(self, "neighbours", "max_clips")
@@ -61,7 +64,7 @@ class System(base.System):
     space: ClassVar = {
         "head": ["logistic", "lda", "knn"],
         "head_c": {"low": 1e-3, "high": 10.0, "log": True},
-        "max_clips": [5, 10, 20],
+        "max_clips": [10, 20, 40],
     }
 
     def __init__(self, **options: object) -> None:
@@ -104,9 +107,8 @@ class System(base.System):
 
     def fit(self, train: ClipSet, val: ClipSet, num_classes: int, training: Training, hooks: Hooks) -> State:
         from ..data.cache import cache_root
-        from ..training import device, once
+        from ..training import once
 
-        device.prepare(training.seed)
         self.num_classes = num_classes
         self.network = self.front_end.load(self.config.weights)
         self.cache = cache_root() / "vectors" / self.config.front_end
@@ -118,10 +120,10 @@ class System(base.System):
         if len(np.unique(y)) < 2:
             raise InputError("The training subset holds one class; a classifier needs at least two.")
         counts = np.array([len(vectors) for vectors in songs])
-        weights = 1 / counts / np.sqrt(np.bincount(y)[y])
-        keywords = {"logisticregression__sample_weight": np.repeat(weights, counts)}
-        self.head = self.new_head(sum(counts), len(np.unique(y))).fit(
-            np.concatenate(songs), np.repeat(y, counts), **(keywords if self.config.head == "logistic" else {})
+        weights = np.repeat(1 / counts / np.sqrt(np.bincount(y)[y]), counts)
+        weighted = {"logisticregression__sample_weight": weights / weights.mean()}
+        self.head = self.new_head(len(weights), len(np.unique(y))).fit(
+            np.concatenate(songs), np.repeat(y, counts), **(weighted if self.config.head == "logistic" else {})
         )
 
     def new_head(self, clips: int, classes: int) -> Any:
@@ -141,12 +143,13 @@ class System(base.System):
         return make_pipeline(StandardScaler(), classifier)
 
     def vectors(self, clips: np.ndarray) -> np.ndarray:
-        """Clips of a song (n, frames, n_mels) -> vectors of at most `max_clips` of them (m, d)."""
-        chosen = clips[np.unique(np.linspace(0, len(clips) - 1, self.config.max_clips).round().astype(int))]
-        file = self.cache and self.cache / f"{hashlib.sha256(chosen.tobytes()).hexdigest()}.npy"
+        """Clips (n, frames, n_mels) -> vectors (n, d)."""
+        file = self.cache and self.cache / f"{hashlib.sha256(clips.tobytes()).hexdigest()}.npy"
         if file and file.is_file():
             return np.load(file)
-        vectors = np.asarray(self.network.predict_on_batch(self.front_end.prepared(chosen)))
+        padded = np.concatenate([clips, np.zeros((-len(clips) % BATCH, *clips.shape[1:]), clips.dtype)])
+        batches = [self.front_end.prepared(padded[start : start + BATCH]) for start in range(0, len(padded), BATCH)]
+        vectors = np.concatenate([self.network.predict_on_batch(batch) for batch in batches])[: len(clips)]
         if file:
             from ..data.cache import atomic_write
 
@@ -158,8 +161,9 @@ class System(base.System):
         """Batches, each all clips of a song -> its probabilities and its mean vector for each of them."""
         proba, embeddings = [], []
         for clips in batches:
-            vectors = self.vectors(clips)
-            logs = np.log(np.maximum(fitted.probabilities(self.head, vectors, self.num_classes), LEAST)).mean(0)
+            heard = np.unique(np.linspace(0, len(clips) - 1, self.config.max_clips).round().astype(int))
+            vectors = self.vectors(clips[heard])
+            logs = np.log(np.maximum(spread(self.head, vectors, self.num_classes), LEAST)).mean(0)
             likelihood = np.exp(logs - logs.max())
             proba.append(np.tile(likelihood / likelihood.sum(), (len(clips), 1)).astype(np.float32))
             embeddings.append(np.tile(vectors.mean(0), (len(clips), 1)))

@@ -7,16 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from ..evaluation.metrics import lower_is_better
+from ..evaluation.names import lower_is_better
 from . import model, reading
 
 
 def best_run(experiment_name: str, metric: str) -> str:
-    """The finished run with a model that is best by a metric of validation.
-
-    Raises:
-        InputError: No such experiment, or no run of it has a model and that metric.
-    """
+    """The finished run with a model that is best by a metric of validation; raises InputError where there is none."""
     runs = [
         run
         for run in reading.experiment(experiment_name)
@@ -30,11 +26,7 @@ def best_run(experiment_name: str, metric: str) -> str:
 
 
 def fetch(run_id: str, work: Path) -> tuple[str, dict[str, float], Path]:
-    """URI of a run's model, the run's metrics, and the model in a local folder.
-
-    Raises:
-        InputError: No such run, or it logged no model.
-    """
+    """URI of a run's model, the run's metrics, and the model in a local folder; raises InputError without a model."""
     folder = model.download_model(run_id, work)
     run = reading.read(run_id)
     return run.tags["model_uri"], dict(run.metrics), folder

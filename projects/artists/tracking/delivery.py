@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunStatus, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
@@ -43,11 +43,7 @@ class Sender:
         self.uncertain = outbox.sent < outbox.written
 
     def send(self, records: list[Record]) -> None:
-        """Sends records of VALUES together, or one of another kind.
-
-        Raises:
-            Exception: They did not arrive, or nobody knows.
-        """
+        """Sends records of VALUES together, or one of another kind; after an exception nobody knows what arrived."""
         if records[0].kind in VALUES:
             self._values(records)
         else:
@@ -55,22 +51,18 @@ class Sender:
 
     def _values(self, records: list[Record]) -> None:
         run_id = self._outbox.run_id
-        params = _merged(records, "params", first=True)
-        if params:
+        if params := _merged(records, "params", first=True):
             known = self._client.get_run(run_id).data.params
             params = {name: value for name, value in params.items() if name not in known}
-        rows = [row for record in records if record.kind == "metrics" for row in _rows(record)]
+        written = [row for record in records if record.kind == "metrics" for row in record.content["rows"]]
+        rows = [(name, float(value), at, step) for name, value, at, step in written]
         rows = list({_identity(row): row for row in rows}.values())
         if rows and self.uncertain:
             rows = missing(self._client, run_id, rows)
         # Whatever interrupts the request, nobody knows then how far it came.
         self.uncertain = True
-        self._client.log_batch(
-            run_id,
-            metrics=[Metric(*row) for row in rows],
-            params=[Param(*item) for item in params.items()],
-            tags=[RunTag(*item) for item in _merged(records, "tags").items()],
-        )
+        tags = [RunTag(*item) for item in _merged(records, "tags").items()]
+        self._client.log_batch(run_id, [Metric(*row) for row in rows], [Param(*item) for item in params.items()], tags)
         self.uncertain = False
 
     def _run(self, record: Record) -> None:
@@ -83,15 +75,13 @@ class Sender:
             self._client.log_artifacts(self._outbox.run_id, str(folder), record.content["to"])
 
     def _dataset(self, record: Record) -> None:
-        tags = [InputTag(MLFLOW_DATASET_CONTEXT, record.content["context"])]
-        used = DatasetInput(Dataset(**record.content["dataset"]), tags)
-        self._client.log_inputs(self._outbox.run_id, [used])
+        tag = InputTag(MLFLOW_DATASET_CONTEXT, record.content["context"])
+        self._client.log_inputs(self._outbox.run_id, [DatasetInput(Dataset(**record.content["dataset"]), [tag])])
 
     def _end(self, record: Record) -> None:
         # An end that something follows was that of a training which went on.
         if record.end == self._outbox.written:
-            status, at = record.content["status"], record.content["time"]
-            self._client.set_terminated(self._outbox.run_id, status, end_time=at)
+            self._client.set_terminated(self._outbox.run_id, record.content["status"], end_time=record.content["time"])
 
 
 class Uploader:
@@ -130,10 +120,8 @@ class Uploader:
     def close(self, *, keep: bool = False) -> bool:
         """Ends the thread, unless it hangs in a request; removes the outbox where all is sent. Returns whether it is.
 
-        Args:
-            keep: The run still needs an end: the outbox stays.
-
-        A thread that hangs keeps the lock until its process ends: nobody else sends meanwhile.
+        `keep`: the run still needs an end, and the outbox stays. A thread that hangs keeps the lock until its process
+        ends: nobody else sends meanwhile.
         """
         with self._change:
             self._stop = True
@@ -243,7 +231,7 @@ def _ended(uploader: Uploader, seconds: float) -> bool:
     if not records or records[-1].kind == "end":
         return True
     run = server.retry(lambda: MlflowClient().get_run(uploader.outbox.run_id), "reading a run", seconds)
-    if run.info.status == RunStatus.to_string(RunStatus.RUNNING):
+    if run.info.status == "RUNNING":
         uploader.outbox.put("end", status="KILLED", time=records[-1].at)
     return uploader.flush(seconds)
 
@@ -281,10 +269,6 @@ def _merged(records: list[Record], kind: str, *, first: bool = False) -> dict[st
     """Names and values of all records of a kind; where a name comes twice the last counts, or the first."""
     mappings = [record.content["values"] for record in records if record.kind == kind]
     return {name: value for values in (reversed(mappings) if first else mappings) for name, value in values.items()}
-
-
-def _rows(record: Record) -> Iterator[Row]:
-    return ((name, float(value), at, step) for name, value, at, step in record.content["rows"])
 
 
 def _identity(row: Row) -> tuple[str, float | None, int, int]:

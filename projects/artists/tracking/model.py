@@ -16,12 +16,11 @@ import mlflow
 import numpy as np
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
-from mlflow.pyfunc import PyFuncModel
 from mlflow.types import ParamSchema, ParamSpec, Schema
-from mlflow.types.schema import Array, ColSpec, DataType
+from mlflow.types.schema import Array, ColSpec
 
 from ..errors import InputError
-from ..package import contents
+from ..package import contents, scorer
 from ..package.card import load_card
 from . import server
 
@@ -29,60 +28,35 @@ from . import server
 FRESH_SECONDS = 600
 # Seconds that the model waits for a server that is away; it cannot wait in the outbox, which holds no network.
 PATIENCE = 120.0
+# For the workflows, which import no MLflow: the model of a folder that `download_model` gave.
+load = mlflow.pyfunc.load_model
+INPUTS = {"path": "string", "audio": "binary", "base64": "string", "start": "double", "seconds": "double"}
+# Of a file that cannot be scored the first two are null.
+OUTPUTS: dict[str, Any] = {
+    "artist": "string", "probability": "double", "top_artists": Array("string"), "top_probabilities": Array("double"),
+    "clips": "long", "seconds": "double", "embedding": Array("double"), "status": "string", "reason": "string",
+}  # fmt: skip
+PARAMS = {"pooling": "string", "top_k": "long", "threshold": "double", "embedding": "boolean"}
 SIGNATURE = ModelSignature(
-    inputs=Schema(
-        [
-            ColSpec(DataType.string, "path", required=False),
-            ColSpec(DataType.binary, "audio", required=False),
-            ColSpec(DataType.string, "base64", required=False),
-            ColSpec(DataType.double, "start", required=False),
-            ColSpec(DataType.double, "seconds", required=False),
-        ]
-    ),
-    outputs=Schema(
-        [
-            ColSpec(DataType.string, "artist", required=False),
-            ColSpec(DataType.double, "probability", required=False),
-            ColSpec(Array(DataType.string), "top_artists"),
-            ColSpec(Array(DataType.double), "top_probabilities"),
-            ColSpec(DataType.long, "clips"),
-            ColSpec(DataType.double, "seconds"),
-            ColSpec(Array(DataType.double), "embedding"),
-            ColSpec(DataType.string, "status"),
-            ColSpec(DataType.string, "reason"),
-        ]
-    ),
-    params=ParamSchema(
-        [
-            ParamSpec("pooling", DataType.string, "mean"),
-            ParamSpec("top_k", DataType.long, 3),
-            ParamSpec("threshold", DataType.double, 0.0),
-            ParamSpec("embedding", DataType.boolean, False),
-        ]
-    ),
+    inputs=Schema([ColSpec(kind, name, required=False) for name, kind in INPUTS.items()]),
+    outputs=Schema([ColSpec(kind, name, name not in ("artist", "probability")) for name, kind in OUTPUTS.items()]),
+    params=ParamSchema([ParamSpec(name, kind, scorer.PARAMS[name]) for name, kind in PARAMS.items()]),
 )
 
 
 def log_model(system_folder: Path, golden: Path, work: Path) -> str:
-    """Logs the model of the active run.
+    """Logs the model of the active run; returns its URI, models:/m-...
 
     Args:
         system_folder: What `card.save` wrote.
         golden: What `golden.write` wrote.
         work: An empty folder to build the copy of the package in.
-
-    Returns:
-        Its URI, models:/m-...
     """
     parts, run = _parts(system_folder, golden, work), mlflow.active_run()
     go_on = f" (what was learned is kept: later, go on with resume={run.info.run_id})" if run else ""
+    action = f"logging the model{go_on}"
     with _quiet():
-        info = server.retry(
-            lambda: mlflow.pyfunc.log_model(name="model", **parts),
-            f"logging the model{go_on}",
-            seconds=PATIENCE,
-        )
-    return info.model_uri
+        return server.retry(lambda: mlflow.pyfunc.log_model(name="model", **parts), action, PATIENCE).model_uri
 
 
 def save_model(folder: Path, system_folder: Path, golden: Path, work: Path) -> Path:
@@ -128,19 +102,15 @@ def download_model(model: str, work: Path) -> Path:
     """
     if not model:
         raise InputError("model= is missing; give the id of a training run, or a URI such as models:/name@alias.")
-    with _told(model):
-        uri = _uri(model)
-        local = server.retry(
-            lambda: Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(work / "model"))),
-            f"reading the model {model}",
-        )
+    with _explained(model):
+        local = server.download(_uri(model), work / "model", f"reading the model {model}")
     if not (local / "artifacts" / "system").is_dir():
         raise InputError(f"model={model} is not a model of this project.")
     return local
 
 
 @contextlib.contextmanager
-def _told(model: str) -> Iterator[None]:
+def _explained(model: str) -> Iterator[None]:
     """Turns MLflow's exceptions into a sentence."""
     try:
         yield
@@ -149,23 +119,14 @@ def _told(model: str) -> Iterator[None]:
         raise InputError(f"model={model} cannot be loaded: {reason} Copy a run id from the MLflow UI.") from error
 
 
-def model_of_run(run_id: str) -> str:
-    """URI of the model that a run has logged; raises InputError where it has none, MlflowException without the run."""
-    uri = server.client(f"reading run {run_id}").get_run(run_id).data.tags.get("model_uri")
-    if not uri:
-        raise InputError(f"model={run_id}: that run logged no model; did its training finish?")
-    return uri
-
-
 def _uri(model: str) -> str:
     """The URI of a model. That of a run is looked up: of runs:/ MLflow says that nothing is there, whatever failed."""
-    run = re.fullmatch(r"runs:/([^/]+)/model|([^:]+)", model)
-    return model_of_run(run[1] or run[2]) if run else model
-
-
-def load(folder: str) -> PyFuncModel:
-    """The model of a folder that `download_model` gave, ready to predict."""
-    return mlflow.pyfunc.load_model(folder)
+    if not (match := re.fullmatch(r"runs:/([^/]+)/model|([^:]+)", model)):
+        return model
+    run_id = match[1] or match[2]
+    if uri := server.client(f"reading run {run_id}").get_run(run_id).data.tags.get("model_uri"):
+        return uri
+    raise InputError(f"model={run_id}: that run logged no model; did its training finish?")
 
 
 def facts(folder: Path) -> tuple[dict[str, object], float]:
@@ -209,12 +170,12 @@ def named(uri: str) -> tuple[str, str]:
         InputError: No such run or model.
     """
     match = re.fullmatch(r"models:/([^@/]+)(?:@([^/]+)|/(\d+))", uri)
-    with _told(uri):
+    with _explained(uri):
         if not match:
             uri = _uri(uri)
-            info = server.retry(lambda: mlflow.models.get_model_info(uri), f"reading the model {uri}")
-            return uri, info.run_id or ""
+            action = f"reading the model {uri}"
+            return uri, server.retry(lambda: mlflow.models.get_model_info(uri), action).run_id or ""
         name, alias, version = match.groups()
         client = server.client(f"reading the model {uri}")
-        found = client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, version)
-        return f"models:/{name}/{found.version}", found.run_id or ""
+        entry = client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, version)
+        return f"models:/{name}/{entry.version}", entry.run_id or ""

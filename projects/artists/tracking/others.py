@@ -7,7 +7,7 @@ from pathlib import Path
 
 import mlflow
 import pandas as pd
-from mlflow.entities import Metric, RunStatus, RunTag
+from mlflow.entities import Metric, RunTag
 from mlflow.exceptions import ExecutionException, MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.time import get_current_time_millis
@@ -23,17 +23,11 @@ KEPT = "all results are kept: the same command goes on from there"
 
 
 def run_entry_point(entry_point: str, parameters: Mapping[str, object]) -> str:
-    """Runs an entry point in this environment, as a child of the active run; returns its run id.
-
-    Raises:
-        InputError: It failed, or the tracking server does not answer.
-    """
+    """Runs an entry point as a child of the active run; returns its run id, raises InputError where it failed."""
     active = mlflow.active_run()
-    experiment_id = active.info.experiment_id if active else None
+    place = {"env_manager": "local", "experiment_id": active.info.experiment_id if active else None}
     try:
-        submitted = mlflow.projects.run(
-            str(PROJECT), entry_point, parameters=dict(parameters), env_manager="local", experiment_id=experiment_id
-        )
+        return mlflow.projects.run(str(PROJECT), entry_point, parameters=dict(parameters), **place).run_id
     except ExecutionException as error:
         raise InputError(f"{entry_point} failed; its message stands above.") from error
     except MlflowException as error:
@@ -41,7 +35,6 @@ def run_entry_point(entry_point: str, parameters: Mapping[str, object]) -> str:
             f"{entry_point} cannot go on without the tracking server {server.address()}: {server.reason(error)}. "
             "Start it; the entry points that are done need not be run again."
         ) from error
-    return submitted.run_id
 
 
 def fail(run_id: str, reason: str) -> None:
@@ -49,7 +42,7 @@ def fail(run_id: str, reason: str) -> None:
     client = server.client(f"ending run {run_id}")
     client.set_tag(run_id, "failure", reason)
     client.set_tag(run_id, "mlflow.note.content", f"Failed: {inline(reason)}")
-    client.set_terminated(run_id, RunStatus.to_string(RunStatus.FAILED))
+    client.set_terminated(run_id, "FAILED")
 
 
 def end(run_id: str, status: str = "FINISHED") -> None:
@@ -60,15 +53,15 @@ def end(run_id: str, status: str = "FINISHED") -> None:
 def log(run_id: str, *, metrics: Mapping[str, float], tags: Mapping[str, str], folder: Path) -> None:
     """Metrics, tags and all files below a folder."""
     client, now, action = MlflowClient(), get_current_time_millis(), f"logging results to run {run_id} ({KEPT})"
-    rows = [(name, float(value), now, 0) for name, value in metrics.items()]
-    server.retry(
-        lambda: client.log_batch(
-            run_id,
-            metrics=[Metric(*row) for row in missing(client, run_id, rows)],
-            tags=[RunTag(*item) for item in tags.items()],
-        ),
-        action,
+    rows, pairs = (
+        [(name, float(value), now, 0) for name, value in metrics.items()],
+        [RunTag(*tag) for tag in tags.items()],
     )
+
+    def log_missing() -> None:
+        client.log_batch(run_id, [Metric(*row) for row in missing(client, run_id, rows)], tags=pairs)
+
+    server.retry(log_missing, action)
     server.client(action).log_artifacts(run_id, str(folder))
 
 
@@ -89,11 +82,7 @@ def table(run_id: str, content: pd.DataFrame, name: str) -> None:
 
 
 def deliver(run_id: str) -> None:
-    """Sends what a killed process left in the outbox of a run.
-
-    Raises:
-        Busy: That process is alive.
-    """
+    """Sends what a killed process left in the outbox of a run; raises Busy where that process is alive."""
     uploader = Uploader(Outbox(run_id))
     uploader.flush(server.PATIENCE)
     uploader.close()

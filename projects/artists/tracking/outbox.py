@@ -43,7 +43,7 @@ class Outbox:
     """The outbox of one run; an object of this class holds its lock. Safe for several threads."""
 
     def __init__(self, run_id: str) -> None:
-        """Opens or creates it; an incomplete last line, as `kill -9` leaves it, is cut off.
+        """Opens or creates it, without an incomplete last line, as `kill -9` leaves it.
 
         Raises:
             Busy: It is open elsewhere.
@@ -64,11 +64,7 @@ class Outbox:
         self._next_file = 1 + max((int(f.name) for f in (self.folder / FILES).iterdir()), default=0)
 
     def put(self, kind: str, **content: Any) -> None:
-        """Appends a record in one write; characters that no server stores are escaped, see `_storable`.
-
-        Raises:
-            InputError: The disk is full or gone.
-        """
+        """Appends a record in one write, as `_storable` has it; raises InputError where the disk is full or gone."""
         line = (json.dumps({"kind": kind, "at": now(), **_storable(content)}, allow_nan=False) + "\n").encode()
         with self._mutex:
             try:
@@ -83,9 +79,8 @@ class Outbox:
         """Appends artifacts: `fill` writes them into a folder that does not exist yet."""
         with self._mutex:
             number, self._next_file = self._next_file, self._next_file + 1
-        folder = self.folder / FILES / str(number)
         try:
-            fill(folder)
+            fill(self.files(number))
         except OSError as error:
             raise InputError(_full(error)) from error
         self.put("files", number=number, to=artifact_path)
@@ -96,12 +91,12 @@ class Outbox:
     def records(self, start: int = 0, limit: int | None = None) -> list[Record]:
         """Whole records from a byte on, in order; reads at most `limit` bytes, but one record at least."""
         end = self.written
-        size = end - start if limit is None else min(end - start, limit)
+        size = min(end - start, limit or end)
         data = os.pread(self._log, size, start)
         if not data.endswith(b"\n") and size:
             whole = data.rfind(b"\n") + 1
             if not whole:
-                return self.records(start, None if limit is None or size >= end - start else 2 * limit)
+                return self.records(start, limit and 2 * limit)
             data = data[:whole]
         records, at = [], start
         for line in data.splitlines(keepends=True):

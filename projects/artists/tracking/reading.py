@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import tempfile
 from collections.abc import Mapping
@@ -14,10 +15,9 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from mlflow.utils.uri import append_to_uri_path
 
 from ..errors import InputError
-from ..evaluation.metrics import metric_name
+from ..evaluation.names import metric_name
 from . import server
 
-PAGE = 1000
 LOCAL_UI = "http://127.0.0.1:5000"
 # A grid was called a study once; its runs are read as those of today.
 OLD_TAGS = {"study": "grid", "study_parent": "grid_parent"} | {
@@ -44,26 +44,17 @@ class TrackedRun:
 
 
 def read(run_id: str) -> TrackedRun:
-    """A run.
-
-    Raises:
-        InputError: There is no such run.
-    """
+    """A run; raises InputError where there is no such run."""
     return _plain(server.existing(run_id))
 
 
 def children(run_id: str) -> list[TrackedRun]:
     """The runs below a run, oldest first."""
-    parent = read(run_id)
-    return _search(parent.experiment_id, f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run_id}'")
+    return _search(read(run_id).experiment_id, f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run_id}'")
 
 
 def experiment(name: str) -> list[TrackedRun]:
-    """All runs of an experiment, oldest first.
-
-    Raises:
-        InputError: There is no such experiment.
-    """
+    """All runs of an experiment, oldest first; raises InputError where there is no such experiment."""
     client = server.client(f"reading the experiment {name}")
     stored = client.get_experiment_by_name(name)
     if stored is None:
@@ -95,10 +86,7 @@ def download(run_id: str, name: str, folder: Path, most: float = math.inf) -> Pa
     if name not in sizes or (sizes[name] or 0) > most:
         return None
     # Not as runs:/: MLflow 3.17 reports any error of it as a missing file.
-    uri = append_to_uri_path(client.get_run(run_id).info.artifact_uri, name)
-    return Path(
-        server.retry(lambda: mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)), action)
-    )
+    return server.download(append_to_uri_path(client.get_run(run_id).info.artifact_uri, name), folder, action)
 
 
 def artifact_names(run_id: str) -> list[str]:
@@ -115,23 +103,15 @@ def ui_address() -> str:
 
 
 def _search(experiment_id: str, condition: str) -> list[TrackedRun]:
+    search = functools.partial(server.client("reading runs").search_runs, [experiment_id], condition)
     order = ["attributes.start_time ASC"]
-    client = server.client("reading runs")
-    runs: list[TrackedRun] = []
-    token = None
-    while True:
-        page = client.search_runs([experiment_id], condition, max_results=PAGE, order_by=order, page_token=token)
-        runs += [_plain(run) for run in page]
-        token = page.token
-        if not token:
-            return runs
+    return [_plain(run) for run in server.pages(functools.partial(search, order_by=order))]
 
 
 def _plain(run: Run) -> TrackedRun:
-    info = run.info
+    info, data = run.info, run.data
     seconds = info.end_time and (info.end_time - info.start_time) / 1000
     status = info.status if isinstance(info.status, str) else RunStatus.to_string(info.status)
-    data = run.data
     metrics = {metric_name(name): value for name, value in data.metrics.items()}
     tags = {OLD_TAGS.get(name, name): value for name, value in data.tags.items()}
     return TrackedRun(info.run_id, info.experiment_id, info.run_name or "", status, seconds, data.params, metrics, tags)

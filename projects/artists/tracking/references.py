@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import mlflow
 from mlflow.exceptions import MlflowException
 
 from ..errors import InputError
@@ -23,31 +22,23 @@ def fetch(value: str, file: str, work: Path) -> Path:
         InputError: There is none.
     """
     path = Path(value).expanduser()
-    if path.is_file():
-        return path
-    if (path / file).is_file():
-        return path / file
+    for local in (path, path / file):
+        if local.is_file():
+            return local
     try:
-        found = _downloaded(value, file, work / "reference")
+        if reference := _downloaded(value, file, work / "reference"):
+            return reference
+        reason = "that run has no such file."
     except (MlflowException, OSError) as error:
-        raise _unknown(value, file, server.reason(error)) from error
-    if found is None:
-        raise _unknown(value, file, "that run has no such file.")
-    return found
+        reason = server.reason(error)
+    raise InputError(
+        f"{value} is neither a reference file nor a run that holds {file}: {reason} Give the run id of enrol or "
+        "similar, or a path."
+    )
 
 
 def _downloaded(value: str, file: str, folder: Path) -> Path | None:
     if ":/" in value and not value.startswith("runs:/"):
-        return server.retry(
-            lambda: Path(mlflow.artifacts.download_artifacts(artifact_uri=value, dst_path=str(folder))),
-            f"reading {server.without_password(value)}",
-        )
+        return server.download(value, folder, f"reading {server.without_password(value)}")
     run_id, _, name = value.removeprefix("runs:/").partition("/")
     return reading.download(run_id, name or file, folder)
-
-
-def _unknown(value: str, file: str, why: str) -> InputError:
-    return InputError(
-        f"{value} is neither a reference file nor a run that holds {file}: {why} Give the run id of enrol or similar, "
-        "or a path."
-    )

@@ -7,6 +7,7 @@ appears together with its tags, so that every host sees the same entries in the 
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -14,15 +15,14 @@ from typing import Any, TypeVar
 
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 
 from . import server
 
 T = TypeVar("T")
 ENTRY = "decision"
-PAGE = 1000
 ATTEMPTS = 10
+KNOWN, UNKNOWN = "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"
 DESCRIPTION = "The decision log of {name}: a version a decision. What counts is the log; aliases follow it."
 
 
@@ -36,22 +36,19 @@ class Registry:
 
     def register(self, model_uri: str, run_id: str) -> str:
         """The version of a model: an existing one when it is registered already."""
-        known = self.version_of(model_uri, run_id)
-        if known:
+        if known := self.version_of(model_uri, run_id):
             return known
         self._ensure(self.name, "Recognises who made a piece of music. Use the alias champion.")
-        model_id = model_uri.removeprefix("models:/")
+        model_id = model_uri.removeprefix("models:/") if model_uri.startswith("models:/m-") else None
         return _retried(
-            lambda: _create(
-                self.name, model_uri, run_id=run_id, model_id=model_id if model_id.startswith("m-") else None
-            ),
+            lambda: _create(self.name, model_uri, run_id=run_id, model_id=model_id),
             lost=lambda: self.version_of(model_uri, run_id) or None,
         )
 
     def version_of(self, model_uri: str, run_id: str) -> str:
         """The version that a model is registered as; empty for none."""
-        versions = [v for v in self._versions(self.name) if v.run_id == run_id and v.source == model_uri]
-        return str(versions[0].version) if versions else ""
+        versions = (v for v in self._versions(self.name) if v.run_id == run_id and v.source == model_uri)
+        return next((str(v.version) for v in versions), "")
 
     def uri(self, version: str) -> str:
         return f"models:/{self.name}/{version}"
@@ -71,15 +68,9 @@ class Registry:
     def append(self, entry: Mapping[str, Any], description: str) -> None:
         """Adds an entry at the end of the log."""
         self._ensure(self.log_name, DESCRIPTION.format(name=self.name))
-        _retried(
-            lambda: _create(
-                self.log_name,
-                self.uri(entry["version"]),
-                run_id=entry["run_id"] or None,
-                tags={ENTRY: json.dumps(entry, sort_keys=True), "role": entry["role"], "action": entry["action"]},
-                description=description,
-            )
-        )
+        tags = {ENTRY: json.dumps(entry, sort_keys=True), "role": entry["role"], "action": entry["action"]}
+        fields = {"run_id": entry["run_id"] or None, "tags": tags, "description": description}
+        _retried(lambda: _create(self.log_name, self.uri(entry["version"]), **fields))
 
     def entries(self) -> list[dict[str, Any]]:
         """The log, oldest first."""
@@ -89,7 +80,7 @@ class Registry:
         try:
             return {alias: str(v) for alias, v in self._client.get_registered_model(self.name).aliases.items()}
         except MlflowException as error:
-            if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            if error.error_code == UNKNOWN:
                 return {}
             raise
 
@@ -102,20 +93,14 @@ class Registry:
 
     def _versions(self, name: str) -> list[ModelVersion]:
         """All versions of a registered model in the order of their numbers; none when there is no such model."""
-        versions: list[ModelVersion] = []
-        token = None
-        while True:
-            page = self._client.search_model_versions(f"name='{name}'", max_results=PAGE, page_token=token)
-            versions += page
-            token = page.token
-            if not token:
-                return sorted(versions, key=lambda version: int(version.version))
+        search = functools.partial(self._client.search_model_versions, f"name='{name}'")
+        return sorted(server.pages(search), key=lambda version: int(version.version))
 
     def _ensure(self, name: str, description: str) -> None:
         try:
             _retried(lambda: MlflowClient().create_registered_model(name, description=description))
         except MlflowException as error:
-            if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+            if error.error_code != KNOWN:
                 raise
 
 
@@ -130,11 +115,7 @@ def _retried(call: Callable[[], T], lost: Callable[[], T | None] | None = None) 
         try:
             return server.retry(call, "writing to the model registry", lost=lost)
         except MlflowException as error:
-            if attempt == ATTEMPTS - 1 or error.error_code in (
-                ErrorCode.Name(RESOURCE_ALREADY_EXISTS),
-                ErrorCode.Name(RESOURCE_DOES_NOT_EXIST),
-                "INVALID_PARAMETER_VALUE",
-            ):
+            if attempt == ATTEMPTS - 1 or error.error_code in (KNOWN, UNKNOWN, "INVALID_PARAMETER_VALUE"):
                 raise
             time.sleep(0.05 * 2**attempt)
     raise AssertionError

@@ -19,19 +19,14 @@ from typing import Any
 import mlflow
 import pandas as pd
 from mlflow.data.pandas_dataset import from_pandas
-from mlflow.entities import LifecycleStage, RunStatus
+from mlflow.entities import LifecycleStage
 from mlflow.entities import Run as Entity
 from mlflow.tracking import MlflowClient
-from mlflow.utils.mlflow_tags import (
-    MLFLOW_PARENT_RUN_ID,
-    MLFLOW_PROJECT_ENTRY_POINT,
-    MLFLOW_SOURCE_NAME,
-    MLFLOW_SOURCE_TYPE,
-    MLFLOW_USER,
-)
+from mlflow.utils import mlflow_tags
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from ..errors import InputError, command
-from ..evaluation.metrics import metric_name
+from ..evaluation.names import metric_name
 from ..reports.markdown import inline
 from . import server
 from .delivery import Uploader
@@ -87,12 +82,15 @@ class Run:
             InputError: There is no such run, or another process writes it.
         """
         run = cls(run_id)
-        run._uploader, old, run._before = _caught_up(run_id)
-        run._tags_before = dict(old.data.tags)
-        run._put("run", uri=server.address())
-        running = RunStatus.to_string(RunStatus.RUNNING)
-        server.client("going on with a run").update_run(run_id, status=running)
+        run._go_on(*_caught_up(run_id))
+        server.client("going on with a run").update_run(run_id, status="RUNNING")
         return run
+
+    def _go_on(self, uploader: Uploader, old: Entity, before: dict[tuple[str, int], float]) -> None:
+        self.run_id, self._uploader, self._before, self._own = old.info.run_id, uploader, before, {}
+        self._tags_before = dict(old.data.tags)
+        # Where this is all that is logged, sync still finds a run to end.
+        self._put("run", uri=server.address())
 
     @_timed
     def params(self, values: Mapping[str, Any]) -> None:
@@ -100,10 +98,7 @@ class Run:
         self._put("params", values={name: str(value) for name, value in values.items()})
 
     def resume(self, run_id: str) -> dict[str, str]:
-        """Ends this run with a tag that names `run_id`; from here on everything goes there.
-
-        Returns:
-            The parameters of that run, as text.
+        """Ends this run with a tag that names `run_id`, where everything goes from here on; returns its parameters.
 
         Raises:
             InputError: There is no such run, it is finished or deleted, it resumes another, or it is being written.
@@ -112,11 +107,8 @@ class Run:
         uploader, old, before = _caught_up(run_id)
         self.tags({"resumes": run_id})
         delivered = self.end("FINISHED")
-        self.run_id, self._uploader, self._before, self._own = run_id, uploader, before, {}
+        self._go_on(uploader, old, before)
         self.artifact_uri = old.info.artifact_uri
-        self._tags_before = dict(old.data.tags)
-        # Where this is all that is logged, sync still finds a run to end.
-        self._put("run", uri=server.address())
         _leave("FINISHED", delivered)
         server.retry(lambda: mlflow.start_run(run_id=run_id), "going on with a run")
         self.environment()
@@ -134,14 +126,12 @@ class Run:
     @_timed
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Logs metrics of one step, now; a resumed run does not repeat what it logged before."""
-        had = self._before or {}
-        rows = [(name, float(value)) for name, value in values.items()]
-        rows = [(name, value) for name, value in rows if had.get((name, step)) != value]
-        at = now()
-        for name, _ in rows:
+        before, at = self._before or {}, now()
+        new = {name: float(value) for name, value in values.items() if before.get((name, step)) != float(value)}
+        for name in new:
             self._own.setdefault(name, set()).add(step)
-        if rows:
-            self._put("metrics", rows=[[name, encoded(value), at, step] for name, value in rows])
+        if new:
+            self._put("metrics", rows=[[name, encoded(value), at, step] for name, value in new.items()])
 
     @_timed
     def tags(self, values: Mapping[str, str]) -> None:
@@ -318,8 +308,9 @@ def new_child(parent: Run, name: str, tags: Mapping[str, str]) -> str:
     action, at = "starting a child run", now()
     above = server.client(action).get_run(parent.run_id)
     experiment = above.info.experiment_id
-    names = (MLFLOW_USER, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE)
-    tags = {**tags, MLFLOW_PARENT_RUN_ID: parent.run_id, **_some(above.data.tags, names)}
+    names = (mlflow_tags.MLFLOW_USER, mlflow_tags.MLFLOW_SOURCE_NAME, mlflow_tags.MLFLOW_SOURCE_TYPE)
+    kept = {name: above.data.tags[name] for name in names if name in above.data.tags}
+    tags = {**tags, MLFLOW_PARENT_RUN_ID: parent.run_id, **kept}
     below = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent.run_id}' and attributes.start_time = {at}"
 
     def lost() -> Entity | None:
@@ -370,7 +361,7 @@ def _caught_up(run_id: str) -> tuple[Uploader, Entity, dict[tuple[str, int], flo
 
 def _check_resumable(old: Entity) -> None:
     run_id, tags = old.info.run_id, old.data.tags
-    entry_point = tags.get(MLFLOW_PROJECT_ENTRY_POINT, "train")
+    entry_point = tags.get(mlflow_tags.MLFLOW_PROJECT_ENTRY_POINT, "train")
     reason = None
     if old.info.lifecycle_stage == LifecycleStage.DELETED:
         reason = "that run is deleted; restore it in the MLflow UI first."
@@ -378,7 +369,7 @@ def _check_resumable(old: Entity) -> None:
         reason = f"that run only resumed another; give resume={tags['resumes']}."
     elif entry_point != "train":
         reason = f"that is a run of {entry_point}; only trainings go on."
-    elif old.info.status == RunStatus.to_string(RunStatus.FINISHED):
+    elif old.info.status == "FINISHED":
         reason = "that run is finished, there is nothing to go on with; for more epochs start a training anew."
     if reason:
         raise InputError(f"resume={run_id}: {reason}")
@@ -389,10 +380,6 @@ def _history(run_id: str, names: Iterable[str]) -> dict[tuple[str, int], float]:
     client = server.client("reading what was logged before")
     rows = [row for name in names for row in client.get_metric_history(run_id, name)]
     return {(metric_name(row.key), row.step): row.value for row in sorted(rows, key=lambda row: row.timestamp)}
-
-
-def _some(values: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
-    return {name: values[name] for name in names if name in values}
 
 
 def _git_tags() -> dict[str, str]:

@@ -6,6 +6,7 @@ import functools
 import os
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit, urlunsplit
 
@@ -13,10 +14,12 @@ import mlflow
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from mlflow.utils import get_results_from_paginated_fn
 
 from ..errors import InputError
 
 T = TypeVar("T")
+PAGE = 1000
 # Seconds: of a call with all its attempts, and of the first and the longest wait between two attempts.
 PATIENCE, FIRST_WAIT, LONGEST_WAIT = 30.0, 0.5, 5.0
 # HTTP statuses of a request that the server refuses: a repetition would change nothing.
@@ -74,15 +77,18 @@ def client(action: str) -> MlflowClient:
     return cast(MlflowClient, _Retrying(action))
 
 
+def pages(search: Callable[..., Any]) -> list[Any]:
+    """All results of a search that takes `max_results` and `page_token`."""
+    return get_results_from_paginated_fn(lambda count, token: search(max_results=count, page_token=token), PAGE)
+
+
+def download(uri: str, folder: Path, action: str) -> Path:
+    """The local path of an artifact, in `folder` where it is not local already; `action` as of `retry`."""
+    return Path(retry(lambda: mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)), action))
+
+
 def existing(run_id: str, name: str = "run_id") -> Run:
-    """A run.
-
-    Args:
-        name: The parameter that gave `run_id`, for the error message.
-
-    Raises:
-        InputError: The server has no such run, or does not answer.
-    """
+    """A run; raises InputError, which calls the parameter that gave it `name`, where the server has it not."""
     try:
         return client(f"reading run {run_id}").get_run(run_id)
     except MlflowException as error:
@@ -131,11 +137,7 @@ def reason(error: Exception) -> str:
 
 
 def seconds_setting(name: str, default: float) -> float:
-    """A number of seconds from an environment variable.
-
-    Raises:
-        InputError: It is no number.
-    """
+    """A number of seconds from an environment variable; raises InputError where it is none."""
     try:
         return float(os.environ.get(name) or default)
     except ValueError as error:

@@ -42,8 +42,7 @@ class Batches(keras.utils.PyDataset):
         return -(-len(self._order) // self._batch_size)
 
     def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray]:
-        start = i * self._batch_size
-        index = self._order[start : start + self._batch_size]
+        index = self._order[i * self._batch_size :][: self._batch_size]
         x = self._clips.read(index)
         if self._augment:
             x = masked(x, self._augment, np.random.default_rng([*self._draw, i]))

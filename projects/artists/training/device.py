@@ -20,14 +20,6 @@ GPU_HINT = (
 BETWEEN, REST = 0.1, 100
 
 
-def prepare(seed: int) -> None:
-    """Seeds Python, NumPy and the backend; call before a network is built.
-
-    The same seed on the same kind of CPU gives the same weights.
-    """
-    keras.utils.set_random_seed(seed)
-
-
 def release() -> None:
     """Gives back what networks and their optimizers held, once nothing refers to them."""
     keras.utils.clear_session(free_memory=True)

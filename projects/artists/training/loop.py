@@ -12,13 +12,11 @@ import numpy as np
 
 from ..data.clipset import ClipSet
 from ..errors import InputError
+from ..evaluation.metrics import log_losses
 from .batches import Batches
 from .checkpoints import State, restore, save
 from .progress import EpochBar
 from .training import Training, learning_rate
-
-# Keras clips probabilities here before taking the logarithm.
-EPSILON = 1e-7
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,10 +51,9 @@ USUAL = Own()
 
 
 def fit(model: keras.Model, train: ClipSet, val: ClipSet, training: Training, hooks: Hooks, own: Own = USUAL) -> State:
-    """Trains a compiled model whose output is (n_clips, num_classes) probabilities, in place.
+    """Trains a compiled model whose output is (n_clips, num_classes) probabilities, in place; the state at its end.
 
-    Returns:
-        The state at its end; the model holds the weights of the epoch with the lowest validation loss.
+    The model then holds the weights of the epoch with the lowest validation loss.
 
     Raises:
         InputError: There is nothing to train on, or a loss stopped being a number.
@@ -86,16 +83,14 @@ def fit(model: keras.Model, train: ClipSet, val: ClipSet, training: Training, ho
 def check_clips(train: ClipSet, val: ClipSet) -> None:
     """Raises InputError where there is nothing to train on."""
     if not len(train) or not len(val):
-        raise InputError(
-            "No song of the training or the validation subset is as long as one clip; take a shorter clip."
-        )
+        raise InputError("No song of the training or validation subset is as long as one clip; take a shorter clip.")
 
 
 def _check_own(own: Own, training: Training) -> None:
     """Raises InputError where a system that does something in its own way is told how to do it."""
-    told = {"label_smoothing": own.batches and training.label_smoothing, "augment": own.batches and training.augment}
-    told["schedule"] = own.rate and training.schedule != "constant"
-    for name in (name for name, value in told.items() if value):
+    options = {"label_smoothing": own.batches and training.label_smoothing, "augment": own.batches and training.augment}
+    options["schedule"] = own.rate and training.schedule != "constant"
+    if name := next((name for name, value in options.items() if value), None):
         raise InputError(f"{name}={getattr(training, name)}: this model has its own way here. Leave it out.")
 
 
@@ -120,19 +115,12 @@ def _set_learning_rate(model: keras.Model, training: Training, state: State, own
 
 
 def _train_epoch(model: keras.Model, train: ClipSet, training: Training, state: State, own: Own = USUAL) -> float:
-    batches = (
-        own.batches(state.epoch)
-        if own.batches
-        else Batches(
-            train,
-            batch_size=training.batch_size,
-            num_classes=model.output_shape[-1],
-            seed=training.seed,
-            epoch=state.epoch,
-            label_smoothing=training.label_smoothing,
-            augment=training.augment,
-        )
-    )
+    if own.batches:
+        batches = own.batches(state.epoch)
+    else:
+        names = ("batch_size", "seed", "label_smoothing", "augment")
+        options = {name: getattr(training, name) for name in names}
+        batches = Batches(train, num_classes=model.output_shape[-1], epoch=state.epoch, **options)
     with EpochBar(state, training, len(train), len(batches)) as bar:
         loss = model.fit(batches, shuffle=False, verbose=0, callbacks=[bar]).history["loss"][0]
     _check_finite("loss", loss, training, state)
@@ -141,17 +129,10 @@ def _train_epoch(model: keras.Model, train: ClipSet, training: Training, state: 
 
 def _check_finite(name: str, loss: float, training: Training, state: State) -> None:
     if not np.isfinite(loss):
-        raise InputError(
-            f"The {name} became {loss} in epoch {state.epoch + 1}; "
-            f"try a smaller learning_rate than {training.learning_rate:g}."
-        )
+        advice = f"try a smaller learning_rate than {training.learning_rate:g}"
+        raise InputError(f"The {name} became {loss} in epoch {state.epoch + 1}; {advice}.")
 
 
 def _validate(model: keras.Model, val: ClipSet, hooks: Hooks) -> dict[str, float]:
     proba = np.concatenate([np.asarray(model.predict_on_batch(x)) for x in val.batches()])
-    return {"val_loss": log_loss(proba, val.y), **hooks.validate(proba)}
-
-
-def log_loss(proba: np.ndarray, y: np.ndarray) -> float:
-    """Mean of minus the logarithm of the true class's probability, as Keras has it."""
-    return float(-np.log(np.clip(proba[np.arange(len(y)), y], EPSILON, 1)).mean())
+    return {"val_loss": float(log_losses(val.y, proba).mean()), **hooks.validate(proba)}

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from ..data.clipset import ClipSet
+from ..evaluation.metrics import log_losses
 from .checkpoints import State
-from .loop import Hooks, check_clips, log_loss
+from .loop import Hooks, check_clips
 
 Scores = Callable[[Iterable[np.ndarray]], tuple[np.ndarray, np.ndarray]]
 # Of the training subset its loss is taken over about this many clips.
@@ -31,8 +32,8 @@ def fit(learn: Callable[[], None], scores: Scores, train: ClipSet, val: ClipSet,
     step = -(-len(train) // MOST_CLIPS)
     some = dataclasses.replace(train, songs=train.songs[::step], starts=train.starts[::step], y=train.y[::step])
     logs = {
-        "loss": log_loss(scores(some.batches_of(unit))[0], some.y),
-        "val_loss": log_loss(proba, val.y),
+        "loss": float(log_losses(some.y, scores(some.batches_of(unit))[0]).mean()),
+        "val_loss": float(log_losses(val.y, proba).mean()),
         **hooks.validate(proba),
     }
     logs |= {"clips_per_second": len(train) / (learned - began), "seconds": time.perf_counter() - began}

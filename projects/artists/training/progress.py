@@ -44,10 +44,5 @@ class EpochBar(keras.callbacks.Callback):
         if done > self._warm:
             rate = (done - self._warm) / (time.perf_counter() - self._began)
             left = self._clips - done + self._clips * (self._training.epochs - self._state.epoch - 1)
-            parts.append(f"at most {_duration(left / rate)} left")
+            parts.append(f"at most {tqdm.format_interval(left / rate)} left")
         return ", ".join(parts)
-
-
-def _duration(seconds: float) -> str:
-    minutes, hours = seconds / 60, seconds / 3600
-    return f"{hours:.1f} h" if hours >= 1 else f"{minutes:.0f} min" if minutes >= 1 else f"{seconds:.0f} s"

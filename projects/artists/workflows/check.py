@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import tempfile
 from collections import Counter
@@ -24,7 +25,6 @@ from ..errors import InputError
 from ..reports import corpus as report
 from ..reports.figures import figure_bytes
 from ..tracking.runs import Run
-from . import quarantine
 
 # Kinds of problems, and what is meant by them; the order of every list.
 PROBLEMS = {
@@ -58,30 +58,22 @@ class Checkup:
         """Tracks, albums, minutes, rates, channels and problems of each artist, or of each artist's albums."""
         rows = []
         for names, part in self.tracks.groupby(list(columns), sort=True):
-            counts = Counter(kind for kinds in part["problems"] for kind in kinds.split())
-            rows.append(
-                dict(zip(columns, names, strict=True))
-                | ({"albums": part["album"].nunique()} if "album" not in columns else {})
-                | {
-                    "tracks": len(part),
-                    "minutes": round(part["seconds"].sum() / 60, 2),
-                    "sample_rates": _values(part["sample_rate"]),
-                    "channels": _values(part["channels"]),
-                }
-                | {kind: counts[kind] for kind in PROBLEMS}
-            )
+            row = dict(zip(columns, names, strict=True))
+            row |= {"albums": part["album"].nunique()} if "album" not in columns else {}
+            row |= {"tracks": len(part), "minutes": round(part["seconds"].sum() / 60, 2)}
+            row |= {"sample_rates": _values(part["sample_rate"]), "channels": _values(part["channels"])}
+            rows.append(row | _problems(part))
         return pd.DataFrame(rows)
 
     @property
     def metrics(self) -> dict[str, float]:
-        counts = Counter(kind for kinds in self.tracks["problems"] for kind in kinds.split())
         groups = self.duplicates.groupby("duplicate_group")
         return {
             "tracks": len(self.tracks),
             "artists": self.tracks["artist"].nunique(),
             "albums": len(self.tracks[["artist", "album"]].drop_duplicates()),
             "minutes": self.tracks["seconds"].sum() / 60,
-            **{f"tracks_{kind}": counts[kind] for kind in PROBLEMS},
+            **{f"tracks_{kind}": count for kind, count in _problems(self.tracks).items()},
             "duplicate_tracks": len(self.duplicates),
             "duplicate_recordings": groups.ngroups,
             "tracks_unlabelled": len(self.corpus.unlabelled),
@@ -101,18 +93,11 @@ def examine(
     """
     audits = AuditStore()
     corpus, features = prepare.read_features(options, config, progress=progress, audits=audits)
-    assigned = _assigned(corpus, features, options, seed)
-    length = clip_frames(options.clip, config)
-    rows = [_row(track, features, audits, assigned, options.label, length) for track in assigned.corpus.tracks]
+    assigned, length = _assigned(corpus, features, options, seed), clip_frames(options.clip, config)
+    rows = (_row(track, features, audits, assigned, options.label, length) for track in assigned.corpus.tracks)
     tracks = pd.DataFrame(rows)
-    return Checkup(
-        corpus,
-        features,
-        tracks,
-        _duplicate_table(tracks),
-        _small_table(tracks, options),
-        prepare.duplicate_conflicts(assigned.corpus, assigned.groups, assigned.split, options.label),
-    )
+    conflicts = prepare.duplicate_conflicts(assigned.corpus, assigned.groups, assigned.split, options.label)
+    return Checkup(corpus, features, tracks, _duplicate_table(tracks), _small_table(tracks, options), conflicts)
 
 
 def _assigned(corpus: Corpus, features: Features, options: DataOptions, seed: int) -> Assigned:
@@ -135,11 +120,7 @@ def _row(
     if entry and audit:
         clips = entry.n_frames // length
         problems |= {"silent": audit.silent, "clipped": audit.clipped, "too_short": clips < 1, "one_clip": clips == 1}
-    return {
-        "track_id": track.track_id,
-        "artist": track.artist,
-        "album": track.album,
-        "title": track.title,
+    return {name: getattr(track, name) for name in ("track_id", "artist", "album", "title")} | {
         "label": track.label(label),
         "subset": assigned.split.subsets[track.track_id] if entry else "",
         "problems": " ".join(kind for kind in PROBLEMS if problems.get(kind)),
@@ -153,10 +134,14 @@ def _row(
 
 def _ending(path: Path) -> str | None:
     """A file that cannot be decoded may be one that was cut."""
-    try:
+    with contextlib.suppress(OSError, ValueError):
         return cut_off(path)
-    except (OSError, ValueError):
-        return None
+    return None
+
+
+def _problems(tracks: pd.DataFrame) -> dict[str, int]:
+    counts = Counter(" ".join(tracks["problems"]).split())
+    return {kind: counts[kind] for kind in PROBLEMS}
 
 
 def _values(column: pd.Series) -> str:
@@ -179,42 +164,35 @@ def _small_table(tracks: pd.DataFrame, options: DataOptions) -> pd.DataFrame:
     columns = {options.label: "label"} | ({"artist": "artist"} if options.split in ("album", "kfold") else {})
     for name, column in columns.items() if options.split != "all" else ():
         for value, part in tracks.groupby(column, sort=True):
-            there = usable[usable[column] == value]
-            missing = [subset for subset in SUBSETS if subset not in set(there["subset"])]
-            if missing:
-                albums = len(there[["artist", "album"]].drop_duplicates())
-                rows.append(
-                    {"column": name, "value": value, "missing": " ".join(missing), "songs": len(there),
-                     "albums": albums, "unusable": len(part) - len(there)}
-                )  # fmt: skip
+            songs = usable[usable[column] == value]
+            if missing := [subset for subset in SUBSETS if subset not in set(songs["subset"])]:
+                albums = len(songs[["artist", "album"]].drop_duplicates())
+                rows.append((name, value, " ".join(missing), len(songs), albums, len(part) - len(songs)))
     return pd.DataFrame(rows, columns=["column", "value", "missing", "songs", "albums", "unusable"])
 
 
 def log(run: Run, checkup: Checkup, options: DataOptions) -> None:
     """Tables, figure, counts and description into the run; the short form onto the terminal."""
-    run.metrics(checkup.metrics)
-    run.table(checkup.tracks, "tracks.csv")
-    run.table(checkup.by("artist"), "artists.csv")
-    run.table(checkup.by("artist", "album"), "albums.csv")
-    run.table(checkup.duplicates, "duplicates.csv")
-    run.table(checkup.small, "too_small.csv")
-    quarantine.log(run, checkup.features)
-    figure = report.corpus_figure(checkup.tracks, list(PROBLEMS), _title(checkup), options.clip)
+    counts, artists = checkup.metrics, checkup.by("artist")
+    run.metrics(counts)
+    tables = {
+        "tracks": checkup.tracks, "artists": artists, "albums": checkup.by("artist", "album"),
+        "duplicates": checkup.duplicates, "too_small": checkup.small,
+        "quarantined": prepare.quarantine_table(checkup.features),
+    }  # fmt: skip
+    for name, table in tables.items():
+        run.table(table, f"{name}.csv")
+    title = (
+        f"{checkup.corpus.name}: {counts['tracks']} tracks, {counts['minutes']:.0f} minutes, "
+        f"{counts['artists']} artists, {counts['albums']} albums"
+    )
+    figure = report.corpus_figure(checkup.tracks, list(PROBLEMS), title, options.clip)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "corpus.png").write_bytes(figure_bytes(figure))
         run.folder(Path(folder))
     warnings = [*prepare.unlabelled_warnings(checkup.corpus, options.label), *checkup.conflicts]
     text = report.corpus_text(
-        _title(checkup), checkup.by("artist"), checkup.tracks, PROBLEMS, checkup.duplicates, checkup.small,
-        f"split={options.split}", warnings,
+        title, artists, checkup.tracks, PROBLEMS, checkup.duplicates, checkup.small, f"split={options.split}", warnings
     )  # fmt: skip
     print("\n" + text)
     run.description(f"```\n{text}\n```")
-
-
-def _title(checkup: Checkup) -> str:
-    counts = checkup.metrics
-    return (
-        f"{checkup.corpus.name}: {counts['tracks']} tracks, {counts['minutes']:.0f} minutes, "
-        f"{counts['artists']} artists, {counts['albums']} albums"
-    )

@@ -13,8 +13,8 @@ import numpy as np
 
 from ..audio.clips import batch_size, clip_frames, disjoint_clips
 from ..audio.options import FeatureConfig
-from ..data import recordings
-from ..data.featurize import Entry, Features, Progress, featurize
+from ..data import prepare, recordings
+from ..data.featurize import Entry, Features, Progress, featurize, surviving
 from ..data.paths import given_path
 from ..data.recordings import Recordings
 from ..data.tracks import Corpus, Track
@@ -22,10 +22,14 @@ from ..errors import InputError
 from ..package.card import load
 from ..package.reference import identity_of
 from ..systems import find
+from ..tracking.model import download_system
+from ..tracking.runs import Run
+from .options import EnrolOptions, SimilarOptions, TransferOptions
 
 PRETRAINED = (".h5", ".hdf5")
 # The published weights of this architecture are what `model=<file>` reads.
 PRETRAINED_SYSTEM = "siamese_dcnn"
+Options = EnrolOptions | SimilarOptions | TransferOptions
 EmbedClips = Callable[[Iterable[np.ndarray]], np.ndarray]
 
 
@@ -60,8 +64,8 @@ class Embedder:
         counts: list[int] = []
         songs = (self._clips(entry, counts) for entry in entries)
         embedding = self.embed_clips(songs if self.unit == "song" else _rebatched(songs))
-        first = np.cumsum([0, *counts[:-1]])
-        return (np.add.reduceat(embedding, first, axis=0) / np.array(counts)[:, None]).astype(np.float32)
+        sums = np.add.reduceat(embedding, np.cumsum([0, *counts[:-1]]), axis=0)
+        return (sums / np.array(counts)[:, None]).astype(np.float32)
 
     def _clips(self, entry: Entry, counts: list[int]) -> np.ndarray:
         """All disjoint clips of a song; their number is appended to `counts`."""
@@ -96,32 +100,25 @@ class SongVectors:
         return recordings.of_entries(entries, self.features.config)
 
 
+def song_vectors(run: Run, embedder: Embedder, corpus: Corpus, options: Options, progress: Progress) -> SongVectors:
+    """The vectors of a corpus, with what was unreadable logged; raises InputError where that is too much."""
+    songs = embedder.embed(corpus, workers=options.workers, progress=progress)
+    run.table(prepare.quarantine_table(songs.features), "quarantined.csv")
+    surviving(corpus, songs.features, options.label)
+    return songs
+
+
 def open_embedder(model: str, work: Path) -> Embedder:
-    """A network by run id, model URI, or file of published weights.
-
-    Args:
-        work: A folder to download to.
-
-    Raises:
-        InputError: There is none.
-    """
+    """A network by run id, model URI, or file of published weights; `work` is a folder to download to."""
     if Path(model).suffix.lower() in PRETRAINED:
         return _pretrained(given_path("model", model))
-    from ..tracking.model import download_system
-
     folder = download_system(model, work)
     system, card = load(folder)
     return Embedder(
-        name=card.model,
-        source=model,
-        identity=identity_of(folder),
-        embed_clips=lambda batches: system.scores(batches)[1],
-        unit=system.unit,
-        config=card.feature_config,
-        clip_frames=card.clip_frames,
+        card.model, model, identity_of(folder), lambda batches: system.scores(batches)[1], system.unit,
+        card.feature_config, card.clip_frames, classes=tuple(card.classes),
         trained_on=recordings.learned(folder, card.songs, card.groups, card.feature_config),
-        classes=tuple(card.classes),
-    )
+    )  # fmt: skip
 
 
 def _pretrained(file: Path) -> Embedder:
@@ -135,14 +132,9 @@ def _pretrained(file: Path) -> Embedder:
     parts = [hashlib.sha256(file.read_bytes()).hexdigest(), config.digest, str(frames)]
     identity = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
     return Embedder(
-        name=PRETRAINED_SYSTEM,
-        source=str(file.resolve()),
-        identity=identity,
-        embed_clips=lambda batches: np.concatenate([system.vectors(clips) for clips in batches]),
-        unit="song",
-        config=config,
-        clip_frames=frames,
-    )
+        PRETRAINED_SYSTEM, str(file.resolve()), identity,
+        lambda batches: np.concatenate([system.vectors(clips) for clips in batches]), "song", config, frames,
+    )  # fmt: skip
 
 
 def _rebatched(songs: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

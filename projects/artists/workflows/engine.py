@@ -7,6 +7,7 @@ ends with its process, kept by heartbeats, and begun again where its worker was 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import logging
@@ -71,34 +72,26 @@ def open_storage(url: str, *, max_retry: int, heartbeat: int) -> RDBStorage:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=ExperimentalWarning)
     options = {"connect_args": {"timeout": WAIT}} if url.startswith("sqlite") else {}
+    lost = functools.partial(_lost, max_retry, PATIENCE * heartbeat)
     try:
         with exclusive(url, "storage"):
             return RDBStorage(
-                url,
-                engine_kwargs=options,
-                heartbeat_interval=heartbeat,
-                grace_period=PATIENCE * heartbeat,
-                heartbeat_stale_trial_callback=Lost(max_retry, PATIENCE * heartbeat),
-            )
+                url, engine_kwargs=options, heartbeat_interval=heartbeat, grace_period=PATIENCE * heartbeat,
+                heartbeat_stale_trial_callback=lost,
+            )  # fmt: skip
     except (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, ImportError) as error:
         raise InputError(f"storage={url} does not answer: {str(error).splitlines()[0]}") from error
 
 
-class Lost:
+def _lost(max_retry: int, seconds: int, study: optuna.Study, trial: FrozenTrial) -> None:
     """Called by whoever finds a trial without heartbeat: its runs end, and it may be begun again."""
-
-    def __init__(self, max_retry: int, seconds: int) -> None:
-        self._max_retry, self._seconds = max_retry, seconds
-        self._again = RetryHeartbeatStaleTrialCallback(max_retry)
-
-    def __call__(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        tried = len(trial.system_attrs.get("retry_history", []))
-        then = f"retry {tried + 1} of {self._max_retry}" if tried < self._max_retry else f"max_retry={self._max_retry}"
-        if RUN in trial.user_attrs:
-            others.fail(trial.user_attrs[RUN], f"{LOST}: no sign of life for {self._seconds} s; {then}")
-        if trial.user_attrs.get(WORKER):
-            others.end(trial.user_attrs[WORKER], "KILLED")
-        self._again(study, trial)
+    tried = len(trial.system_attrs.get("retry_history", []))
+    then = f"retry {tried + 1} of {max_retry}" if tried < max_retry else f"max_retry={max_retry}"
+    if RUN in trial.user_attrs:
+        others.fail(trial.user_attrs[RUN], f"{LOST}: no sign of life for {seconds} s; {then}")
+    if trial.user_attrs.get(WORKER):
+        others.end(trial.user_attrs[WORKER], "KILLED")
+    RetryHeartbeatStaleTrialCallback(max_retry)(study, trial)
 
 
 @contextlib.contextmanager
@@ -107,25 +100,18 @@ def exclusive(url: str, name: str) -> Iterator[None]:
 
     The database or the operating system lets go when a process dies, however it does.
     """
-    with _postgresql_lock(url, name) if url.startswith("postgresql") else _sqlite_lock(url):
-        yield
-
-
-@contextlib.contextmanager
-def _postgresql_lock(url: str, name: str) -> Iterator[None]:
-    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool)
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(sqlalchemy.text("select pg_advisory_lock(hashtext(:name))"), {"name": f"artists {name}"})
-        yield
-
-
-@contextlib.contextmanager
-def _sqlite_lock(url: str) -> Iterator[None]:
-    """A transaction on a database beside the one of the studies, which stays free for reading and writing."""
-    path = Path(url.removeprefix("sqlite:///") + ".lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.closing(sqlite3.connect(path, timeout=WAIT, isolation_level=None)) as connection:
-        connection.execute("begin exclusive")
+    with contextlib.ExitStack() as stack:
+        if url.startswith("postgresql"):
+            engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool)
+            connection = stack.enter_context(engine.connect().execution_options(isolation_level="AUTOCOMMIT"))
+            lock = sqlalchemy.text("select pg_advisory_lock(hashtext(:name))")
+            connection.execute(lock, {"name": f"artists {name}"})
+        else:
+            # A transaction on a database beside the one of the studies, which stays free for reading and writing.
+            path = Path(url.removeprefix("sqlite:///") + ".lock")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = sqlite3.connect(path, timeout=WAIT, isolation_level=None)
+            stack.enter_context(contextlib.closing(file)).execute("begin exclusive")
         yield
 
 
@@ -148,12 +134,9 @@ class Queue:
         done: Collection[str] | None = None,
         needs: Mapping[str, str] | None = None,
     ) -> None:
-        """Opens the study; call it inside of `exclusive`.
+        """Opens the study of jobs, key -> attributes of its trial; call it inside of `exclusive`.
 
-        Args:
-            jobs: Key -> attributes of its trial.
-            done: The keys that are done, whatever the study says; by default those of complete trials.
-            needs: Key -> key that must be done before.
+        `done`, whatever the study says; by default the keys of complete trials. `needs`: key -> key to be done before.
         """
         self.study = optuna.create_study(
             storage=storage, study_name=name, direction="maximize", load_if_exists=True,
@@ -199,14 +182,9 @@ def work(
 ) -> None:
     """Runs trials until none is left, and until no other worker is at one that might be lost.
 
-    Whether there is a trial left is asked, and the trial taken, under one lock.
-
-    Args:
-        train: The objective; TrialFailed fails the trial and nothing else.
-        is_left: Whether a trial is to be started.
-        worker: Run of this command, which others end where it is lost.
-        callbacks: Called with the study and each trial that ends here, as Optuna's are.
-        poll: Seconds between looks at what other workers do.
+    Whether there is a trial left is asked, and the trial taken, under one lock; TrialFailed of `train` fails a trial
+    and nothing else. Others end `worker`, the run of this command, where it is lost. `callbacks` are Optuna's; `poll`:
+    seconds between looks at what other workers do.
     """
     waits = False
     while True:
@@ -283,10 +261,7 @@ def reasons(
 ) -> Iterator[None]:
     """Errors that end a trial alone become TrialFailed, with the reason in the study, and in the run if there is one.
 
-    A fault of the program is shown with its traceback.
-
-    Args:
-        ends: Whether an error ends the trial alone; by default one of its configuration.
+    `ends` says which do, by default those of its configuration. A fault of the program is shown with its traceback.
     """
     try:
         yield

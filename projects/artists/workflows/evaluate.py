@@ -28,6 +28,7 @@ MAP_COLUMNS = (*tsne_page.COLUMNS, "label", "subset")
 WORST = 20
 WORST_SECONDS = 6.0
 BASELINE_METRICS = ("f1", "f1_macro", "accuracy")
+TRACK_COLUMNS = {"song": "title", "album": "album", "artist": "artist"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,9 +62,9 @@ class SubsetScores:
         """All metrics of a subset by the names of the README."""
         named = _prefixed(f"{subset}/clip_", metrics.scores(self.clips.y, self.proba))
         named |= _prefixed(f"{subset}/song_", metrics.scores(self.song_y, self.song_proba))
-        for suffix, threshold in (("_vote", None), ("_vote50", pooling.CONFIDENT)):
-            _, predicted = pooling.vote(self.proba, self.clips.songs, threshold)
-            named |= _prefixed(f"{subset}/song_", metrics.label_scores(self.song_y, predicted), suffix)
+        for method in ("vote", "vote50"):
+            _, predicted = pooling.POOLINGS[method](self.proba, self.clips.songs)
+            named |= _prefixed(f"{subset}/song_", metrics.label_scores(self.song_y, predicted), f"_{method}")
         if self.clips.tag_sets:
             named |= _prefixed(f"{subset}/clip_", tags.scores(self.clips.y, self.proba, self.clips.tag_sets))
             named |= _prefixed(f"{subset}/song_", tags.scores(self.song_y, self.song_proba, self.clips.tag_sets))
@@ -71,6 +72,12 @@ class SubsetScores:
         for name, (low, high) in bounds.items():
             named |= {f"{subset}/song_{name}_low": low, f"{subset}/song_{name}_high": high}
         return named
+
+
+def metrics_of(subsets: Mapping[str, SubsetScores], *, seed: int) -> dict[str, float]:
+    """All metrics of validation and test."""
+    chosen = [name for name in ("val", "test") if name in subsets]
+    return {name: value for subset in chosen for name, value in subsets[subset].metrics(subset, seed=seed).items()}
 
 
 def _by_level(scores: SubsetScores) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -104,17 +111,23 @@ def _song_truth(clips: ClipSet) -> np.ndarray:
 
 
 def validation_scores(
-    clips: ClipSet, proba: np.ndarray, method: str = "mean", names: Sequence[str] = ("f1",)
+    clips: ClipSet, proba: np.ndarray, method: str = "mean", names: Sequence[str] = ("val/clip_f1", "val/song_f1")
 ) -> dict[str, float]:
-    """What a training shows after each epoch: metrics `names` of clips and of songs, pooled by `method`."""
-    _, song_proba = pooling.song_probabilities(proba, clips.songs, method)
-    song_y, chosen = _song_truth(clips), [(name, metrics.METRICS[name]) for name in names]
-    scores = {f"val/clip_{name}": metric(clips.y, proba) for name, metric in chosen}
-    return scores | {f"val/song_{name}": metric(song_y, song_proba) for name, metric in chosen}
+    """What a training shows after each epoch: metrics of clips, and of songs pooled by `method` or as the name says."""
+    scores, truth = {}, {"clip": clips.y, "song": _song_truth(clips)}
+    for name in names:
+        base, _, vote = name.partition("_vote")
+        level, _, metric = base.removeprefix("val/").partition("_")
+        chosen = method if base == name else f"vote{vote}"
+        values = proba if level == "clip" else pooling.song_probabilities(proba, clips.songs, chosen)[1]
+        scores[name] = metrics.METRICS[metric](truth[level], values)
+    return scores
 
 
 def baseline_metrics(prepared: Prepared, *, seed: int) -> dict[str, float]:
-    """Test scores by song of the majority class, of loudness alone and of MFCC with logistic regression."""
+    """Test scores by song of the majority class, of loudness alone and of MFCC; none without training clips."""
+    if not len(prepared.clips["train"]):
+        return {}
     vectors, y = {}, {}
     for subset in ("train", "test"):
         entries = [prepared.features.entries[track.track_id] for track in prepared.used(subset)]
@@ -124,9 +137,8 @@ def baseline_metrics(prepared: Prepared, *, seed: int) -> dict[str, float]:
             "mfcc": np.stack([baselines.mfcc_vector(log) for log in logs]),
         }
         y[subset] = np.array([prepared.classes.index(t.label(prepared.label)) for t in prepared.used(subset)])
-    scores = baselines.baseline_scores(
-        vectors["train"], y["train"], vectors["test"], y["test"], len(prepared.classes), seed=seed
-    )
+    pairs = (vectors["train"], y["train"], vectors["test"], y["test"])
+    scores = baselines.baseline_scores(*pairs, len(prepared.classes), seed=seed)
     return {f"test/song_{m}_{name}": values[m] for name, values in scores.items() for m in BASELINE_METRICS}
 
 
@@ -177,19 +189,17 @@ def song_table(prepared: Prepared, scores: SubsetScores, subset: str = "test") -
     """A row a song of a subset: truth, prediction, probabilities, clips."""
     tracks = [prepared.tracks[subset][i] for i in scores.song_ids]
     entries = [prepared.features.entries[track.track_id] for track in tracks]
-    rows, predicted = np.arange(len(tracks)), scores.song_proba.argmax(1)
+    rows, predicted, config = np.arange(len(tracks)), scores.song_proba.argmax(1), prepared.features.config
     return pd.DataFrame(
         {
             "track_id": [t.track_id for t in tracks],
-            "song": [t.title for t in tracks],
-            "album": [t.album for t in tracks],
-            "artist": [t.artist for t in tracks],
+            **{column: [getattr(t, field) for t in tracks] for column, field in TRACK_COLUMNS.items()},
             "label": [prepared.classes[y] for y in scores.song_y],
             "predicted": [prepared.classes[p] for p in predicted],
             "probability": scores.song_proba[rows, predicted],
             "probability_true": scores.song_proba[rows, scores.song_y],
             "clips": np.bincount(scores.clips.songs)[scores.song_ids],
-            "seconds": [round(entry.n_frames * _hop_seconds(prepared), 1) for entry in entries],
+            "seconds": [round(entry.n_frames * config.hop_length / config.sr, 1) for entry in entries],
             "audio_sha256": [entry.audio_digest for entry in entries],
         }
     )
@@ -245,8 +255,7 @@ def _write_map(
     embedding = np.concatenate([scores.embedding for scores in chosen.values()])[keep]
     table = table.iloc[keep].reset_index(drop=True)
     xy = tsne.tsne(embedding, seed=seed)
-    table.insert(0, "x", xy[:, 0])
-    table.insert(1, "y", xy[:, 1])
+    table = pd.concat([pd.DataFrame(xy, columns=["x", "y"]), table], axis=1)
     table.to_csv(folder / "tsne.csv", index=False)
     if not drawn:
         return
@@ -259,14 +268,12 @@ def _write_map(
 
 
 def _clip_table(prepared: Prepared, scores: SubsetScores, subset: str) -> pd.DataFrame:
-    tracks = [prepared.tracks[subset][i] for i in scores.clips.songs]
+    tracks, config = [prepared.tracks[subset][i] for i in scores.clips.songs], prepared.features.config
     columns = {
-        "song": [t.title for t in tracks],
-        "album": [t.album for t in tracks],
-        "artist": [t.artist for t in tracks],
+        **{column: [getattr(t, field) for t in tracks] for column, field in TRACK_COLUMNS.items()},
         "label": [prepared.classes[y] for y in scores.clips.y],
         "predicted": [prepared.classes[p] for p in scores.proba.argmax(1)],
-        "clip_start": scores.clips.starts * _hop_seconds(prepared),
+        "clip_start": scores.clips.starts * config.hop_length / config.sr,
         "subset": subset,
     }
     extra = {name: [t.label(column) for t in tracks] for name, column in _extra_labels(prepared).items()}
@@ -284,12 +291,9 @@ def _write_spectrograms(folder: Path, prepared: Prepared) -> None:
             middle = max(0, (len(features) - frames) // 2)
             excerpts[name] = to_db(np.array(features[middle : middle + frames]), config)
     figure = figures.spectrogram_grid(
-        dict(sorted(excerpts.items())),
-        sr=config.sr,
-        hop_length=config.hop_length,
-        mel_frequencies=mel_frequencies(config),
-        title=f"Three seconds of one song of each {prepared.label}",
-    )
+        dict(sorted(excerpts.items())), sr=config.sr, hop_length=config.hop_length,
+        mel_frequencies=mel_frequencies(config), title=f"Three seconds of one song of each {prepared.label}",
+    )  # fmt: skip
     (folder / "spectrograms.png").write_bytes(figures.figure_bytes(figure))
 
 
@@ -297,10 +301,6 @@ def _extra_labels(prepared: Prepared) -> dict[str, str]:
     """Column of the map -> label column of the corpus, which may have a name that the map uses otherwise."""
     columns = [name for name in prepared.corpus.label_columns if name not in ("artist", "album")]
     return {f"{name} (corpus)" if name in MAP_COLUMNS else name: name for name in columns}
-
-
-def _hop_seconds(prepared: Prepared) -> float:
-    return prepared.features.config.hop_length / prepared.features.config.sr
 
 
 def _prefixed(prefix: str, values: Mapping[str, float], suffix: str = "") -> dict[str, float]:

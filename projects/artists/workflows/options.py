@@ -11,10 +11,16 @@ from ..data.machine import processes
 from ..data.options import check_folds, check_seed, refuse
 from ..errors import InputError
 from ..evaluation.names import metric_name
+from ..systems.options import check_positive
 
 # Of promote, by the actions that evaluate no model.
 TAKEN = {"history": ("action", "name"), "rollback": ("action", "name", "dry_run")}
 TABLES = (".csv", ".parquet")
+
+
+def words(text: str | None) -> list[str]:
+    """What stands between commas, each once."""
+    return list(dict.fromkeys(word.strip() for word in (text or "").split(",") if word.strip()))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,8 +78,7 @@ class SimilarOptions:
 
     def __post_init__(self) -> None:
         processes(self.workers)
-        if self.k < 1:
-            raise InputError(f"k={self.k} must be at least 1.")
+        check_positive(self, "k")
         if bool(self.index) == bool(self.data):
             raise InputError(
                 "Give either index=<run id or path of an index> to search, or data=<corpus> with model=<run id, URI or "
@@ -103,27 +108,22 @@ class TransferOptions:
     folds: Annotated[int, "number of folds, of split=kfold alone"] = 5
     fold: Annotated[int, "the fold that is tested, of split=kfold alone"] = 0
     crop: Annotated[float | None, "seconds around the centre of each track; none: as the model was trained"] = None
-    k: Annotated[int, "neighbours"] = 20
+    k: Annotated[int, "neighbours; 20 is Park et al.'s"] = 20
     seed: Annotated[int, "of the split and the map"] = 0
     workers: Annotated[int | None, "processes that compute features; none: one a core"] = None
 
     def __post_init__(self) -> None:
-        if not self.names("model") and not self.names("vectors"):
+        if not words(self.model) and not words(self.vectors):
             raise InputError(
                 "Neither model nor vectors is given. Give model=<run id, URI or .h5 file of published weights> or "
                 "vectors=<Parquet file with the columns track_id and vector>."
             )
-        if self.k < 1:
-            raise InputError(f"k={self.k} must be at least 1; 20 is Park et al.'s.")
-        if not self.names("model"):
+        check_positive(self, "k")
+        if not words(self.model):
             refuse(self, ("crop",), "without model=: vectors= are there already")
         check_seed(self.seed)
         processes(self.workers)
         check_folds(self)
-
-    def names(self, field: str) -> list[str]:
-        """The values of a field with commas between."""
-        return [name.strip() for name in (getattr(self, field) or "").split(",") if name.strip()]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,8 +180,7 @@ class ScoreOptions:
             raise InputError("audio= is missing; give a folder, a manifest (.csv, .parquet) or s3://bucket/prefix.")
         if Path(self.output).suffix.lower() not in TABLES:
             raise InputError(f"output={self.output} must be the name of a .parquet or .csv file.")
-        if self.top_k < 1:
-            raise InputError(f"top_k={self.top_k} must be at least 1.")
+        check_positive(self, "top_k")
         if not 0 <= self.threshold <= 1:
             raise InputError(f"threshold={self.threshold} must be from 0 to 1.")
         processes(self.workers)
@@ -210,8 +209,7 @@ class EngineOptions:
     def __post_init__(self) -> None:
         if self.max_retry < 0:
             raise InputError(f"max_retry={self.max_retry} must be at least 0.")
-        if self.heartbeat < 1:
-            raise InputError(f"heartbeat={self.heartbeat} must be at least 1 second.")
+        check_positive(self, "heartbeat")
         if self.storage and re.search(r"://[^@]*:[^@]+@|[?&]password=", self.storage):
             raise InputError(
                 "storage= holds a password, which would be logged; leave it out and set PGPASSWORD or ~/.pgpass."

@@ -144,10 +144,7 @@ def parse_flags(argv: Sequence[str]) -> dict[str, str]:
 
 
 def training_plan(flags: Mapping[str, Any]) -> TrainingPlan:
-    """The plan of a training.
-
-    Args:
-        flags: Text, or values of a field's type.
+    """The plan of a training from flags: text, or values of a field's type.
 
     Raises:
         InputError: An unknown name, a value that is not of its type or makes no sense, or one that changes nothing.
@@ -163,11 +160,7 @@ def loose_plan(flags: Mapping[str, Any]) -> TrainingPlan:
 
 
 def loose_plan_and(flags: Mapping[str, Any], *groups: type) -> tuple[Any, ...]:
-    """The plan of a training, and the options of an entry point that stand beside it.
-
-    Args:
-        groups: Dataclasses of options, of which one each is returned.
-    """
+    """The plan of a training, and one of each of `groups`, the options of an entry point that stand beside it."""
     # A resumed run hands over its parameters as text, "None" among them.
     config = _cast("config", flags.get("config"), str | None)
     given = {**(read_config(config) if config else {}), **flags}
@@ -177,10 +170,8 @@ def loose_plan_and(flags: Mapping[str, Any], *groups: type) -> tuple[Any, ...]:
     resolved = resolve((*GROUPS, system.Config, *groups), given, defaults)
     sources, data, features, training, evaluation, options, *more = resolved
     if data.split == "all":
-        raise InputError(
-            "split=all tests every track and leaves none to train on; it is for evaluate. "
-            "Choose song, album, kfold or manifest."
-        )
+        advice = "it is for evaluate. Choose song, album, kfold or manifest."
+        raise InputError(f"split=all tests every track and leaves none to train on; {advice}")
     return TrainingPlan(system, options, features, data, training, evaluation, sources), *more
 
 
@@ -190,30 +181,24 @@ def with_recipe(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def refuse_unused(plan: TrainingPlan, but: Container[str] = ()) -> None:
-    """Raises InputError where a parameter is set that changes nothing; its default is no such word.
+    """Raises InputError where a parameter is set, not to its default, that changes nothing.
 
-    Args:
-        but: Options of the system that are still open, and with them what they make useless.
+    `but`: options of the system that are still open, and with them what they make useless.
     """
-    _refuse_resume(plan.sources)
+    if resume := plan.sources.resume:
+        # Train takes the flag away before it reads the parameters of the old run.
+        place = f"stands in {plan.sources.config}" if plan.sources.config else "is given beside other parameters"
+        raise InputError(
+            f"resume={resume} {place}; resume is a flag of train alone, which takes everything else from the old run: "
+            f"{command('train', resume=resume)}"
+        )
     fields = [field for group in (Training, plan.system.Config) for field in dataclasses.fields(group)]
     defaults = {**{field.name: field.default for field in fields}, **plan.system.defaults(plan.options)}
     for name, option in plan.unused.items():
         if option not in but and plan.values[name] != defaults[name]:
             beside = f" with {option}={as_given(plan.values[option])}" if option else ", which is fitted at once"
-            raise InputError(
-                f"{name}={as_given(plan.values[name])} means nothing to {plan.model}{beside}. Leave it out."
-            )
-
-
-def _refuse_resume(sources: Sources) -> None:
-    """Train takes the flag away before it reads the parameters of the old run."""
-    if sources.resume:
-        place = f"stands in {sources.config}" if sources.config else "is given beside other parameters"
-        raise InputError(
-            f"resume={sources.resume} {place}; resume is a flag of train alone, which takes everything else from the "
-            f"old run: {command('train', resume=sources.resume)}"
-        )
+            value = as_given(plan.values[name])
+            raise InputError(f"{name}={value} means nothing to {plan.model}{beside}. Leave it out.")
 
 
 def used(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -223,18 +208,16 @@ def used(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def evaluation_plan(flags: Mapping[str, Any], trained: Mapping[str, Any] | None = None) -> EvaluationPlan:
-    """The plan of an evaluation: what is given, else what the model was trained with.
+    """The plan of an evaluation: what is given, else the parameters that the model was trained with.
 
-    Args:
-        trained: The parameters of the model's training; None where they are not known yet, to check the flags alone.
+    None where those are not known yet, to check the flags alone.
 
     Raises:
         InputError: An unknown name, one that the model fixes, or a value that makes no sense.
     """
     groups = (EvaluateOptions, DataOptions, EvaluationOptions)
     known = [name for name in field_names(*groups) if name not in FIXED_BY_MODEL]
-    fixed = sorted(set(flags) - set(known))
-    if fixed:
+    if fixed := sorted(set(flags) - set(known)):
         raise InputError(f"evaluate does not take {', '.join(fixed)}: it takes {', '.join(sorted(known))}.")
     if trained is None:
         # The split that a fold is of may be the model's, and so may the number of its folds.
@@ -263,10 +246,13 @@ def resolve(
     known = field_names(*groups)
     for name in given:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f" Did you mean {close[0]}?" if close else ""
+            hint = did_you_mean(name, known)
             raise InputError(f"Unknown parameter {name}.{hint} Known: {', '.join(sorted(known))}.")
     return tuple(_typed(group, {**(defaults or {}), **given}) for group in groups)
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    return "".join(f" Did you mean {close}?" for close in difflib.get_close_matches(name, known, n=1))
 
 
 def read_config(path: str) -> dict[str, Any]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from ..data import prepare, recordings
 from ..data.prepare import Prepared
 from ..data.recordings import Recordings
 from ..data.splits import SUBSETS
 from ..errors import InputError, command
+from ..evaluation.names import BASELINES
 from ..evaluation.options import EvaluationOptions
 from ..package import card as saved
 from ..package import golden
@@ -31,12 +32,6 @@ Plan = TrainingPlan | EvaluationPlan
 FIGURES = ("confusion_song.png", "confusion_clip.png", "tsne.html", "spectrograms.png", "worst_songs.html")
 HEADLINES = (("song F1", "song_f1"), ("song accuracy", "song_accuracy"), ("song F1, macro", "song_f1_macro"))
 
-BASELINES = {
-    "majority class": "test/song_f1_majority",
-    "loudness alone": "test/song_f1_loudness",
-    "MFCC, logistic regression": "test/song_f1_mfcc",
-}
-
 
 def log_data(run: Run, prepared: Prepared, *, context: str = "training") -> None:
     """Split, digests and what is wrong with the corpus; warnings also go to the terminal.
@@ -51,12 +46,8 @@ def log_data(run: Run, prepared: Prepared, *, context: str = "training") -> None
     run.table(table, "split.csv")
     run.tags({"corpus": prepared.corpus.name} | {f"{what}_digest": digest for what, digest in digests.items()})
     run.dataset(table, name=prepared.corpus.name, digest=corpus, context=context)
-    notes = {
-        "short": prepared.short,
-        "absent": prepared.absent,
-        "unlabelled": prepared.corpus.unlabelled,
-        "warnings": prepared.warnings,
-    }
+    notes = {name: getattr(prepared, name) for name in ("short", "absent", "warnings")}
+    notes["unlabelled"] = prepared.corpus.unlabelled
     run.text(json.dumps(notes, indent=1, ensure_ascii=False), "corpus_notes.json")
     sizes = {f"{subset}/songs": len(prepared.used(subset)) for subset in prepared.tracks}
     run.metrics(sizes | {f"{subset}/clips": len(clips) for subset, clips in prepared.clips.items()})
@@ -77,17 +68,13 @@ def _check_same(run: Run, digests: Mapping[str, str]) -> None:
 
 
 def log_results(
-    run: Run, system: System, prepared: Prepared, plan: TrainingPlan, work: Path, *, say: bool = True
+    run: Run, system: System, prepared: Prepared, plan: TrainingPlan, *, say: bool = True
 ) -> dict[str, float]:
-    """Evaluates the best weights, once; logs metrics, model and report; prints the summary if `say`.
-
-    Returns:
-        The metrics.
-    """
+    """Evaluates the best weights, once; logs metrics, model and report; prints the summary if `say`; the metrics."""
     subsets = score_subsets(system, prepared, plan.evaluation)
-    metrics = log_metrics(run, prepared, subsets, seed=plan.seed)
+    metrics = evaluate.metrics_of(subsets, seed=plan.seed) | evaluate.baseline_metrics(prepared, seed=plan.seed)
     temperatures = evaluate.temperatures(subsets["val"])
-    run.metrics(evaluate.calibration_errors(subsets, temperatures))
+    run.metrics(metrics | evaluate.calibration_errors(subsets, temperatures))
     card = Card(
         model=plan.model,
         options=plan.system_options,
@@ -96,20 +83,21 @@ def log_results(
         label=prepared.label,
         classes=prepared.classes,
         settings=plan.values,
-        songs={
-            subset: sorted(prepared.features.entries[t.track_id].audio_digest for t in prepared.used(subset))
-            for subset in prepared.tracks
-        },
+        songs={subset: sorted(_digests(prepared, subset)) for subset in prepared.tracks},
         groups=duplicate_groups(prepared),
         temperatures=temperatures,
     )
-    saved.save(work / "system", system, card)
-    recordings.write(work / "system", _recordings(prepared, "train", "val"))
-    # The model takes over the parameters that the server knows by then.
-    run.flush()
-    uri = log_model(work / "system", golden.write(work / "golden", system, card), work)
-    run.tags({"model_uri": uri})
-    log_report(run, prepared, subsets, plan, work)
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        saved.save(work / "system", system, card)
+        recordings.write(work / "system", _recordings(prepared, "train", "val"))
+        # The model takes over the parameters that the server knows by then.
+        run.flush()
+        uri = log_model(work / "system", golden.write(work / "golden", system, card), work)
+        run.tags({"model_uri": uri})
+        # From here on nothing that goes wrong costs a model.
+        evaluate.write_report(work / "report", prepared, subsets, plan.evaluation, seed=plan.seed)
+        run.folder(work / "report")
     commands = [command("evaluate", model=run.run_id, split=plan.data.split), command("promote", run_id=run.run_id)]
     _summarise(run, plan.model, uri, prepared, plan, metrics, commands, say=say)
     return metrics
@@ -119,6 +107,10 @@ def duplicate_groups(prepared: Prepared) -> dict[str, str]:
     """Audio digest -> duplicate group of the tracks that stand in one."""
     entries, groups = prepared.features.entries, prepared.groups
     return {entries[track].audio_digest: group for track, group in groups.items() if track in entries}
+
+
+def _digests(prepared: Prepared, subset: str) -> list[str]:
+    return [prepared.features.entries[track.track_id].audio_digest for track in prepared.used(subset)]
 
 
 def _recordings(prepared: Prepared, *subsets: str) -> Recordings:
@@ -134,9 +126,9 @@ def log_again(
     """Evaluates a loaded model; says how many test songs it has learned from."""
     run.tags({"device": device()})
     subsets = score_subsets(system, prepared, plan.evaluation)
-    metrics = log_metrics(run, prepared, subsets, seed=plan.seed)
-    run.metrics(evaluate.calibration_errors(subsets, card.temperatures))
-    tested = [prepared.features.entries[t.track_id].audio_digest for t in prepared.used("test")]
+    metrics = evaluate.metrics_of(subsets, seed=plan.seed) | evaluate.baseline_metrics(prepared, seed=plan.seed)
+    run.metrics(metrics | evaluate.calibration_errors(subsets, card.temperatures))
+    tested = _digests(prepared, "test")
     heard = recordings.copies([_recordings(prepared, "test")], [learned])
     seen = sum(digest in heard for digest in tested)
     run.metrics({"test/songs_seen_in_training": seen})
@@ -144,7 +136,8 @@ def log_again(
         print(f"warning: the model trained or validated on {seen} of {len(tested)} test songs.")
     if learned.warning:
         print(f"warning: {learned.warning}")
-    log_report(run, prepared, subsets, plan, work)
+    evaluate.write_report(work / "report", prepared, subsets, plan.evaluation, seed=plan.seed)
+    run.folder(work / "report")
     _summarise(run, card.model, plan.model, prepared, plan, metrics)
 
 
@@ -154,31 +147,13 @@ def score_subsets(system: System, prepared: Prepared, options: EvaluationOptions
     Raises:
         InputError: The map is asked for of a subset without clips.
     """
-    wanted = ["val", "test"] + (["train"] if options.tsne_split in ("train", "all") else [])
-    clips = {subset: prepared.clips[subset] for subset in wanted if len(prepared.clips[subset])}
+    names = ["val", "test"] + (["train"] if options.tsne_split in ("train", "all") else [])
+    clips = {subset: prepared.clips[subset] for subset in names if len(prepared.clips[subset])}
     if options.tsne_split not in (*clips, "all"):
         raise InputError(
             f"tsne_split={options.tsne_split}: no clip stands in that subset here; choose {', '.join(clips)} or all."
         )
     return {subset: SubsetScores.of(system, chosen, options.pooling) for subset, chosen in clips.items()}
-
-
-def log_metrics(run: Run, prepared: Prepared, subsets: Mapping[str, SubsetScores], *, seed: int) -> dict[str, float]:
-    """Logs and returns the metrics of validation and test, and those of the baselines."""
-    metrics: dict[str, float] = {}
-    for subset in ("val", "test"):
-        if subset in subsets:
-            metrics |= subsets[subset].metrics(subset, seed=seed)
-    if len(prepared.clips["train"]):
-        metrics |= evaluate.baseline_metrics(prepared, seed=seed)
-    run.metrics(metrics)
-    return metrics
-
-
-def log_report(run: Run, prepared: Prepared, subsets: Mapping[str, SubsetScores], plan: Plan, work: Path) -> None:
-    """Tables, figures and pages; nothing that goes wrong here costs a model."""
-    evaluate.write_report(work / "report", prepared, subsets, plan.evaluation, seed=plan.seed)
-    run.folder(work / "report")
 
 
 def _summarise(
@@ -196,20 +171,17 @@ def _summarise(
         (f"test {name}", metrics[f"test/{key}"], metrics[f"test/{key}_low"], metrics[f"test/{key}_high"])
         for name, key in HEADLINES
     ]
-    scores += [("test clip F1", metrics["test/clip_f1"], None, None)]
-    baselines = {label: metrics[key] for label, key in BASELINES.items() if key in metrics}
-    content: dict[str, Any] = {
-        "title": f"{name} on {prepared.corpus.name}: {plan.data.split} split, {plan.data.clip:g} s clips",
-        "scores": scores,
-        "baselines": baselines,
-        "figures": [run.artifact(name) for name in FIGURES],
-        "next_commands": ["mlflow ui", *commands],
-        "facts": {
-            "run": run.run_id,
-            "model": uri,
-            "songs": ", ".join(f"{len(prepared.used(subset))} {subset}" for subset in SUBSETS),
-        },
-    }
-    run.description(summary.summary_markdown(**content))
+    scores.append(("test clip F1", metrics["test/clip_f1"], None, None))
+    by_baseline = {title: metrics.get(f"test/song_f1_{baseline}") for baseline, title in BASELINES.items()}
+    songs = ", ".join(f"{len(prepared.used(subset))} {subset}" for subset in SUBSETS)
+    result = summary.Summary(
+        f"{name} on {prepared.corpus.name}: {plan.data.split} split, {plan.data.clip:g} s clips",
+        scores,
+        {title: score for title, score in by_baseline.items() if score is not None},
+        figures=[run.artifact(name) for name in FIGURES],
+        next_commands=["mlflow ui", *commands],
+        facts={"run": run.run_id, "model": uri, "songs": songs},
+    )
+    run.description(result.markdown())
     if say:
-        print("\n" + summary.summary_text(**content))
+        print("\n" + result.text())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from ..training import device
 from ..training.checkpoints import State
 from ..training.loop import Hooks
 from ..training.training import Training
-from . import evaluate, quarantine, results
+from . import evaluate, results
 from .plan import TrainingPlan, training_plan
 
 # From so many steps an epoch on `adapt_batchnorm` changes nothing.
@@ -48,15 +47,15 @@ def train(plan: TrainingPlan, run: Run, progress: Progress | None = None) -> Non
     """Reads the corpus, fits the system, evaluates its best weights and logs everything."""
     run.params(plan.values)
     check_checkpoint(plan, run)
-    corpus, features = quarantine.read_features(run, plan.data, plan.features, progress=progress)
+    corpus, features = prepare.read_features(plan.data, plan.features, progress=progress)
+    run.table(prepare.quarantine_table(features), "quarantined.csv")
     prepared = prepare.prepare(corpus, features, plan.data, seed=plan.seed)
     results.log_data(run, prepared)
     for hint in (device.idle_gpu_hint(), batchnorm_hint(plan, len(prepared.clips["train"]))):
         if hint:
             print(f"warning: {hint}")
     system, _ = fit(plan, prepared, run)
-    with tempfile.TemporaryDirectory() as folder:
-        results.log_results(run, system, prepared, plan, Path(folder))
+    results.log_results(run, system, prepared, plan)
 
 
 def batchnorm_hint(plan: TrainingPlan, clips: int) -> str | None:
@@ -79,9 +78,8 @@ def resumed(run_id: str, run: Run) -> TrainingPlan:
     # `mlflow run` logs names as they were typed; those that train logged count.
     old = {name.replace("-", "_"): value for name, value in sorted(logged.items(), key=lambda each: "-" not in each[0])}
     whole = set(field_names(Training)) <= set(old)
-    return training_plan(
-        {name: value for name, value in old.items() if name != "resume" and not (whole and name == "config")}
-    )
+    without = {"resume", "config"} if whole else {"resume"}
+    return training_plan({name: value for name, value in old.items() if name not in without})
 
 
 def fit(
@@ -99,10 +97,7 @@ def fit(
             returns is logged among the values of the epoch.
 
     Returns:
-        The system with its best weights, and the state of the training at its end.
-
-    Raises:
-        InputError: See `check_checkpoint`.
+        The system with its best weights, and the state of the training at its end. Raises as `check_checkpoint`.
     """
     check_checkpoint(plan, run)
     run.tags({"device": device.device()})
@@ -120,25 +115,19 @@ def fit(
         return scores | dict(on_validation(proba) if on_validation else {})
 
     run.when_finished(lambda: checkpoint(run).unlink(missing_ok=True))
-    hooks = Hooks(validate=validate, on_epoch=after_epoch, checkpoint=checkpoint(run))
+    hooks, clips = Hooks(validate=validate, on_epoch=after_epoch, checkpoint=checkpoint(run)), prepared.clips
     system = plan.system(**plan.system_options)
-    subsets = (prepared.clips["train"], prepared.clips["val"])
     try:
         with device.PeakMemory() as memory:
-            state = system.fit(*subsets, len(prepared.classes), plan.training, hooks)
+            state = system.fit(clips["train"], clips["val"], len(prepared.classes), plan.training, hooks)
     except KeyboardInterrupt:
         run.description(_so_far(history))
         raise
-    run.metrics(
-        {
-            # Of all epochs: a training that went on tells the whole.
-            "train_seconds": sum(e["seconds"] for e in state.history),
-            "clips_per_second": sum(e["clips_per_second"] for e in state.history) / len(state.history),
-            "best_epoch": state.best_epoch,
-            "parameters": system.count_params(),
-            "peak_private_mb": memory.mb,
-        }
-    )
+    # Of all epochs: a training that went on tells the whole.
+    seconds, rates = ([epoch[name] for epoch in state.history] for name in ("seconds", "clips_per_second"))
+    metrics = {"train_seconds": sum(seconds), "clips_per_second": sum(rates) / len(rates)}
+    metrics |= {"parameters": system.count_params(), "best_epoch": state.best_epoch, "peak_private_mb": memory.mb}
+    run.metrics(metrics)
     return system, state
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,18 +21,19 @@ from ..data.tracks import Corpus, Progress, Track, nfc
 from ..errors import InputError
 from ..evaluation import intervals, metrics, retrieval, tsne
 from ..reports import figures
-from .embed import Embedder, SongVectors
-from .options import TransferOptions
+from ..reports.parameters import markdown_table
+from ..tracking import runs
+from ..tracking.runs import Run
+from .embed import Embedder, SongVectors, open_embedder, song_vectors
+from .options import TransferOptions, words
 
 MAP_POINTS = 1000
 SHOWN = ("f1", "f1_macro", "accuracy")
-# Measure, its name in the tables, the metric of the run.
-TABLES = (
-    ("retrieval MAP", "retrieval_map"),
-    ("k-NN accuracy", "knn_accuracy"),
-    ("linear softmax accuracy", "linear_accuracy"),
-    ("linear softmax F1", "linear_f1"),
-)
+# A measure's name in the tables and the metric of the run.
+TABLES = {
+    "retrieval MAP": "retrieval_map", "k-NN accuracy": "knn_accuracy", "linear softmax accuracy": "linear_accuracy",
+    "linear softmax F1": "linear_f1",
+}  # fmt: skip
 # Five thousand artists, tables 1 to 3: basic, Siamese, tag.
 PUBLISHED_COLUMNS = ("Park basic", "Park Siamese", "Park tag")
 PUBLISHED = {
@@ -64,6 +65,9 @@ class Embedded:
     features: Features | None = None
     warning: str = ""
 
+    def labels(self, label: str) -> np.ndarray:
+        return np.array([track.label(label) for track in self.tracks])
+
 
 @dataclasses.dataclass(frozen=True)
 class Transferred:
@@ -74,6 +78,42 @@ class Transferred:
     songs: pd.DataFrame
     softmax: retrieval.Softmax
     notes: list[str]
+
+
+def transfer(
+    corpus: Corpus, options: TransferOptions, run: Run, work: Path, bar: Callable[[str], Progress]
+) -> list[Transferred]:
+    """Each embedding of a corpus, evaluated and logged: in the run, or in one below it for each of several."""
+    embeddings = _embeddings(corpus, options, run, work, bar)
+    groups = duplicate_groups(corpus, embeddings, options.workers, bar("features for duplicates"))
+    results = []
+    for each in embeddings:
+        with contextlib.nullcontext(run) if len(embeddings) == 1 else runs.child(run, each.name) as place:
+            results.append(evaluate(corpus, each, options, groups))
+            _log(place, results[-1], each, options, work / "report" / each.name)
+    return results
+
+
+def _embeddings(
+    corpus: Corpus, options: TransferOptions, run: Run, work: Path, bar: Callable[[str], Progress]
+) -> list[Embedded]:
+    """Of networks and of files, with names of their own."""
+    embeddings = []
+    for i, source in enumerate(words(options.model)):
+        embedder = open_embedder(source, work / str(i)).cropped(options.crop)
+        songs = song_vectors(run, embedder, corpus, options, bar(f"features for {embedder.name}"))
+        embeddings.append(embedded(embedder, songs))
+    embeddings += [read_vectors(source, corpus) for source in words(options.vectors)]
+    names = distinct([each.name for each in embeddings], words(options.model) + words(options.vectors))
+    return [dataclasses.replace(each, name=name) for each, name in zip(embeddings, names, strict=True)]
+
+
+def _log(place: Run, result: Transferred, embedded: Embedded, options: TransferOptions, folder: Path) -> None:
+    place.metrics(result.metrics)
+    place.tags({"embedding": result.name, "linear_c_chosen_on": result.softmax.chosen_on})
+    map_files(folder, embedded, options.label, options.seed)
+    result.songs.to_csv(folder / "songs.csv", index=False)
+    place.folder(folder)
 
 
 def embedded(embedder: Embedder, songs: SongVectors) -> Embedded:
@@ -89,8 +129,7 @@ def duplicate_groups(
 ) -> dict[str, str]:
     """Duplicate group of the tracks that are the same recording as another, for one split of all embeddings.
 
-    They are compared by the features of the first network; where there is none, by features of the default
-    configuration, which are computed where the cache has not got them.
+    They are compared by the features of the first network; where there is none, by those of the default configuration.
     """
     features = next((each.features for each in embeddings if each.features), None)
     if features is None:
@@ -102,11 +141,7 @@ def duplicate_groups(
 
 
 def read_vectors(file: str, corpus: Corpus) -> Embedded:
-    """Vectors of any other embedding for the tracks of a corpus.
-
-    Raises:
-        InputError: No Parquet table of track_id and vector (lists of one length), or it lacks a track of the corpus.
-    """
+    """Vectors of any other embedding for the tracks of a corpus."""
     path = given_path("vectors", file)
     try:
         table = pd.read_parquet(path, columns=["track_id", "vector"])
@@ -123,8 +158,7 @@ def read_vectors(file: str, corpus: Corpus) -> Embedded:
             "vector a track_id, all of one length."
         )
     row = {name: i for i, name in enumerate(ids)}
-    missing = [track.track_id for track in corpus.tracks if track.track_id not in row]
-    if missing:
+    if missing := [track.track_id for track in corpus.tracks if track.track_id not in row]:
         raise InputError(
             f"vectors={file} has no vector of {len(missing)} of {len(corpus.tracks)} tracks of {corpus.name}, the "
             f"first {missing[0]}. Its ids are like {ids[0] if ids else 'nothing'}; embed every track of the corpus."
@@ -137,88 +171,71 @@ def evaluate(
 ) -> Transferred:
     """Retrieval, nearest neighbours and linear softmax of one embedding.
 
-    The split is of the whole corpus, so that it does not depend on what could be read. Training songs are fitted to,
-    validation songs choose C, test songs are scored.
-
-    Args:
-        groups: Duplicate group of the track ids that are in one: they stand in one subset.
-
-    Raises:
-        InputError: A subset has too little.
+    The split is of the whole corpus, so that it does not depend on what could be read; songs of one duplicate group
+    stand in one subset. Training songs are fitted to, validation songs choose C, test songs are scored.
     """
     label, seed = options.label, options.seed
     split = make_split(
         corpus, options.split, label=label, seed=seed, folds=options.folds, fold=options.fold, groups=groups
     )
     check_subsets(split, Corpus(corpus.name, embedded.tracks), options.split, label, ("train", "test"))
-    values = np.array([track.label(label) for track in embedded.tracks])
-    classes, y = np.unique(values, return_inverse=True)
+    classes, y = np.unique(embedded.labels(label), return_inverse=True)
     subsets = np.array([split.subsets[track.track_id] for track in embedded.tracks])
     train, val, test = (subsets == subset for subset in SUBSETS)
     x = embedded.vectors
     softmax = retrieval.linear_softmax(x[train], y[train], x[val], y[val], x[test], len(classes), seed=seed)
     shares = retrieval.knn_shares(x[train], y[train], x[test], len(classes), k=options.k)
-    named = _map_metrics(x, y, test, seed) | {"linear_c": softmax.c}
+    ids = [track.track_id for track in embedded.tracks]
+    songs = pd.DataFrame({"track_id": ids, "label": classes[y], "subset": subsets})
+    numbers = _map_metrics(x, y, test, seed) | {"linear_c": softmax.c}
     for name, proba in (("knn", shares), ("linear", softmax.proba)):
-        named |= _scores(name, y[test], proba, seed)
-    named |= {f"{subset}/songs": int((subsets == subset).sum()) for subset in SUBSETS}
-    songs = _song_table(embedded, label, subsets, test, classes, shares, softmax.proba)
+        numbers |= _scores(name, y[test], proba, seed)
+        songs.loc[test, f"{name}_predicted"] = classes[proba.argmax(1)]
+        songs.loc[test, f"{name}_probability"] = proba.max(1)
+    numbers |= {f"{subset}/songs": int((subsets == subset).sum()) for subset in SUBSETS}
     notes = _notes(embedded, y, train, test, classes)
     notes += [f"warning: {text}" for text in duplicate_conflicts(corpus, groups or {}, split, label)]
-    return Transferred(embedded.name, named, songs, softmax, notes)
+    return Transferred(embedded.name, numbers, songs, softmax, notes)
 
 
 def tables(corpus: str, label: str, done: Sequence[Transferred]) -> pd.DataFrame:
     """Tables 1 to 3 as one: a row a measure, a column an embedding, and Park et al.'s where they have the corpus."""
-    columns: dict[str, list[Any]] = {
-        "measure": [measure for measure, _ in TABLES],
-        "corpus": [corpus] * len(TABLES),
-        "label": [label] * len(TABLES),
-    }
+    table = pd.DataFrame({"measure": list(TABLES), "corpus": corpus, "label": label})
     for each in done:
-        columns[each.name] = [each.metrics[key] for _, key in TABLES]
-        for end in ("low", "high"):
-            columns[f"{each.name} {end}"] = [each.metrics[f"{key}_{end}"] for _, key in TABLES]
+        for end in ("", " low", " high"):
+            table[each.name + end] = [each.metrics[key + end.replace(" ", "_")] for key in TABLES.values()]
     published = PUBLISHED.get(corpus, {}) if label == "genre" else {}
     for i, name in enumerate(PUBLISHED_COLUMNS if published else ()):
-        columns[name] = [published[key][i] if key in published else None for _, key in TABLES]
-    return pd.DataFrame(columns)
+        table[name] = [published[key][i] if key in published else None for key in TABLES.values()]
+    return table
 
 
 def markdown(corpus: str, label: str, done: Sequence[Transferred]) -> str:
     """The same as a table to read, and how each linear softmax was chosen."""
     table = tables(corpus, label, done)
     names = [each.name for each in done] + [name for name in PUBLISHED_COLUMNS if name in table]
-    lines = [
-        f"| {corpus}, {label} | " + " | ".join(_cell(name) for name in names) + " |",
-        "|---" * (len(names) + 1) + "|",
-    ]
-    for row in table.to_dict("records"):
-        cells = [_number(row, name) for name in names]
-        lines.append(f"| {row['measure']} | " + " | ".join(cells) + " |")
-    lines += ["", "In brackets 95 % of a bootstrap over songs."]
+    rows = [(row["measure"], *(_number(row, name) for name in names)) for row in table.to_dict("records")]
+    heading = [_line(text) for text in (f"{corpus}, {label}", *names)]
+    lines = [markdown_table(heading, rows), "", "In brackets 95 % of a bootstrap over songs."]
     for each in done:
-        m = each.metrics
-        lines.append(
-            f"{_cell(each.name)}: C {each.softmax.c:g} chosen on {each.softmax.chosen_on}; "
-            f"{m['train/songs']} training, {m['val/songs']} validation, {m['test/songs']} test songs."
-        )
+        train, val, test = (each.metrics[f"{subset}/songs"] for subset in SUBSETS)
+        sizes = f"{train} training, {val} validation, {test} test songs"
+        lines.append(f"{_line(each.name)}: C {each.softmax.c:g} chosen on {each.softmax.chosen_on}; {sizes}.")
         lines += each.notes
     return "\n".join(lines) + "\n"
 
 
 def map_files(folder: Path, embedded: Embedded, label: str, seed: int) -> None:
     """t-SNE of the songs by label, `tsne.png` and `tsne.csv`."""
-    values = np.array([track.label(label) for track in embedded.tracks])
+    values = embedded.labels(label)
     keep = tsne.stratified_sample(values, MAP_POINTS, seed=seed)
     xy = tsne.tsne(embedded.vectors[keep], seed=seed)
     folder.mkdir(parents=True, exist_ok=True)
     title = f"t-SNE of {len(keep)} songs by {label}, {embedded.name}"
     figure = figures.tsne_figure(xy, values[keep].tolist(), title)
     (folder / "tsne.png").write_bytes(figures.figure_bytes(figure))
-    ids = [embedded.tracks[i].track_id for i in keep]
-    table = pd.DataFrame({"x": xy[:, 0], "y": xy[:, 1], "track_id": ids, label: values[keep]})
-    table.to_csv(folder / "tsne.csv", index=False)
+    columns = {"x": xy[:, 0], "y": xy[:, 1], "track_id": [embedded.tracks[i].track_id for i in keep]}
+    pd.DataFrame(columns | {label: values[keep]}).to_csv(folder / "tsne.csv", index=False)
 
 
 def distinct(names: Sequence[str], sources: Sequence[str]) -> list[str]:
@@ -231,58 +248,32 @@ def distinct(names: Sequence[str], sources: Sequence[str]) -> list[str]:
 
 def _map_metrics(x: np.ndarray, y: np.ndarray, test: np.ndarray, seed: int) -> dict[str, float]:
     """MAP of all songs among all, and of the test songs among themselves."""
-    named: dict[str, float] = {}
-    for name, values in (
-        ("retrieval_map", retrieval.average_precisions(x, y)),
-        ("retrieval_map_test", retrieval.average_precisions(x[test], y[test])),
-    ):
+    numbers: dict[str, float] = {}
+    for name, songs in ("retrieval_map", slice(None)), ("retrieval_map_test", test):
+        values = retrieval.average_precisions(x[songs], y[songs])
         values = values[~np.isnan(values)]
         if len(values):
             low, high = intervals.mean_interval(values, seed=seed)
-            named |= {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
-    if "retrieval_map" not in named:
+            numbers |= {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
+    if "retrieval_map" not in numbers:
         raise InputError("No label has two songs: nothing to retrieve. Choose another label.")
-    return named
+    return numbers
 
 
 def _scores(name: str, y: np.ndarray, proba: np.ndarray, seed: int) -> dict[str, float]:
-    named = {f"{name}_{key}": value for key, value in metrics.scores(y, proba).items() if key in SHOWN}
-    for key, (low, high) in intervals.song_intervals(y, proba, seed=seed).items():
-        if key in SHOWN:
-            named |= {f"{name}_{key}_low": low, f"{name}_{key}_high": high}
-    return named
-
-
-def _song_table(
-    embedded: Embedded,
-    label: str,
-    subsets: np.ndarray,
-    test: np.ndarray,
-    classes: np.ndarray,
-    shares: np.ndarray,
-    proba: np.ndarray,
-) -> pd.DataFrame:
-    """All songs with their subsets; predictions are of the test songs."""
-    columns: Mapping[str, list] = {
-        "track_id": [track.track_id for track in embedded.tracks],
-        "label": [track.label(label) for track in embedded.tracks],
-        "subset": subsets.tolist(),
-    }
-    table = pd.DataFrame(columns)
-    for name, scores in (("knn", shares), ("linear", proba)):
-        table.loc[test, f"{name}_predicted"] = classes[scores.argmax(1)]
-        table.loc[test, f"{name}_probability"] = scores.max(1)
-    return table
+    scores, bounds = metrics.scores(y, proba), intervals.song_intervals(y, proba, seed=seed)
+    numbers = {f"{name}_{key}": scores[key] for key in SHOWN}
+    for key in SHOWN:
+        numbers[f"{name}_{key}_low"], numbers[f"{name}_{key}_high"] = bounds[key]
+    return numbers
 
 
 def _notes(embedded: Embedded, y: np.ndarray, train: np.ndarray, test: np.ndarray, classes: np.ndarray) -> list[str]:
     notes = []
-    unseen = sorted(set(y[test]) - set(y[train]))
-    if unseen:
+    if unseen := sorted(set(y[test]) - set(y[train])):
         names = ", ".join(str(classes[i]) for i in unseen[:5])
         notes.append(f"warning: no training song of {names}: their test songs count as wrong.")
-    learned = sum(embedded.tracks[i].track_id in embedded.seen for i in np.flatnonzero(test))
-    if learned:
+    if learned := sum(embedded.tracks[i].track_id in embedded.seen for i in np.flatnonzero(test)):
         notes.append(f"warning: {embedded.name} was trained on {learned} of the {test.sum()} test songs.")
     if len(embedded.seen):
         notes.append(
@@ -294,8 +285,8 @@ def _notes(embedded: Embedded, y: np.ndarray, train: np.ndarray, test: np.ndarra
     return notes
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "/").replace("\n", " ")
+def _line(text: str) -> str:
+    return text.replace("\n", " ")
 
 
 def _number(row: Mapping[str, float], name: str) -> str:

@@ -21,8 +21,7 @@ def matches(data: str) -> bool:
 def load(data: str, progress: Progress | None = None) -> Corpus:
     """Paths are relative to the manifest's folder.
 
-    Raises:
-        InputError: Not there, not a table, or without a path and an artist in every row.
+    Raises InputError where it is not there, no table, or without a path and an artist in every row.
     """
     return read(Path(data).expanduser().resolve(), data)
 

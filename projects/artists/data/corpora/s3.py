@@ -14,7 +14,7 @@ import logging
 import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from ...errors import InputError
 from .. import cache
 from ..tracks import Corpus, Progress
+from ..workers import call_all
 from . import folder, manifest
 
 if TYPE_CHECKING:
@@ -79,11 +80,8 @@ def matches(data: str) -> bool:
 def load(data: str, progress: Progress | None = None) -> Corpus:
     """Raises InputError where the store refuses or does not answer, or what lies there is no corpus."""
     place, table = _named(data)
-    with _told(place):
-        listed = _list(place)
-        corpus = _of_manifest(place, listed, table, progress) if table else _of_folder(place, listed, progress)
-    _forget(place, {remote.name for remote in listed.values()})
-    return corpus
+    with _listed(place) as remotes:
+        return _of_manifest(place, remotes, table, progress) if table else _of_folder(place, remotes, progress)
 
 
 def is_table(data: str) -> bool:
@@ -94,12 +92,10 @@ def is_table(data: str) -> bool:
 def files(data: str, progress: Progress | None = None) -> dict[str, Path]:
     """Audio of any layout below a prefix, fetched: key relative to it -> file. Raises InputError as `load`."""
     place, _ = _named(data)
-    with _told(place):
-        listed = _list(place)
-        wanted = {str(relative): remote for relative, remote in listed.items() if folder.is_audio(relative)}
-        _fetch(place, wanted.values(), progress)
-    _forget(place, {remote.name for remote in listed.values()})
-    return {relative: place.file(remote) for relative, remote in sorted(wanted.items())}
+    with _listed(place) as remotes:
+        audio = {str(relative): remote for relative, remote in remotes.items() if folder.is_audio(relative)}
+        _fetch(place, audio.values(), progress)
+    return {relative: place.file(remote) for relative, remote in sorted(audio.items())}
 
 
 def _named(data: str) -> tuple[Place, str]:
@@ -113,11 +109,11 @@ def _named(data: str) -> tuple[Place, str]:
 
 
 def _of_folder(place: Place, listed: Mapping[PurePosixPath, Remote], progress: Progress | None) -> Corpus:
-    wanted = {relative: remote for relative, remote in listed.items() if folder.is_audio(relative)}
-    files: dict[PurePath, Path] = {relative: place.file(remote) for relative, remote in wanted.items()}
+    audio = {relative: remote for relative, remote in listed.items() if folder.is_audio(relative)}
+    files: dict[PurePath, Path] = {relative: place.file(remote) for relative, remote in audio.items()}
     # Before anything is fetched: a wrong prefix may hold a million other things.
     corpus = folder.corpus_of(PurePosixPath(place.prefix).name or place.bucket, files, place.data)
-    _fetch(place, wanted.values(), progress)
+    _fetch(place, audio.values(), progress)
     return corpus
 
 
@@ -128,12 +124,12 @@ def _of_manifest(place: Place, listed: Mapping[PurePosixPath, Remote], table: st
         raise InputError(f"data={place.data} does not exist. Check the name of the manifest.")
     _fetch(place, [remote], None)
     corpus = manifest.read(place.file(remote), place.data)
-    keys = {track.track_id: _relative(track.path, place) for track in corpus.tracks}
-    _fetch(place, {key: listed[key] for key in keys.values() if key in listed}.values(), progress)
-    tracks = []
-    for track in corpus.tracks:
-        found = listed.get(keys[track.track_id])
-        tracks.append(dataclasses.replace(track, path=place.file(found) if found else place.cached / "not on S3"))
+    relatives = [_relative(track.path, place) for track in corpus.tracks]
+    _fetch(place, {relative: listed[relative] for relative in relatives if relative in listed}.values(), progress)
+    files = [
+        place.file(listed[relative]) if relative in listed else place.cached / "not on S3" for relative in relatives
+    ]
+    tracks = [dataclasses.replace(track, path=file) for track, file in zip(corpus.tracks, files, strict=True)]
     return Corpus(PurePosixPath(table).stem, tuple(tracks))
 
 
@@ -188,25 +184,21 @@ def _is_path(relative: str) -> bool:
 # Fetching
 
 
-def _fetch(place: Place, wanted: Iterable[Remote], progress: Progress | None) -> None:
+def _fetch(place: Place, remotes: Iterable[Remote], progress: Progress | None) -> None:
     """Fetches what the cache does not hold."""
-    _make(place.cached)
-    wanted = list(wanted)
-    missing = [remote for remote in wanted if not place.file(remote).is_file()]
+    cache.existing(place.cached)
+    remotes = list(remotes)
+    missing = [remote for remote in remotes if not place.file(remote).is_file()]
     if not missing:
         return
+
+    def report(fetched: int) -> None:
+        if progress:
+            progress(len(remotes) - len(missing) + fetched, len(remotes), "download")
+
     cache.sweep(place.cached)
-    held = len(wanted) - len(missing)
     with ThreadPoolExecutor(THREADS) as pool:
-        running = [pool.submit(_download, place, remote) for remote in missing]
-        try:
-            for done, future in enumerate(as_completed(running), start=held + 1):
-                future.result()
-                if progress:
-                    progress(done, len(wanted), "download")
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        call_all(pool, lambda remote: _download(place, remote), missing, report)
 
 
 def _download(place: Place, remote: Remote) -> None:
@@ -253,12 +245,8 @@ def _place(data: str, bucket: str, prefix: str) -> Place:
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
 
-    options = Config(
-        max_pool_connections=THREADS,
-        retries={"mode": "standard", "max_attempts": ATTEMPTS},
-        connect_timeout=10,
-        read_timeout=60,
-    )
+    retries = {"mode": "standard", "max_attempts": ATTEMPTS}
+    options = Config(max_pool_connections=THREADS, retries=retries, connect_timeout=10, read_timeout=60)
     # boto3 reads AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_S3 itself.
     named = {"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"} & set(os.environ)
     url = None if named else os.environ.get("MLFLOW_S3_ENDPOINT_URL") or None
@@ -266,31 +254,24 @@ def _place(data: str, bucket: str, prefix: str) -> Place:
         client = boto3.session.Session().client("s3", endpoint_url=url, config=options)
     except (BotoCoreError, ValueError) as error:
         raise InputError(f"data={data}: the settings of AWS cannot be used: {error}") from error
-    endpoint = _public(client.meta.endpoint_url)
+    parts = urlsplit(client.meta.endpoint_url)
+    endpoint = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"  # without the password that may stand in it
     digest = hashlib.sha256(f"{endpoint}\0{bucket}\0{prefix}".encode()).hexdigest()[:16]
     return Place(data, bucket, prefix, client, endpoint, cache.cache_root().resolve() / "s3" / digest)
 
 
-def _public(url: str) -> str:
-    """An address without the password that may stand in it."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-
-
-def _make(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cache.unwritable(path, error) from error
-
-
 @contextlib.contextmanager
-def _told(place: Place) -> Iterator[None]:
-    """Turns what boto3 raises into a sentence; never what the store sent, which may hold parts of keys."""
+def _listed(place: Place) -> Iterator[Mapping[PurePosixPath, Remote]]:
+    """All objects, while they are read; afterwards old files are removed.
+
+    Turns what boto3 raises into a sentence; never what the store sent, which may hold parts of keys.
+    """
     from botocore import exceptions
 
     try:
-        yield
+        remotes = _list(place)
+        yield remotes
+        _forget(place, {remote.name for remote in remotes.values()})
     except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError, exceptions.TokenRetrievalError) as error:
         raise InputError(
             f"data={place.data}: no AWS credentials were found to list the bucket {place.bucket}. Set "

@@ -12,7 +12,7 @@ class Figure:
 
     name: str
     value: float
-    said: str
+    title: str
     least: float | None = None
     most: float | None = None
 
@@ -31,9 +31,9 @@ class Figure:
 def table(figures: Sequence[Figure]) -> str:
     """Aligned lines for a terminal."""
     rows = [("", "value", "wanted", "")]
-    rows += [(f.said, f"{f.value:.4g}", f.target, "" if f.met else "MISSED") for f in figures]
+    rows += [(f.title, f"{f.value:.4g}", f.target, "" if f.met else "MISSED") for f in figures]
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     return "\n".join(
-        f"{said:<{widths[0]}}  {value:>{widths[1]}}  {target:<{widths[2]}}  {missed}".rstrip()
-        for said, value, target, missed in rows
+        f"{title:<{widths[0]}}  {value:>{widths[1]}}  {target:<{widths[2]}}  {missed}".rstrip()
+        for title, value, target, missed in rows
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
@@ -34,19 +35,18 @@ def memory(minutes: float, tracks: int, folder: Path) -> list[Figure]:
     figures = []
     for verb, large in peaks[TIMES].items():
         small = peaks[1][verb]
-        said = f"{verb}: private memory with {TIMES} times the songs ({small:.0f} -> {large:.0f} MiB)"
-        figures.append(Figure(f"memory_{verb}_growth", large / small, said, most=GROWTH))
+        title = f"{verb}: private memory with {TIMES} times the songs ({small:.0f} -> {large:.0f} MiB)"
+        figures.append(Figure(f"memory_{verb}_growth", large / small, title, most=GROWTH))
         figures.append(Figure(f"memory_{verb}_mb", large, f"{verb}: MiB"))
     return figures
 
 
 def _corpus(folder: Path, count: int, minutes: float) -> Path:
     """A manifest of `count` songs, assigned to artists and albums."""
-    table = folder / "tracks.csv"
     paths = [sound.write_mono(folder / f"{i:04d}.flac", sound.tune(minutes, i), format="FLAC") for i in range(count)]
     rows = [(path.name, f"artist {i % ARTISTS}", f"album {i // ARTISTS % ALBUMS}") for i, path in enumerate(paths)]
-    pd.DataFrame(rows, columns=["path", "artist", "album"]).to_csv(table, index=False)
-    return table
+    pd.DataFrame(rows, columns=["path", "artist", "album"]).to_csv(folder / "tracks.csv", index=False)
+    return folder / "tracks.csv"
 
 
 def _commands(table: Path) -> dict[str, float]:
@@ -76,19 +76,15 @@ def _peak(verb: str, flags: Mapping[str, str], place: Path, environment: Mapping
         while process.poll() is None:
             highest = max(highest, private_mb_with_children(process))
             time.sleep(SECONDS_BETWEEN)
-    said = log.read_text(errors="replace")
+    output = log.read_text(errors="replace")
     if process.returncode:
-        raise InputError(f"{verb} failed while its memory was measured: {said.strip().splitlines()[-1]}")
-    return highest, said
+        raise InputError(f"{verb} failed while its memory was measured: {output.strip().splitlines()[-1]}")
+    return highest, output
 
 
 def private_mb_with_children(process: psutil.Process) -> float:
     """Private memory of a process and those that it started, mapped files aside."""
-    return sum(private_mb(each.pid) for each in (process, *_children(process)))
-
-
-def _children(process: psutil.Process) -> list[psutil.Process]:
-    try:
-        return process.children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
+    children: list[psutil.Process] = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        children = process.children(recursive=True)
+    return sum(private_mb(each.pid) for each in (process, *children))

@@ -41,8 +41,12 @@ def songs_a_minute(y: np.ndarray, repeats: int, folder: Path) -> list[Figure]:
     The network is the published one as it is initialised: its weights do not change its speed.
     """
     system, card = _network()
-    packaged = _package(system, card, folder)
-    paths = _songs(y, folder)
+    saved.save(folder / "system", system, card)
+    built = golden.write(folder / "golden", system, card)
+    packaged = model.save_model(folder / "packaged", folder / "system", built, folder)
+    # Stereo mp3 at 44.1 kHz, from half of `y` to all of it.
+    lengths = (np.linspace(0.5, 1, SONGS) * len(y)).round().astype(int)
+    paths = [sound.write_stereo(folder / f"{i}.mp3", y[:length]) for i, length in enumerate(lengths)]
     predict = _packaged(packaged)
     work = {
         "published": lambda: [_published(path, system, card) for path in paths],
@@ -68,30 +72,8 @@ def _network() -> tuple[Any, Card]:
     system = crnn.System()
     frames = clip_frames(CLIP, CONFIG)
     system.model = system.build(frames, CONFIG.n_mels, ARTISTS)
-    card = Card(
-        model="crnn",
-        options=dataclasses.asdict(system.config),
-        features=dataclasses.asdict(CONFIG),
-        clip_frames=frames,
-        label="artist",
-        classes=[f"artist {i}" for i in range(ARTISTS)],
-        settings={},
-        songs={},
-    )
-    return system, card
-
-
-def _package(system: System, card: Card, folder: Path) -> Path:
-    saved.save(folder / "system", system, card)
-    return model.save_model(
-        folder / "packaged", folder / "system", golden.write(folder / "golden", system, card), folder
-    )
-
-
-def _songs(y: np.ndarray, folder: Path) -> list[Path]:
-    """Stereo mp3 at 44.1 kHz, from half of `y` to all of it."""
-    lengths = np.linspace(0.5, 1, SONGS) * len(y)
-    return [sound.write_stereo(folder / f"{i}.mp3", y[: round(n)]) for i, n in enumerate(lengths)]
+    options, features = dataclasses.asdict(system.config), dataclasses.asdict(CONFIG)
+    return system, Card("crnn", options, features, frames, "artist", [f"artist {i}" for i in range(ARTISTS)], {}, {})
 
 
 def _packaged(folder: Path) -> Callable[[Path], pd.DataFrame]:
@@ -123,10 +105,10 @@ def _all_cores(paths: Sequence[Path], packaged: Path, published: float, folder: 
     each = [sound.copies(path, folder / f"copies {path.stem}", COPIES // len(paths)) for path in paths]
     songs = [pool.Song(str(path), path) for copies in each for path in copies]
     began = time.perf_counter()
-    done = sum(1 for _ in pool.answers(songs, pool.Request(packaged, {}, processes)))
+    done = sum(1 for _ in pool.answers(songs, packaged, {}, processes))
     rate = 60 * done / (time.perf_counter() - began)
-    said = f"scoring {done} songs with {processes} processes, their start included"
+    title = f"scoring {done} songs with {processes} processes, their start included"
     return [
-        Figure("scoring_all_cores_speedup", rate / published, f"{said}: times as fast as published"),
-        Figure("scoring_all_cores_songs_a_minute", rate, f"{said}: songs a minute"),
+        Figure("scoring_all_cores_speedup", rate / published, f"{title}: times as fast as published"),
+        Figure("scoring_all_cores_songs_a_minute", rate, f"{title}: songs a minute"),
     ]

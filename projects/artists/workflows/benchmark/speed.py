@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import scipy.fft
@@ -23,7 +24,7 @@ from .figure import Figure
 
 CONFIG = FeatureConfig()
 # Least ratio to librosa; the files that are measured.
-WANTED = {"mp3": 1.6, "ogg": 1.4}
+LEAST = {"mp3": 1.6, "ogg": 1.4}
 KINDS = {"mp3": "44.1 kHz stereo mp3", "ogg": "16 kHz mono ogg"}
 TWO_WORKERS = 1.8
 # So much work that starting processes, a second or two, is not what is measured.
@@ -45,30 +46,20 @@ def features(y: np.ndarray, repeats: int, folder: Path) -> list[Figure]:
 
 def _against_librosa(kind: str, path: Path, repeats: int) -> list[Figure]:
     reference, ours = published_log_mel(path), _ours(path)
-    fft = _bare_fft(len(ours))
     work = {
-        "librosa": lambda: published_log_mel(path),
-        "ours": lambda: _ours(path),
-        "decoding": lambda: _decoded(path),
-        "fft": fft,
-    }
+        "librosa": lambda: published_log_mel(path), "ours": lambda: _ours(path),
+        "decoding": lambda: _decoded(path), "fft": _bare_fft(len(ours)),
+    }  # fmt: skip
     seconds = paired(work, repeats, time.process_time)
     ratio = {name: float(np.median(seconds["ours"] / seconds[name])) for name in work}
-    minutes = len(ours) * CONFIG.hop_length / CONFIG.sr / 60
-    said = KINDS[kind]
+    milliseconds = 1000 * float(np.median(seconds["ours"])) / (len(ours) * CONFIG.hop_length / CONFIG.sr / 60)
+    difference, name, title = float(np.abs(reference - ours).max()), f"features_{kind}", KINDS[kind]
     return [
-        Figure(f"features_{kind}_speedup", 1 / ratio["librosa"], f"{said}: times as fast as librosa", WANTED[kind]),
-        Figure(f"features_{kind}_over_decoding", ratio["decoding"], f"{said}: time over decoding alone"),
-        Figure(f"features_{kind}_over_fft", ratio["fft"], f"{said}: time over the bare FFT"),
-        Figure(
-            f"features_{kind}_ms_a_minute", 1000 * float(np.median(seconds["ours"])) / minutes, f"{said}: ms a minute"
-        ),
-        Figure(
-            f"features_{kind}_max_db",
-            float(np.abs(reference - ours).max()),
-            f"{said}: largest difference, dB",
-            most=1e-3,
-        ),
+        Figure(f"{name}_speedup", 1 / ratio["librosa"], f"{title}: times as fast as librosa", LEAST[kind]),
+        Figure(f"{name}_over_decoding", ratio["decoding"], f"{title}: time over decoding alone"),
+        Figure(f"{name}_over_fft", ratio["fft"], f"{title}: time over the bare FFT"),
+        Figure(f"{name}_ms_a_minute", milliseconds, f"{title}: ms a minute"),
+        Figure(f"{name}_max_db", difference, f"{title}: largest difference, dB", most=1e-3),
     ]
 
 
@@ -132,13 +123,5 @@ def workers(y: np.ndarray, repeats: int, folder: Path) -> list[Figure]:
 @contextlib.contextmanager
 def empty_cache() -> Iterator[Path]:
     """A cache of its own for what happens inside."""
-    before = os.environ.get("ARTISTS_CACHE")
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["ARTISTS_CACHE"] = folder
-        try:
-            yield Path(folder)
-        finally:
-            if before is None:
-                del os.environ["ARTISTS_CACHE"]
-            else:
-                os.environ["ARTISTS_CACHE"] = before
+    with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, ARTISTS_CACHE=folder):
+        yield Path(folder)

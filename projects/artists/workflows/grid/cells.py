@@ -19,7 +19,7 @@ from ...systems.base import System
 from ...tracking import others, reading, runs
 from ...tracking.runs import Run
 from ...training import device
-from .. import evaluate, quarantine, results, train
+from .. import evaluate, results, train
 from ..plan import TrainingPlan
 from .grid import Cell
 
@@ -47,9 +47,10 @@ class Trainer:
         run.metrics({"classes": len(prepared.classes)})
         try:
             system, _ = train.fit(plan, prepared, run)
-            score = self._log_all if self._full else self._log_tables
-            with tempfile.TemporaryDirectory() as folder:
-                return score(run, system, prepared, plan, Path(folder))
+            if not self._full:
+                return self._log_tables(run, system, prepared, plan)
+            with runs.active(run):
+                return results.log_results(run, system, prepared, plan, say=False)
         finally:
             device.release()
 
@@ -60,29 +61,18 @@ class Trainer:
         if source not in self._features:
             self._features[source] = prepare.read_features(options, config, progress=self._progress)
         corpus, features = self._features[source]
-        quarantine.log(run, features)
+        run.table(prepare.quarantine_table(features), "quarantined.csv")
         wanted = (config, dataclasses.replace(options, workers=None), plan.seed)
         if wanted not in self._prepared:
             self._prepared[wanted] = prepare.prepare(corpus, features, options, seed=plan.seed)
         return self._prepared[wanted]
 
-    def _log_all(
-        self, run: Run, system: System, prepared: Prepared, plan: TrainingPlan, work: Path
-    ) -> Mapping[str, float]:
-        with runs.active(run):
-            return results.log_results(run, system, prepared, plan, work, say=False)
-
-    def _log_tables(
-        self, run: Run, system: System, prepared: Prepared, plan: TrainingPlan, work: Path
-    ) -> Mapping[str, float]:
-        options, seed = plan.evaluation, plan.seed
-        subsets = results.score_subsets(system, prepared, options)
-        metrics: dict[str, float] = {}
-        for subset in ("val", "test"):
-            metrics |= subsets[subset].metrics(subset, seed=seed)
-        metrics |= self._baseline_metrics(prepared, seed)
-        evaluate.write_report(work, prepared, subsets, options, seed=seed, drawn=False)
-        run.folder(work)
+    def _log_tables(self, run: Run, system: System, prepared: Prepared, plan: TrainingPlan) -> Mapping[str, float]:
+        subsets = results.score_subsets(system, prepared, plan.evaluation)
+        metrics = evaluate.metrics_of(subsets, seed=plan.seed) | self._baseline_metrics(prepared, plan.seed)
+        with tempfile.TemporaryDirectory() as folder:
+            evaluate.write_report(Path(folder), prepared, subsets, plan.evaluation, seed=plan.seed, drawn=False)
+            run.folder(Path(folder))
         # Last: a run that holds scores holds all of its tables.
         run.metrics(metrics)
         return metrics
@@ -111,8 +101,6 @@ def follow(cell: Cell, run: Run, trained: str) -> Mapping[str, float]:
     command = [sys.executable, "-m", f"projects.{cell.entry}", *flags]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
-        errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-        raise InputError(
-            errors[-1].removeprefix("error: ") if errors else f"{cell.entry} ended with {done.returncode}."
-        )
+        errors = [line.removeprefix("error: ") for line in done.stderr.splitlines() if line.startswith("error: ")]
+        raise InputError(errors[-1] if errors else f"{cell.entry} ended with {done.returncode}.")
     return reading.read(run.run_id).metrics

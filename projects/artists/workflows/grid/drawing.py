@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from ...evaluation.names import BASELINES
 from ...reports import charts
 from ...reports.charts import Series
 from ...reports.names import decimal
@@ -17,7 +18,6 @@ from . import tables
 from .published import beside
 from .tables import Results
 
-BASELINES = {"majority": "majority class", "loudness": "loudness alone", "mfcc": "MFCC, logistic regression"}
 SCORES = ("f1", "accuracy", "precision", "recall", "top3", "top5", "map", "auc")
 MOST_SERIES = 8
 MOST_ROWS = 60
@@ -39,19 +39,12 @@ METRIC_NAMES = {
 }
 
 
-def metric_title(metric: str) -> str:
-    """A metric in words, and as it is logged."""
-    return f"{METRIC_NAMES[metric]} ({metric})" if metric in METRIC_NAMES else metric
-
-
 def paper_table(results: Results, metric: str, axis: str | None, published: pd.DataFrame, address: str) -> Table:
     """The papers' form: average, best and deviation of each configuration, the axis from left to right."""
     others = [name for name in results.varying if name != axis]
     columns = tables.in_order(v for v in results.param(axis) if v) if axis else [""]
-    summary = {
-        tuple(row[name] for name in results.varying): row
-        for row in tables.summarise(results, [metric]).to_dict("records")
-    }
+    records = tables.summarise(results, [metric]).to_dict("records")
+    summary = {tuple(row[name] for name in results.varying): row for row in records}
     constants, rows = results.constants(), []
     groups = tables.groups(results, others)
     for values, members in groups[:MOST_ROWS]:
@@ -69,7 +62,8 @@ def paper_table(results: Results, metric: str, axis: str | None, published: pd.D
         rows.append(Row([*values.values(), "runs, by seed"], links, "runs"))
     note = f"The first {MOST_ROWS} of {len(groups)} configurations." if len(groups) > MOST_ROWS else ""
     heads = [f"{column} s" if axis == "clip" else column for column in columns]
-    return Table(metric_title(metric), [*others, ""], heads, rows, note)
+    title = f"{METRIC_NAMES[metric]} ({metric})" if metric in METRIC_NAMES else metric
+    return Table(title, [*others, ""], heads, rows, note)
 
 
 def _run_links(
@@ -80,9 +74,8 @@ def _run_links(
     for column in columns:
         ids = [i for i in members if scored[i] and (axis is None or results.param(axis)[i] == column)]
         ids.sort(key=lambda i: tables.number(results.seed[i]) or 0)
-        cells.append(
-            [Link(results.seed[i] or str(n), run_address(results.runs[i], address)) for n, i in enumerate(ids, 1)]
-        )
+        addresses = [(results.seed[i], run_address(results.runs[i], address)) for i in ids]
+        cells.append([Link(seed or str(n), page) for n, (seed, page) in enumerate(addresses, 1)])
     return cells
 
 
@@ -97,21 +90,20 @@ def axis_charts(results: Results, metric: str, axis: str, published: pd.DataFram
     drawings: list[Chart] = []
     bounds = value_range(results.metric(metric), metric)
     for values, members in tables.groups(results, facets):
-        part = _part(results, members)
+        part = results.part(members)
         if not part.metric(metric).notna().any():
             continue
         ticks = tables.in_order(v for v in part.param(axis) if v)
         series = _lines(part, metric, axis, ticks, published, {**results.constants(), **values})
         where = "".join(f", {name} {value}" for name, value in values.items())
         title = f"{METRIC_NAMES.get(metric, metric)} against {axis}{where}"
-        lines = baseline_lines(part, metric)
+        # The mean score of each baseline on the same songs, of a metric of songs.
+        root = metric.removesuffix("_vote50").removesuffix("_vote")
+        means = {title: float(part.metric(f"{root}_{baseline}").mean()) for baseline, title in BASELINES.items()}
+        lines = {title: mean for title, mean in means.items() if math.isfinite(mean)}
         labels = {"x_label": AXES.get(axis, axis), "y_label": metric}
         drawings.append(charts.line_chart(title, ticks, series, bounds=bounds, lines=lines, **labels))
     return drawings
-
-
-def _part(results: Results, members: pd.Index) -> Results:
-    return Results({i: results.runs[i] for i in members}, (), results.frame.loc[members], results.varying)
 
 
 def _lines(
@@ -124,7 +116,7 @@ def _lines(
     lines = []
     for colour, (values, members) in enumerate(groups):
         name = " ".join(values.values())
-        points = _points(_part(part, members), metric, axis, ticks)
+        points = _points(part.part(members), metric, axis, ticks)
         means = pd.DataFrame(points, columns=["x", "y"]).groupby("x")["y"].agg(["mean", "std"])
         title = name or "runs, mean and deviation"
         if points:
@@ -138,16 +130,8 @@ def _lines(
 
 
 def _points(part: Results, metric: str, axis: str, ticks: Sequence[str]) -> list[tuple[int, float]]:
-    place = {tick: i for i, tick in enumerate(ticks)}
-    scores, values = part.metric(metric), part.param(axis)
-    return [(place[values[i]], float(scores[i])) for i in part.frame.index if values[i] and not math.isnan(scores[i])]
-
-
-def baseline_lines(part: Results, metric: str) -> dict[str, float]:
-    """Mean score of each baseline on the same songs, for a song-level metric."""
-    root = metric.removesuffix("_vote50").removesuffix("_vote")
-    means = {title: part.metric(f"{root}_{name}").mean() for name, title in BASELINES.items()}
-    return {title: float(mean) for title, mean in means.items() if math.isfinite(mean)}
+    pairs = zip(part.param(axis), part.metric(metric), strict=True)
+    return [(ticks.index(value), float(score)) for value, score in pairs if value and not math.isnan(score)]
 
 
 def value_range(scores: pd.Series, metric: str) -> tuple[float, float]:
@@ -189,14 +173,11 @@ def cost_table(results: Results) -> Table:
     present = [name for name in COSTS if name in results.metrics]
     rows = []
     for values, members in tables.groups(results, results.varying)[:MOST_ROWS]:
-        means = [results.metric(name)[members].mean() for name in present]
-        whole = pd.Series([results.runs[i].seconds for i in members], dtype=float).mean()
-        rows.append(Row([*values.values()], [_amount(whole), *map(_amount, means), str(len(members))]))
+        whole = pd.Series([results.runs[i].seconds for i in members], dtype=float)
+        means = [each.mean() for each in (whole, *(results.metric(name)[members] for name in present))]
+        amounts = [f"{mean:,.0f}" if math.isfinite(mean) else "–" for mean in means]
+        rows.append(Row([*values.values()], [*amounts, str(len(members))]))
     return Table("", [*results.varying], ["whole run s", *(COSTS[name] for name in present), "runs"], rows)
-
-
-def _amount(value: float) -> str:
-    return f"{value:,.0f}" if math.isfinite(value) else "–"
 
 
 def run_table(results: Results, metrics: Sequence[str], address: str) -> Table:

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from ...evaluation.names import BASELINES
 from . import tables
 from .tables import Difference, Results
 
-BASELINES = {"mfcc": "logistic regression on MFCC", "loudness": "loudness alone", "majority": "the majority class"}
 MOST = 24
 
 
@@ -75,8 +75,7 @@ def interval_over_seeds(change: Difference) -> tuple[float, float] | None:
     """
     from scipy import stats
 
-    count = len(change.by_seed)
-    if count < 2:
+    if (count := len(change.by_seed)) < 2:
         return None
     mean, error = sum(change.by_seed) / count, change.deviation / math.sqrt(count)
     low, high = mean + error * stats.t.ppf([0.025, 0.975], count - 1)

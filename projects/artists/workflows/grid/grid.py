@@ -64,23 +64,21 @@ def shipped() -> list[str]:
 
 
 def read_grid(grid: str, overrides: Mapping[str, str]) -> Grid:
-    """The grid of a file, or of one that is shipped, with some parameters set otherwise.
+    """The grid of a YAML file, or of one of `shipped()` by its name.
 
-    Args:
-        grid: Path of a YAML file, or a name of `shipped()`.
-        overrides: Parameter -> value or values separated by commas; they replace what the file says.
+    Values of `overrides`, or several with commas between, replace what the file says.
 
     Raises:
         InputError: No such file, an unknown key or parameter, or a value that makes no sense.
     """
     path = _find(grid)
     file = read_config(str(path))
-    unknown = sorted(set(file) - set(KEYS))
-    if unknown:
-        raise InputError(f"grid={grid} has an unknown key {unknown[0]}; it may have {', '.join(KEYS)}.")
-    varied = {name: _several(name, value) for name, value in overrides.items()}
-    then = {name.removeprefix(THEN): value for name, value in varied.items() if name.startswith(THEN)}
-    varied = {name: value for name, value in varied.items() if not name.startswith(THEN)}
+    if unknown := set(file) - set(KEYS):
+        raise InputError(f"grid={grid} has an unknown key {min(unknown)}; it may have {', '.join(KEYS)}.")
+    # A path may have commas in it.
+    several = {n: value.split(",") if "," in value and n not in PATHS else value for n, value in overrides.items()}
+    then = {name.removeprefix(THEN): value for name, value in several.items() if name.startswith(THEN)}
+    varied = {name: value for name, value in several.items() if not name.startswith(THEN)}
     cells: dict[str, Cell] = {}
     for part in _parts(grid, file.get("grid")):
         fixed = _mapping(grid, "fixed", file.get("fixed", {}))
@@ -89,19 +87,11 @@ def read_grid(grid: str, overrides: Mapping[str, str]) -> Grid:
             for each in [cell, *_followers(grid, file.get("then"), then, cell)]:
                 cells.setdefault(each.key, each)
     metrics = file.get("metrics", ())
-    return Grid(
-        name=path.stem,
-        title=str(file.get("title", path.stem)),
-        paper=str(file.get("paper", "")),
-        metrics=tuple(map(metric_name, [metrics] if isinstance(metrics, str) else metrics)),
-        columns=str(file.get("columns", "clip")),
-        cells=tuple(cells.values()),
+    names = tuple(map(metric_name, [metrics] if isinstance(metrics, str) else metrics))
+    title, paper, columns = (
+        str(file.get(key, usual)) for key, usual in (("title", path.stem), ("paper", ""), ("columns", "clip"))
     )
-
-
-def _several(name: str, value: str) -> str | list[str]:
-    """Values with commas between; a path may have commas in it."""
-    return value.split(",") if "," in value and name not in PATHS else value
+    return Grid(path.stem, title, paper, names, columns, tuple(cells.values()))
 
 
 def _followers(grid: str, then: Any, given: Mapping[str, Any], cell: Cell) -> list[Cell]:

@@ -30,19 +30,13 @@ def read_published(paper: str) -> pd.DataFrame:
 
 
 def beside(published: pd.DataFrame, metric: str, values: Mapping[str, str]) -> tuple[float | None, float | None]:
-    """Published average and best of a configuration, None where the paper has none.
-
-    Args:
-        values: All parameters of the configuration.
-    """
+    """Published average and best of a configuration with all its parameters, None where the paper has none."""
     for row in published[published["metric"] == metric].to_dict("records"):
-        wanted = {name: value for name, value in row.items() if name not in OWN and value}
-        if all(_same(values.get(name), value) for name, value in wanted.items()):
+        params = {name: value for name, value in row.items() if name not in OWN and value}
+        if all(_same(values.get(name), value) for name, value in params.items()):
             return number(row["average"]), number(row["best"])
     return None, None
 
 
-def _same(given: str | None, expected: str) -> bool:
-    if given is None:
-        return False
-    return given == expected or (number(given) is not None and number(given) == number(expected))
+def _same(value: str | None, expected: str) -> bool:
+    return value == expected or (value is not None and number(value) is not None and number(value) == number(expected))

@@ -14,7 +14,7 @@ from ...reports.markdown import plain
 from ...reports.pages import Chart, Link, Row, Section, Table, Value, render
 from ...tracking import others, reading
 from ...tracking.reading import TrackedRun
-from ..options import ReportOptions
+from ..options import ReportOptions, words
 from . import drawing, tables
 from .findings import Finding, findings
 from .published import beside, read_published
@@ -49,23 +49,24 @@ def report(options: ReportOptions) -> Report:
         InputError: No such run or experiment, or no finished run with metrics in it.
     """
     parent = reading.read(options.run_id) if options.run_id else None
-    results = tables.results(
-        reading.children(parent.run_id) if parent else reading.experiment(options.experiment_name or "")
-    )
+    experiment = options.experiment_name or ""
+    results = tables.results(reading.children(parent.run_id) if parent else reading.experiment(experiment))
     if not results.runs:
         where = f"run_id={options.run_id}" if parent else f"experiment_name={options.experiment_name}"
         raise InputError(f"{where} has no finished run with metrics; {len(results.others)} run(s) have not finished.")
     tags = parent.tags if parent else {}
-    wanted = (options.metrics or tags.get("grid_metrics") or "").split(",")
-    metrics = tables.shown_metrics(results, [name.strip() for name in wanted if name.strip()])
+    metrics = tables.shown_metrics(results, words(options.metrics or tags.get("grid_metrics")))
     if not metrics:
         raise InputError("These runs have no final metric; name one with metrics=.")
     axis = tables.axis_of(results, options.columns or tags.get("grid_columns") or "clip")
     published = read_published(options.paper or tags.get("grid_paper") or "")
     address = (options.ui or reading.ui_address()).rstrip("/")
     differences = findings(results, metrics, axis)
+    columns = ["difference", "by seed", "95 % interval over seeds", "pairs"]
+    rows = [Row([finding.name, finding.metric], finding.cells) for finding in differences]
+    differing = [Table("", ["", "metric"], columns, rows, prose=True)] if rows else []
     sections = [
-        Section("What the runs say", _DIFFERENCES, tables=_finding_tables(differences)),
+        Section("What the runs say", _DIFFERENCES, tables=differing),
         Section("Tables", READING, [drawing.paper_table(results, name, axis, published, address) for name in metrics]),
         Section("Charts", charts=[[chart] for chart in _charts(results, metrics, axis, published)]),
         Section("Paired", _PAIRED, charts=[[chart] for chart in drawing.paired_charts(results, metrics, axis)]),
@@ -101,20 +102,13 @@ _COST = (
 def _facts(results: Results, parent: TrackedRun | None, address: str) -> list[Value]:
     run = next(iter(results.runs.values()))
     at = f"{address}/#/experiments/{run.experiment_id}" + (f"/runs/{parent.run_id}" if parent else "")
-    corpora = sorted({r.tags["corpus"] for r in results.runs.values() if "corpus" in r.tags})
-    devices = sorted({r.tags["device"] for r in results.runs.values() if "device" in r.tags})
     facts: list[Value] = [f"{len(results.runs)} finished runs"]
     facts += [f"{len(results.others)} not finished"] if results.others else []
     facts += [f"{results.left_out} that trained nothing left out"] if results.left_out else []
-    facts += [f"corpus {', '.join(corpora[:4])}"] if corpora else []
-    facts += [f"device {', '.join(devices[:4])}"] if devices else []
+    for tag in ("corpus", "device"):
+        values = sorted({run.tags[tag] for run in results.runs.values() if tag in run.tags})
+        facts += [f"{tag} {', '.join(values[:4])}"] if values else []
     return [*facts, Link("in MLflow", at)]
-
-
-def _finding_tables(differences: Sequence[Finding]) -> list[Table]:
-    rows = [Row([finding.name, finding.metric], finding.cells) for finding in differences]
-    columns = ["difference", "by seed", "95 % interval over seeds", "pairs"]
-    return [Table("", ["", "metric"], columns, rows, prose=True)] if rows else []
 
 
 def _charts(results: Results, metrics: Sequence[str], axis: str | None, published: pd.DataFrame) -> list[Chart]:
@@ -199,8 +193,6 @@ def _flat(results: Results, address: str) -> pd.DataFrame:
 
 def _beside(summary: pd.DataFrame, results: Results, published: pd.DataFrame) -> pd.DataFrame:
     constants = results.constants()
-    pairs = [
-        beside(published, row["metric"], {**constants, **{name: row[name] for name in results.varying}})
-        for row in summary.to_dict("records")
-    ]
+    rows = summary.to_dict("records")
+    pairs = [beside(published, row["metric"], constants | {n: row[n] for n in results.varying}) for row in rows]
     return summary.assign(published_average=[a for a, _ in pairs], published_best=[b for _, b in pairs])

@@ -5,6 +5,7 @@ Pure: runs in, data frames out. A configuration is a set of runs that differ in 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from ...evaluation.metrics import lower_is_better, metric_name
+from ...evaluation.names import lower_is_better, metric_name
 from ...tracking.reading import TrackedRun
 from ..plan import NOT_OF_IDENTITY
 from .worker import ENTRY, FINISHED, TRAINED, by_cell
@@ -58,6 +59,14 @@ class Results:
     def seed(self) -> pd.Series:
         """The seed of each run, "" where it has none."""
         return next((self.param(name) for name in SEEDS if ("param", name) in self.frame), self.param(SEEDS[0]))
+
+    def part(self, members: pd.Index) -> Results:
+        """Some of the runs; what varies stays what varies in all of them."""
+        return Results({i: self.runs[i] for i in members}, (), self.frame.loc[members], self.varying)
+
+    def compared(self, names: Iterable[str], **columns: pd.Series) -> pd.DataFrame:
+        """A row a run: those parameters, seed, and more columns."""
+        return pd.DataFrame({name: self.param(name) for name in names} | {"seed": self.seed} | columns)
 
     def constants(self) -> dict[str, str]:
         """Parameters that all runs share."""
@@ -163,11 +172,10 @@ def in_order(values: Iterable[str]) -> list[str]:
 
 def number(text: str) -> float | None:
     """The finite number that a parameter's text says, else None."""
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
+    with contextlib.suppress(ValueError):
+        if math.isfinite(value := float(text)):
+            return value
+    return None
 
 
 def is_numeric(values: Iterable[str]) -> bool:
@@ -175,23 +183,18 @@ def is_numeric(values: Iterable[str]) -> bool:
     return all(number(value) is not None for value in values if value)
 
 
-def axis_of(results: Results, wanted: str) -> str | None:
-    """The parameter to run across tables and charts: the wanted one, else the one with most numeric values."""
+def axis_of(results: Results, name: str) -> str | None:
+    """The parameter to run across tables and charts: `name` if it varies, else the one with most numeric values."""
+    if name in results.varying:
+        return name
     numeric = [name for name in results.varying if is_numeric(results.param(name))]
-    if wanted in results.varying:
-        return wanted
     return max(numeric, key=lambda name: results.param(name).nunique(), default=None)
 
 
 def paired(results: Results, name: str, left: str, right: str, metric: str) -> pd.DataFrame:
-    """Runs that differ in `name` alone, `left` there and `right` here; seeds are kept apart.
-
-    Returns:
-        Columns of the other varying parameters, seed, left, right.
-    """
+    """Pairs of runs that differ in `name` alone: the other varying parameters, seed, scores by `left` and `right`."""
     rest = [other for other in results.varying if other != name]
-    table = pd.DataFrame({other: results.param(other) for other in rest} | {"seed": results.seed})
-    table = table.assign(subset=results.param(name), score=results.metric(metric)).dropna(subset=["score"])
+    table = results.compared(rest, subset=results.param(name), score=results.metric(metric)).dropna(subset=["score"])
     subsets = [
         table[table["subset"] == value].groupby([*rest, "seed"])["score"].mean().rename(column)
         for value, column in ((left, "left"), (right, "right"))
@@ -201,8 +204,8 @@ def paired(results: Results, name: str, left: str, right: str, metric: str) -> p
 
 def levels(results: Results, left: str, right: str) -> pd.DataFrame:
     """Two metrics of the same runs, as `paired` gives two runs."""
-    table = pd.DataFrame({name: results.param(name) for name in results.varying} | {"seed": results.seed})
-    return table.assign(left=results.metric(left), right=results.metric(right)).dropna(subset=["left", "right"])
+    table = results.compared(results.varying, left=results.metric(left), right=results.metric(right))
+    return table.dropna(subset=["left", "right"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -219,5 +222,4 @@ def difference(pairs: pd.DataFrame) -> Difference:
     """Pairs of one seed share their test songs, so that seeds, not pairs, are what an uncertainty is taken over."""
     change = pairs["right"] - pairs["left"]
     by_seed = change.groupby(pairs["seed"]).mean()
-    spread = by_seed.std(ddof=1) if len(by_seed) > 1 else math.nan
-    return Difference(float(change.mean()), tuple(by_seed), float(spread), len(pairs))
+    return Difference(float(change.mean()), tuple(by_seed), float(by_seed.std(ddof=1)), len(pairs))

@@ -7,6 +7,7 @@ killed process left.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import getpass
@@ -21,14 +22,15 @@ from typing import Any
 
 import yaml
 
-from registry import aliases, gates, history
+from registry import gates, history
 from registry.gates import Policy, Verdict
 from registry.history import Decision, State, Step
 
 from ...data.machine import processes
 from ...data.paths import given_path
 from ...errors import InputError
-from ...evaluation.metrics import LABEL_METRICS, metric_name
+from ...evaluation.metrics import LABEL_METRICS
+from ...evaluation.names import metric_name
 from ...tracking import model
 from ...tracking.registry import Registry
 from ..options import PromoteOptions
@@ -63,8 +65,8 @@ def read_policy(path: str | None) -> Policy:
     if policy.statistic not in LABEL_METRICS:
         raise InputError(f"policy={file}: statistic {policy.statistic} is none of {', '.join(LABEL_METRICS)}.")
     # A policy may name metrics as earlier versions did.
-    floors = tuple(dataclasses.replace(gate, name=metric_name(gate.name)) for gate in policy.floors)
-    return dataclasses.replace(policy, floors=floors)
+    thresholds = tuple(dataclasses.replace(gate, name=metric_name(gate.name)) for gate in policy.thresholds)
+    return dataclasses.replace(policy, thresholds=thresholds)
 
 
 # The log
@@ -79,7 +81,7 @@ def follow(registry: Registry) -> State:
     while True:
         entries = registry.entries()
         state = history.state_of(history.replay(map(Decision.of, entries)))
-        for alias, version in aliases.repairs(state, registry.aliases()).items():
+        for alias, version in history.repairs(state, registry.aliases()).items():
             registry.set_alias(alias, version)
             place = f"set to version {version}" if version else "removed"
             log.info("The alias %s of %s is %s, as the decision log has it.", alias, registry.name, place)
@@ -89,11 +91,7 @@ def follow(registry: Registry) -> State:
 
 
 def decide(registry: Registry, consider: Callable[[State], Decision]) -> Step:
-    """Takes a decision against the champion of the moment until one takes effect.
-
-    Args:
-        consider: The decision against a state, which the aliases follow; called again when another process was faster.
-    """
+    """Takes `consider`'s decision against the champion of the moment, again when another process was faster."""
     for _ in range(ATTEMPTS):
         step = record(registry, consider(follow(registry)))
         if step.valid:
@@ -104,8 +102,7 @@ def decide(registry: Registry, consider: Callable[[State], Decision]) -> Step:
 def record(registry: Registry, decision: Decision) -> Step:
     """Adds a decision to the log; returns what it did there."""
     registry.append(dataclasses.asdict(decision), summary(decision))
-    (step,) = [step for step in steps_of(registry) if step.decision.key == decision.key]
-    return step
+    return next(step for step in steps_of(registry) if step.decision.key == decision.key)
 
 
 def summary(decision: Decision) -> str:
@@ -118,31 +115,23 @@ def summary(decision: Decision) -> str:
 def signed(**values: Any) -> Decision:
     """A decision of this user, now."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return Decision(key=uuid.uuid4().hex, by=_user(), at=now, **values)
-
-
-def _user() -> str:
-    try:
-        return os.environ.get("MLFLOW_TRACKING_USERNAME") or getpass.getuser()
-    except (OSError, KeyError):
-        return "unknown"
+    user = "unknown"
+    with contextlib.suppress(OSError, KeyError):
+        user = os.environ.get("MLFLOW_TRACKING_USERNAME") or getpass.getuser()
+    return Decision(key=uuid.uuid4().hex, by=user, at=now, **values)
 
 
 # Actions
 
 
 def promote(options: PromoteOptions, candidate: Candidate, work: Path) -> Outcome:
-    """Judges a candidate and, unless this is a dry run, registers it and keeps the decision.
-
-    Raises:
-        InputError: The policy or the model cannot be used, or it is the champion already.
-    """
+    """Judges a candidate and, unless this is a dry run, registers it and keeps the decision."""
     registry = Registry(options.name)
     # First of all: of a killed promotion the decision may be there and the alias not.
     state = history.state_of(steps_of(registry)) if options.dry_run else follow(registry)
     known = registry.version_of(candidate.model_uri, candidate.run_id)
     if known and known == state.champion:
-        raise InputError(f"version {known} of {options.name} is the champion already; nothing is to be decided.")
+        raise _champion_already(known, options.name)
     evaluation = Evaluation(registry, read_policy(options.policy), candidate, options, work)
     # What is wrong with the evidence is told before anything is registered.
     outcome = evaluation.outcome("", state.champion)
@@ -178,14 +167,14 @@ class Evaluation:
     def decision(self, version: str, state: State) -> Decision:
         """Raises InputError where the version is the champion already."""
         if state.champion == version:
-            raise InputError(
-                f"version {version} of {self.registry.name} is the champion already; nothing is to be decided."
-            )
+            raise _champion_already(version, self.registry.name)
         outcome = self.outcome(version, state.champion)
         return signed(
             action=history.PROMOTE, version=version, against=state.champion, role=outcome.verdict.role,
             reason=outcome.verdict.reason, policy_digest=self.policy.digest, test_digest=self.test_digest,
-            run_id=self.candidate.run_id, numbers=_finite(outcome.numbers),
+            run_id=self.candidate.run_id,
+            # JSON knows no NaN and no infinity.
+            numbers={name: float(value) for name, value in outcome.numbers.items() if math.isfinite(value)},
         )  # fmt: skip
 
     def _comparison(self, champion: str) -> Comparison:
@@ -197,21 +186,20 @@ class Evaluation:
         return self._compared[champion]
 
 
-def rollback(options: PromoteOptions) -> Decision:
-    """Makes the champion before the champion again.
+def _champion_already(version: str, name: str) -> InputError:
+    return InputError(f"version {version} of {name} is the champion already; nothing is to be decided.")
 
-    Raises:
-        InputError: There is none.
-    """
+
+def rollback(options: PromoteOptions) -> Decision:
+    """Makes the champion before the champion again."""
     registry = Registry(options.name)
     state = follow(registry)
     if not state.former:
-        raise InputError(
-            f"{options.name} has no champion before {state.champion or 'the first'}: nothing to go back to."
-        )
+        first = state.champion or "the first"
+        raise InputError(f"{options.name} has no champion before {first}: nothing to go back to.")
     back = state.former[-1]
     decision = signed(
-        action=history.ROLLBACK, version=back, against=state.champion, role=gates.CHAMPION,
+        action=history.ROLLBACK, version=back, against=state.champion, role=history.CHAMPION,
         reason=f"rollback from version {state.champion}", run_id=registry.run_of(back),
     )  # fmt: skip
     if options.dry_run:
@@ -246,12 +234,7 @@ def description(candidate: Candidate, decision: Decision | None = None) -> str:
     card, scores = candidate.card, candidate.metrics
     architecture = ", ".join(f"{name} {card.settings[name]}" for name in ARCHITECTURE if name in card.settings)
     lines = [f"{architecture}; {len(card.classes)} {card.label}s of {card.settings.get('data')}.", ""]
-    named = ("test/song_f1", "test/clip_f1", "val/song_f1", "test/song_ece_calibrated")
-    lines += [f"- {name}: {scores[name]:.3f}" for name in named if name in scores]
+    names = ("test/song_f1", "test/clip_f1", "val/song_f1", "test/song_ece_calibrated")
+    lines += [f"- {name}: {scores[name]:.3f}" for name in names if name in scores]
     lines += [f"- run: [{candidate.run_id}](#/runs/{candidate.run_id}), `runs:/{candidate.run_id}`"]
     return "\n".join(lines + (["", summary(decision)] if decision else []))
-
-
-def _finite(numbers: Mapping[str, float]) -> dict[str, float]:
-    """JSON knows no NaN and no infinity."""
-    return {name: float(value) for name, value in numbers.items() if math.isfinite(value)}

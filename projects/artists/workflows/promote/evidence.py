@@ -73,10 +73,9 @@ def own_evidence(candidate: Candidate, work: Path) -> dict[str, float]:
 def compare(candidate: Candidate, champion: Path, policy: Policy, data: str | None, processes: int) -> Comparison:
     """Both packaged models on the candidate's test songs that neither has learned from.
 
-    Args:
-        champion: The folder of its packaged model.
-        data: Where the candidate's corpus is now; None for where it was.
+    champion: the folder of its packaged model; data: where the candidate's corpus is now, None for where it was.
     """
+    folders = champion, candidate.folder
     card, other = candidate.card, saved.load_card(champion / SYSTEM)
     if set(card.classes) != set(other.classes) or card.label != other.label:
         return Comparison(why_not=f"the champion knows other {other.label}s than the candidate")
@@ -91,8 +90,7 @@ def compare(candidate: Candidate, champion: Path, policy: Policy, data: str | No
         why = f"{len(songs)} test songs are new to both, at least {policy.min_songs} are needed"
         return Comparison({"common_songs": len(songs)}, why)
     rows = [
-        {song.track_id: row for song, row in pool.answers(songs, pool.Request(folder, {"top_k": 1}, processes))}
-        for folder in (champion, candidate.folder)
+        {song.track_id: row for song, row in pool.answers(songs, folder, {"top_k": 1}, processes)} for folder in folders
     ]
     both = [song for song in songs if all(by_song[song.track_id]["top_artists"] for by_song in rows)]
     if len(both) < policy.min_songs:
@@ -100,21 +98,19 @@ def compare(candidate: Candidate, champion: Path, policy: Policy, data: str | No
         return Comparison({"common_songs": len(both)}, why)
     truth = [song.label for song in both]
     old, new = ([by_song[song.track_id]["top_artists"][0] for song in both] for by_song in rows)
-    signatures = [model.facts(folder)[0] for folder in (champion, candidate.folder)]
+    before, after = (model.facts(folder)[0] for folder in folders)
     numbers, reported = rivalry(truth, old, new, policy)
-    return Comparison({**numbers, "signature_changed": float(signatures[0] != signatures[1])}, "", reported)
+    return Comparison({**numbers, "signature_changed": float(before != after)}, "", reported)
 
 
 def common_songs(card: Card, learned: Sequence[Recordings], data: str, workers: int) -> list[pool.Song]:
     """The candidate's test songs, by the bytes of their audio, that are no recording that a model has learned from.
 
-    Args:
-        learned: Of each model. The songs are compared by the features of each.
-        workers: Processes that compute features which the cache has not.
+    They are compared by the features of each model.
     """
-    labelled, wanted = corpora.load(data).labelled(card.label).tracks, set(card.songs["test"])
+    labelled, test = corpora.load(data).labelled(card.label).tracks, set(card.songs["test"])
     files = recordings.by_digest(track for track in labelled if track.label(card.label) in card.classes)
-    tracks = {digest: track for digest, track in files.items() if digest in wanted}
+    tracks = {digest: track for digest, track in files.items() if digest in test}
     corpus, tested = Corpus("test songs", tuple(tracks.values())), [Recordings(frozenset(tracks))]
     for config in {each.config for each in learned}:
         entries = featurize(corpus, config, workers=workers).entries
@@ -128,13 +124,13 @@ def rivalry(
     truth: list[str], champion: list[str], candidate: list[str], policy: Policy
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Numbers of two models' answers to the same songs, and the falls in recall that are reported alone."""
-    names = sorted({*truth, *champion, *candidate})
-    y, old, new = (np.array([names.index(name) for name in each]) for each in (truth, champion, candidate))
+    names, codes = np.unique([*truth, *champion, *candidate], return_inverse=True)
+    y, old, new = np.split(codes, 3)
+    counts = {name: int((y == i).sum()) for i, name in enumerate(names.tolist())}
     before, after = (
-        {name: float((pred == y)[y == i].mean()) for i, name in enumerate(names) if (y == i).any()}
+        {name: float((pred == y)[y == i].mean()) for i, name in enumerate(counts) if counts[name]}
         for pred in (old, new)
     )
-    counts = {name: int((y == i).sum()) for i, name in enumerate(names)}
     worst, reported = gates.recall_drop(before, after, counts, policy.min_artist_songs)
     score = metrics.LABEL_METRICS[policy.statistic]
     return {

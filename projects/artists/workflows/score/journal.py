@@ -17,6 +17,8 @@ from ...errors import InputError
 from .pool import Song
 
 BATCH = 1000
+# Of paths, which need not be UTF-8.
+BYTES = ("utf-8", "surrogateescape")
 # Of the tables below; a journal of another format is not gone on with.
 FORMAT = "2"
 
@@ -25,14 +27,7 @@ class Journal:
     """Songs of one scoring and their answers, beside its output."""
 
     def __init__(self, file: Path, purpose: Mapping[str, str]) -> None:
-        """Opens or makes it.
-
-        Args:
-            purpose: What is scored with what; a journal of something else is not gone on with.
-
-        Raises:
-            InputError: It cannot be written, or belongs to another scoring.
-        """
+        """Opens or makes it; raises InputError where it cannot be written or `purpose`, what is scored, is another."""
         self.file = file
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -48,16 +43,16 @@ class Journal:
                 )
         except (OSError, sqlite3.Error) as error:
             raise InputError(f"{file} cannot be written: {error}. Is another scoring at work on it?") from error
-        kept, asked = dict(self._db.execute("SELECT name, value FROM purpose")), {**purpose, "format": FORMAT}
-        if kept and kept != asked:
+        kept, due = dict(self._db.execute("SELECT name, value FROM purpose")), {**purpose, "format": FORMAT}
+        if kept and kept != due:
             self.close()
-            names = [name for name in sorted({*kept, *asked}) if kept.get(name) != asked.get(name)]
-            other = ", ".join(f"{name}={kept.get(name, '')} where now {name}={asked.get(name, '')}" for name in names)
+            names = [name for name in sorted({*kept, *due}) if kept.get(name) != due.get(name)]
+            other = ", ".join(f"{name}={kept.get(name, '')} where now {name}={due.get(name, '')}" for name in names)
             raise InputError(
                 f"{file} is that of another scoring ({other}). Go on with that one, name another output or delete it."
             )
         with self._writable(), self._db:
-            self._db.executemany("INSERT OR REPLACE INTO purpose VALUES (?, ?)", asked.items())
+            self._db.executemany("INSERT OR REPLACE INTO purpose VALUES (?, ?)", due.items())
             self._db.execute("UPDATE song SET listed = 0")
 
     def expect(self, songs: Iterable[Song]) -> None:
@@ -72,7 +67,7 @@ class Journal:
                 "INSERT INTO song VALUES (?, ?, ?, ?, 1, NULL) ON CONFLICT (track_id) DO UPDATE SET"
                 " answer = CASE WHEN stamp IS excluded.stamp THEN answer END,"
                 " path = excluded.path, label = excluded.label, stamp = excluded.stamp, listed = 1",
-                ((song.track_id, _encoded(song.path), song.label, _stamp(song.path)) for song in songs),
+                ((song.track_id, str(song.path).encode(*BYTES), song.label, _stamp(song.path)) for song in songs),
             )
             self._db.execute("DELETE FROM song WHERE NOT listed")
 
@@ -87,8 +82,7 @@ class Journal:
             "SELECT track_id, path, label FROM song WHERE answer IS NULL AND track_id > ? ORDER BY track_id LIMIT ?",
             (last, BATCH),
         ).fetchall():
-            for track_id, path, label in rows:
-                yield Song(track_id, Path(path.decode("utf-8", "surrogateescape")), label)
+            yield from (Song(track_id, _path(path), label) for track_id, path, label in rows)
             last = rows[-1][0]
 
     def put(self, song: Song, answer: Mapping[str, Any]) -> None:
@@ -100,7 +94,7 @@ class Journal:
         for track_id, path, label, answer in self._db.execute(
             "SELECT track_id, path, label, answer FROM song WHERE answer IS NOT NULL ORDER BY track_id"
         ):
-            yield Song(track_id, Path(path.decode("utf-8", "surrogateescape")), label), json.loads(answer)
+            yield Song(track_id, _path(path), label), json.loads(answer)
 
     @contextlib.contextmanager
     def _writable(self) -> Iterator[None]:
@@ -117,14 +111,13 @@ class Journal:
         self.file.unlink(missing_ok=True)
 
 
-def _encoded(path: Path) -> bytes:
-    return str(path).encode("utf-8", "surrogateescape")
+def _path(stored: bytes) -> Path:
+    return Path(stored.decode(*BYTES))
 
 
 def _stamp(path: Path) -> str | None:
     """What changes with a file: its size and time of modification; None where there is none."""
-    try:
+    with contextlib.suppress(OSError, ValueError):
         stat = path.stat()
-    except (OSError, ValueError):
-        return None
-    return f"{stat.st_size} {stat.st_mtime_ns}"
+        return f"{stat.st_size} {stat.st_mtime_ns}"
+    return None

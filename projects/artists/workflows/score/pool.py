@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -25,19 +26,12 @@ class Song:
     label: str = ""
 
 
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """A packaged model's folder, the params of its signature, and processes to use."""
-
-    folder: Path
-    params: Mapping[str, Any]
-    processes: int
-
-
-def answers(songs: Iterable[Song], request: Request) -> Iterator[tuple[Song, dict[str, Any]]]:
-    """The model's row of each song, in the order in which they are done; a song that kills its process has one too."""
-    arguments = (str(request.folder), dict(request.params), request.processes)
-    for song, answer in workers.spread(songs, _answer, request.processes, _load, arguments):
+def answers(
+    songs: Iterable[Song], folder: Path, params: Mapping[str, Any], processes: int
+) -> Iterator[tuple[Song, dict[str, Any]]]:
+    """A packaged model's row of each song, in the order in which they are done; of one that kills its process too."""
+    load = functools.partial(_load, str(folder), dict(params), processes)
+    for song, answer in workers.spread(songs, _answer, processes, load):
         yield song, answer or failed("the decoder crashed on this file")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +17,19 @@ COLUMNS = "track_id string, path string"
 
 
 def answers(
-    songs: Iterator[Song], folder: Path, params: Mapping[str, Any], partitions: int
+    songs: Iterable[Song], folder: Path, params: Mapping[str, Any], processes: int
 ) -> Iterator[tuple[Song, dict[str, Any]]]:
-    """The model's row of each song. Where Spark runs on several hosts, the files must lie at the same paths on all.
-
-    Raises:
-        InputError: There is no pyspark or no Java.
-    """
+    """The model's row of each song. Where Spark runs on several hosts, the files must lie at the same paths on all."""
     known = {song.track_id: song for song in songs}
     if not known:
         return
-    with _session(partitions) as session:
+    with _session(processes) as session:
         from pyspark.sql import functions
 
         table = session.createDataFrame([(song.track_id, str(song.path)) for song in known.values()], COLUMNS)
-        table = table.repartition(partitions)
-        said = table.withColumn("answer", model.spark_udf(session, folder, params)(functions.struct("path")))
-        for row in said.toLocalIterator():
+        table = table.repartition(processes)
+        answered = table.withColumn("answer", model.spark_udf(session, folder, params)(functions.struct("path")))
+        for row in answered.toLocalIterator():
             yield known[row["track_id"]], _with_nulls(row["answer"].asDict(recursive=True), params["threshold"])
 
 
@@ -44,13 +40,12 @@ def _with_nulls(answer: dict[str, Any], threshold: float) -> dict[str, Any]:
     return answer | ({} if known else {"artist": None})
 
 
-def _session(partitions: int) -> Any:
+def _session(processes: int) -> Any:
     try:
         from pyspark.sql import SparkSession
     except ImportError as error:
-        raise InputError(
-            "engine=spark needs pyspark: `pip install pyspark` in this environment, and Java 17."
-        ) from error
+        needed = "engine=spark needs pyspark: `pip install pyspark` in this environment, and Java 17."
+        raise InputError(needed) from error
     root = os.path.abspath(os.sep)
     # Python workers of Spark read it from the environment: of this process in local mode, of executors elsewhere.
     os.environ[request.ROOT] = root
@@ -58,10 +53,9 @@ def _session(partitions: int) -> Any:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName("artists").config(f"spark.executorEnv.{request.ROOT}", root)
     if not os.environ.get("SPARK_REMOTE") and not os.environ.get("MASTER"):
-        builder = builder.master(f"local[{partitions}]").config("spark.ui.enabled", "false")
+        builder = builder.master(f"local[{processes}]").config("spark.ui.enabled", "false")
     try:
         return builder.getOrCreate()
     except Exception as error:
-        raise InputError(
-            f"Spark does not start: {str(error).splitlines()[0]} It needs Java 17: set JAVA_HOME."
-        ) from error
+        reason = str(error).splitlines()[0]
+        raise InputError(f"Spark does not start: {reason} It needs Java 17: set JAVA_HOME.") from error

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import io
 import itertools
 import json
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,6 +29,7 @@ from ...evaluation import metrics
 from ...package import card
 from ...package import reference as reference_file
 from ...package.reference import Reference
+from ...reports import figures
 from ...tracking import model, references
 from ..options import ScoreOptions
 from . import pool
@@ -35,8 +37,8 @@ from .journal import Journal
 from .pool import Song
 
 ROWS = 1000
-# What takes the rows of the table, some at a time.
-Rows = Generator[None, list[dict[str, Any]], None]
+# Writes rows of the table, some at a time.
+Write = Callable[[list[dict[str, Any]]], None]
 # Of `none_of_these`: likelier by nobody enrolled.
 UNKNOWN = 0.5
 SCHEMA = pa.schema(
@@ -77,20 +79,15 @@ class Source:
 def songs_of(audio: str, label: str | None, progress: Progress | None = None) -> Iterator[Song]:
     """The files of a folder or an S3 prefix of any layout, or the tracks of a corpus with their labels.
 
-    Args:
-        label: Asks for a corpus; without it a folder and a prefix are files, a manifest has artists.
-        progress: Told of files that are fetched first.
-
-    Raises:
-        InputError: There is nothing there that can be scored, or no such label.
+    label: asks for a corpus; without it a folder and a prefix are files, a manifest has artists.
     """
-    remote, taken = s3.matches(audio), set[str]()
+    remote, names = s3.matches(audio), set[str]()
     if label is None and remote and not s3.is_table(audio):
-        songs = (Song(free_name(nfc(key), taken), path) for key, path in s3.files(audio, progress).items())
+        songs = (Song(free_name(nfc(key), names), path) for key, path in s3.files(audio, progress).items())
     elif label is None and not remote and (root := given_path("audio", audio)).is_dir():
         root = root.resolve()
         paths = folder.audio_files(root)
-        songs = (Song(free_name(track_id(path.relative_to(root)), taken), path) for path in paths)
+        songs = (Song(free_name(track_id(path.relative_to(root)), names), path) for path in paths)
     else:
         corpus, label = corpora.load(audio, progress), label or "artist"
         corpus.check_label(label)
@@ -104,59 +101,46 @@ def songs_of(audio: str, label: str | None, progress: Progress | None = None) ->
 def score(options: ScoreOptions, source: Source, progress: Progress | None = None) -> dict[str, float]:
     """Scores what has no answer yet, then writes the table; returns what was done, as metrics.
 
-    The table is that of the files as they are when the command that writes it lists them. After an interruption a file
-    that is gone has no row, one whose size or time of modification has changed is scored anew, a new one is added, and
-    the rest keep their answers. Another model, reference, audio, label or parameter is refused.
-
-    Raises:
-        InputError: Nothing is there to be scored, or the output cannot be written.
+    The table is that of the files as they are when the command that writes it lists them: `Journal.expect`. Another
+    model, reference, audio, label or parameter than an interrupted scoring had is refused.
     """
     purpose = {"model": source.name, "audio": options.audio, "label": options.label or ""}
     purpose |= {name: str(value) for name, value in options.params.items()}
     purpose |= {"reference": source.reference.digest} if source.reference else {}
-    journal = Journal(options.file.with_name(f"{options.file.name}.partial"), purpose)
-    try:
+    file = options.file.with_name(f"{options.file.name}.partial")
+    with contextlib.closing(Journal(file, purpose)) as journal:
         journal.expect(songs_of(options.audio, options.label, progress))
         before, total = journal.counts()
-        began, done = time.perf_counter(), before
-        for song, answer in _answers(journal.waiting(), options, source):
+        began = time.perf_counter()
+        for done, (song, answer) in enumerate(_answers(journal.waiting(), options, source), before + 1):
             journal.put(song, _referred(answer, source.reference, options) if source.reference else answer)
-            done += 1
             if progress:
                 progress(done, total)
-        taken = time.perf_counter() - began
-        tallied = write(journal, options.file, source)
-    except BaseException:
-        journal.close()
-        raise
-    journal.delete()
-    speed = {"songs_per_minute": 60 * (total - before) / taken} if total > before else {}
-    return {"tracks": total, "tracks_resumed": before, "score_seconds": taken, **speed, **tallied}
+        seconds = time.perf_counter() - began
+        counts = write(journal, options.file, source)
+        journal.delete()
+    speed = {"songs_per_minute": 60 * (total - before) / seconds} if total > before else {}
+    return {"tracks": total, "tracks_resumed": before, "score_seconds": seconds, **speed, **counts}
 
 
 def _referred(answer: dict[str, Any], reference: Reference, options: ScoreOptions) -> dict[str, Any]:
     """The answer of the artists enrolled; it is null where the track is likelier by none of them."""
     if answer["status"] == pool.ERROR:
         return answer
-    found = reference.answer(np.array([answer["embedding"]]), top_k=options.top_k)
-    unknown = found.none_of_these is not None and found.none_of_these > UNKNOWN
-    return answer | {
-        "artist": None if unknown else found.artist,
-        "probability": None,
-        "top_artists": found.top_artists,
-        "top_probabilities": [],
-        "top_similarities": found.top_similarities,
-        "none_of_these": found.none_of_these,
-        "embedding": answer["embedding"] if options.embedding else [],
-    }
+    new = reference.answer(np.array([answer["embedding"]]), top_k=options.top_k)
+    unknown = new.none_of_these is not None and new.none_of_these > UNKNOWN
+    names = ("top_artists", "top_similarities", "none_of_these")
+    row = answer | {name: getattr(new, name) for name in names} | {"artist": None if unknown else new.artist}
+    row |= {"probability": None, "top_probabilities": []}
+    return row if options.embedding else row | {"embedding": []}
 
 
 def _answers(songs: Iterator[Song], options: ScoreOptions, source: Source) -> Iterator[tuple[Song, dict[str, Any]]]:
     if options.engine == "spark":
-        from . import spark
-
-        return spark.answers(songs, source.folder, options.params, processes(options.workers))
-    return pool.answers(songs, pool.Request(source.folder, options.params, processes(options.workers)))
+        from .spark import answers
+    else:
+        answers = pool.answers
+    return answers(songs, source.folder, options.params, processes(options.workers))
 
 
 # The table
@@ -165,48 +149,42 @@ def _answers(songs: Iterator[Song], options: ScoreOptions, source: Source) -> It
 def write(journal: Journal, file: Path, source: Source) -> dict[str, float]:
     """The rows of a journal in the order of ids, whole or not at all; returns how many are what."""
     counts: dict[str, float] = {"tracks_failed": 0, "tracks_unknown": 0}
-    with atomic_write(file) as out:
-        writer = _parquet(out, source) if file.suffix.lower() == ".parquet" else _csv(out)
-        next(writer)
+    table = _parquet if file.suffix.lower() == ".parquet" else _csv
+    with atomic_write(file) as out, table(out, source) as add:
         rows = journal.rows()
         while batch := list(itertools.islice(rows, ROWS)):
             counts["tracks_failed"] += sum(answer["status"] == pool.ERROR for _, answer in batch)
             counts["tracks_unknown"] += sum(a["artist"] is None and a["status"] != pool.ERROR for _, a in batch)
-            writer.send([_row(song, answer, source) for song, answer in batch])
-        writer.close()
+            add([_row(song, answer, source) for song, answer in batch])
     return counts
 
 
 def _row(song: Song, answer: Mapping[str, Any], source: Source) -> dict[str, Any]:
     row = {name: answer[name] for name in SCHEMA.names if name in answer}
-    path = nfc(str(song.path))
-    return {"track_id": song.track_id, "path": path, **row, "label": song.label or None} | {
-        "model": source.name,
-        "run_id": source.run_id,
-    }
+    row |= {"track_id": song.track_id, "path": nfc(str(song.path)), "label": song.label or None}
+    return row | {"model": source.name, "run_id": source.run_id}
 
 
-def _parquet(out: BinaryIO, source: Source) -> Rows:
-    named = {"model": source.name, "run_id": source.run_id}
-    with pq.ParquetWriter(out, SCHEMA.with_metadata(named)) as writer:
-        while True:
-            writer.write_table(pa.Table.from_pylist((yield), SCHEMA))
+@contextlib.contextmanager
+def _parquet(out: BinaryIO, source: Source) -> Iterator[Write]:
+    with pq.ParquetWriter(out, SCHEMA.with_metadata({"model": source.name, "run_id": source.run_id})) as writer:
+        yield lambda rows: writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
 
 
-def _csv(out: BinaryIO) -> Rows:
+@contextlib.contextmanager
+def _csv(out: BinaryIO, source: Source) -> Iterator[Write]:
     """Lists are JSON in a cell."""
+
+    def cell(value: object) -> object:
+        return json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
+
     text = io.TextIOWrapper(out, encoding="utf-8", newline="", write_through=True)
     writer = csv.DictWriter(text, SCHEMA.names)
     writer.writeheader()
     try:
-        while True:
-            writer.writerows({k: _cell(v) for k, v in row.items()} for row in (yield))
+        yield lambda rows: writer.writerows({k: cell(v) for k, v in row.items()} for row in rows)
     finally:
         text.detach()
-
-
-def _cell(value: object) -> object:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
 
 
 # Against labels
@@ -222,14 +200,27 @@ class Judged:
     failed: int
 
     def metrics(self) -> dict[str, float]:
-        named = {f"score_song_{name}": value for name, value in metrics.label_scores(self.y_true, self.y_pred).items()}
+        scores = {f"score_song_{name}": value for name, value in metrics.label_scores(self.y_true, self.y_pred).items()}
         sizes = {"score_songs": len(self.y_true), "score_songs_of_others": self.strangers}
-        return {**named, **sizes, "score_songs_failed": self.failed}
+        return {**scores, **sizes, "score_songs_failed": self.failed}
 
     def confusion(self, classes: list[str]) -> pd.DataFrame:
         """Counts of predicted (column) by true artist (row)."""
         counts = metrics.confusion(self.y_true, self.y_pred, len(classes))
         return pd.DataFrame(counts, index=pd.Index(classes, name="true"), columns=classes)
+
+
+def report(options: ScoreOptions, source: Source, folder: Path) -> dict[str, float]:
+    """Metrics of a scored table, and its confusion matrix into a folder; nothing where it has no labels."""
+    judged = evaluated(options.file, source.classes)
+    if judged is None:
+        return {}
+    matrix = judged.confusion(source.classes)
+    matrix.to_csv(folder / "confusion_song.csv")
+    title = f"{Path(options.audio).name}, song level"
+    figure = figures.confusion_figure(matrix.to_numpy(), source.classes, title)
+    (folder / "confusion_song.png").write_bytes(figures.figure_bytes(figure))
+    return judged.metrics()
 
 
 def evaluated(file: Path, classes: list[str]) -> Judged | None:
@@ -250,10 +241,9 @@ def evaluated(file: Path, classes: list[str]) -> Judged | None:
 
 
 def _labelled(file: Path) -> Iterator[dict[str, Any]]:
-    columns = ["label", "status", "top_artists"]
     if file.suffix.lower() == ".parquet":
         with pq.ParquetFile(file) as table:
-            for batch in table.iter_batches(ROWS, columns=columns):
+            for batch in table.iter_batches(ROWS, columns=["label", "status", "top_artists"]):
                 yield from (row for row in batch.to_pylist() if row["label"])
         return
     with file.open(encoding="utf-8", newline="") as text:

@@ -5,9 +5,7 @@ The trainings are trials of a second study, so that workers share them and a los
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +18,7 @@ from ...data import prepare
 from ...errors import InputError
 from ...tracking import runs
 from ...training import device
-from .. import quarantine, results, train
+from .. import results, train
 from ..engine import KEY, RUN, Queue, digest, reasons
 from ..plan import training_plan, used
 from .trial import Search
@@ -45,10 +43,9 @@ def best_trial(study: optuna.Study) -> FrozenTrial:
 def queue(
     storage: RDBStorage, name: str, seeds: Sequence[int], configurations: Mapping[str, Mapping[str, Any]]
 ) -> Queue:
-    """The trainings at the end, one for each configuration and seed; call it inside of `engine.exclusive`.
+    """The trainings at the end, one for each seed and configuration by what it is called, `published` and `best`.
 
-    Args:
-        configurations: By what they are called, `published` and `best`; equal ones are trained once.
+    Equal ones are trained once. Call it inside of `engine.exclusive`.
     """
     jobs: dict[str, dict[str, Any]] = {}
     for called, values in configurations.items():
@@ -75,11 +72,11 @@ def run_final(search: Search, trial: optuna.Trial) -> float:
         chosen = training_plan(used(values))
         run.params(chosen.values)
         prepared = prepare.with_overlap(search.prepared, chosen.data.overlap)
-        quarantine.log(run, prepared.features)
+        run.table(prepare.quarantine_table(prepared.features), "quarantined.csv")
         results.log_data(run, prepared)
         system, _ = train.fit(chosen, prepared, run)
-        with tempfile.TemporaryDirectory() as folder, runs.active(run):
-            metrics = results.log_results(run, system, prepared, chosen, Path(folder), say=False)
+        with runs.active(run):
+            metrics = results.log_results(run, system, prepared, chosen, say=False)
         train.checkpoint(run).unlink(missing_ok=True)
         trial.set_user_attr("metrics", {name: metrics[name] for name in SHOWN})
     return metrics[METRIC]

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from ...errors import InputError
 from ...evaluation.names import lower_is_better, metric_name
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from ...data.clipset import ClipSet
+from ..options import words
 
 COSTS = ("parameters", "seconds_per_clip")
 
@@ -31,13 +27,14 @@ def parse(objective: str) -> list[str]:
     Raises:
         InputError: None, an unknown one, or one of the test subset.
     """
-    names = list(dict.fromkeys(metric_name(name.strip()) for name in objective.split(",") if name.strip()))
+    names = list(dict.fromkeys(map(metric_name, words(objective))))
     if not names:
         raise InputError("objective= is empty; give a validation metric, for example objective=val/song_f1.")
     for name in names:
         if "test" in name:
+            close = difflib.get_close_matches(name.replace("test", "val"), known(), n=1) or ["val/song_f1"]
             raise InputError(
-                f"objective={name}: what is chosen by the test subset cannot be evaluated on it; take {_closest(name)}."
+                f"objective={name}: what is chosen by the test subset cannot be evaluated on it; take {close[0]}."
             )
         if name not in known():
             raise InputError(f"objective={name} is unknown; choose from {', '.join(known())}.")
@@ -51,17 +48,3 @@ def direction(name: str) -> Literal["minimize", "maximize"]:
 def prunable(names: list[str]) -> bool:
     """Whether a trial can be evaluated before its end: one objective, known after each epoch."""
     return len(names) == 1 and names[0] not in COSTS
-
-
-def epoch_value(name: str, clips: ClipSet, proba: np.ndarray, pooling: str) -> float:
-    """A validation metric other than `val/loss` of probabilities (n_clips, k)."""
-    from .. import evaluate
-
-    base, _, vote = name.partition("_vote")
-    method = "vote" + vote if "_vote" in name else pooling
-    metric = base.removeprefix("val/").partition("_")[2]
-    return evaluate.validation_scores(clips, proba, method, (metric,))[base]
-
-
-def _closest(name: str) -> str:
-    return next(iter(difflib.get_close_matches(name.replace("test", "val"), known(), n=1)), "val/song_f1")

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Annotated, Literal
 
 from ...errors import InputError
-from ..options import EngineOptions
+from ..options import EngineOptions, words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ class SearchOptions(EngineOptions):
 
     def seed_list(self) -> list[int]:
         """The seeds of the trainings at the end."""
-        words = [word.strip() for word in self.seeds.split(",") if word.strip()]
-        if not words or not all(word.isdecimal() and int(word) < 2**32 for word in words):
+        seeds = words(self.seeds)
+        if not seeds or not all(seed.isdecimal() and int(seed) < 2**32 for seed in seeds):
             raise InputError(f"seeds={self.seeds} must be whole numbers with commas between them, for example 0,21,42.")
-        return [int(word) for word in dict.fromkeys(words)]
+        return [int(seed) for seed in seeds]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -23,14 +24,14 @@ from .study import ENDED
 
 # A contour of each pair: four make twelve panels that can still be read.
 CONTOUR_PARAMETERS = 4
+# What Optuna raises where a plot needs more trials, or others.
+UNKNOWN = (ValueError, RuntimeError, ZeroDivisionError)
 
 
 def write_study(folder: Path, study: optuna.Study, names: Sequence[str], given: Mapping[str, Any]) -> None:
-    """search.html, trials.csv, best.yaml and, for several objectives, pareto.csv.
+    """search.html, trials.csv, best.yaml and, for several objectives `names`, pareto.csv.
 
-    Args:
-        names: Objectives.
-        given: Parameters of a training that all trials had.
+    `given` are the parameters of a training that all trials had.
     """
     best = best_trial(study)
     table = trial_table(study, names)
@@ -47,7 +48,8 @@ def trial_table(study: optuna.Study, names: Sequence[str]) -> pd.DataFrame:
     rows = []
     for trial in study.trials:
         attrs, (epochs, figures) = trial.user_attrs, trial.user_attrs.get("seconds", (math.nan, math.nan))
-        seconds = {"epochs": epochs, "evaluation": figures, "other": _whole_seconds(trial) - epochs - figures}
+        whole = trial.duration.total_seconds() if trial.duration else math.nan
+        seconds = {"epochs": epochs, "evaluation": figures, "other": whole - epochs - figures}
         row = {"trial": trial.number, "state": trial.state.name, "source": attrs.get("source", "sampler")}
         row |= dict.fromkeys(names, math.nan) | dict(zip(names, trial.values or [], strict=False))
         row |= attrs.get("values", trial.params)
@@ -56,26 +58,18 @@ def trial_table(study: optuna.Study, names: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _whole_seconds(trial: FrozenTrial) -> float:
-    return trial.duration.total_seconds() if trial.duration else math.nan
-
-
-def overhead_share(study: optuna.Study) -> float:
-    """Time of all finished trials beyond their epochs and their evaluation, as a share of their epochs."""
-    trials = [t for t in study.trials if t.state in ENDED and "seconds" in t.user_attrs]
-    epochs = sum(t.user_attrs["seconds"][0] for t in trials)
-    rest = sum(_whole_seconds(t) - sum(t.user_attrs["seconds"]) for t in trials)
-    return rest / epochs if epochs else math.nan
-
-
 def numbers(study: optuna.Study) -> dict[str, float]:
-    """Metrics of the parent run before anything is tested."""
-    states = [trial.state for trial in study.trials]
-    counts = {f"trials_{s.name.lower()}": states.count(s) for s in (*ENDED, TrialState.FAIL)}
-    evaluation = sum(t.user_attrs.get("seconds", (0, 0))[1] for t in study.trials)
-    best = best_trial(study)
-    values = {"best_trial": best.number, "evaluation_seconds": evaluation, "overhead_share": overhead_share(study)}
-    return {name: value for name, value in {**counts, **values}.items() if math.isfinite(value)}
+    """Metrics of the parent run before anything is tested.
+
+    overhead_share: time of all finished trials beyond their epochs and their evaluation, as a share of their epochs.
+    """
+    table = trial_table(study, ())
+    ended = table[table["state"].isin([state.name for state in ENDED])]
+    counts = {f"trials_{s.name.lower()}": int((table["state"] == s.name).sum()) for s in (*ENDED, TrialState.FAIL)}
+    values = {"best_trial": best_trial(study).number, "evaluation_seconds": table["seconds_evaluation"].sum()}
+    if epochs := ended["seconds_epochs"].sum():
+        values["overhead_share"] = ended["seconds_other"].sum() / epochs
+    return counts | values
 
 
 def config_file(study: optuna.Study, best: FrozenTrial, names: Sequence[str], given: Mapping[str, Any]) -> str:
@@ -92,12 +86,11 @@ def study_page(study: optuna.Study, names: Sequence[str]) -> str:
     plots: list[dict[str, str]] = []
     for title, draw in _plots(study, names):
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with warnings.catch_warnings(action="ignore"):
                 figure = draw()
             first = not any("graph" in plot for plot in plots)
             plots.append({"title": title, "graph": graph(figure, library=first)})
-        except (ValueError, RuntimeError, ZeroDivisionError) as error:
+        except UNKNOWN as error:
             plots.append({"title": title, "reason": str(error).splitlines()[0]})
     return render("search.html", title=f"Search {study.study_name}", plots=plots)
 
@@ -108,7 +101,9 @@ def _plots(study: optuna.Study, names: Sequence[str]) -> list[tuple[str, Callabl
         plots.append(("Pareto front", partial(visualization.plot_pareto_front, study, target_names=list(names))))
     for i, name in enumerate(names):
         # One objective needs no target, and Optuna shows more without one.
-        options: dict[str, Any] = {"target_name": name} | ({"target": _objective(i)} if len(names) > 1 else {})
+        options: dict[str, Any] = {"target_name": name}
+        if len(names) > 1:
+            options["target"] = lambda trial, i=i: trial.values[i]
         few = {**options, "params": _important(study, options.get("target"))}
         plots += [
             (f"History of {name}", partial(visualization.plot_optimization_history, study, **options)),
@@ -122,29 +117,19 @@ def _plots(study: optuna.Study, names: Sequence[str]) -> list[tuple[str, Callabl
     return plots
 
 
-def _objective(number: int) -> Callable[[FrozenTrial], float]:
-    return lambda trial: trial.values[number]
-
-
 def _important(study: optuna.Study, target: Callable[[FrozenTrial], float] | None) -> list[str] | None:
     """The parameters that matter most; None where it cannot be said."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ranked = optuna.importance.get_param_importances(study, target=target)
-    except (ValueError, RuntimeError, ZeroDivisionError):
-        return None
+    ranked: dict[str, float] = {}
+    with contextlib.suppress(*UNKNOWN), warnings.catch_warnings(action="ignore"):
+        ranked = optuna.importance.get_param_importances(study, target=target)
     return list(ranked)[:CONTOUR_PARAMETERS] if len(ranked) > 1 else None
 
 
 def summaries(table: pd.DataFrame) -> dict[str, float]:
     """`{configuration}_{metric}_mean` and `_sd` (n - 1) of `final.comparison`, over seeds that were trained."""
-    statistics: dict[str, float] = {}
-    for configuration, rows in table.groupby("configuration", sort=False):
-        for name in SHOWN:
-            mean, deviation = rows[name].mean(), rows[name].std()
-            statistics |= {f"{configuration}_{name}_mean": mean, f"{configuration}_{name}_sd": deviation}
-    return {name: value for name, value in statistics.items() if not math.isnan(value)}
+    columns = {f"{name}_{end}": (name, how) for name in SHOWN for end, how in (("mean", "mean"), ("sd", "std"))}
+    values = table.groupby("configuration", sort=False).agg(**columns).stack().dropna()
+    return {"_".join(key): value for key, value in values.items()}
 
 
 def describe(study: optuna.Study, names: Sequence[str], table: pd.DataFrame) -> str:

@@ -68,7 +68,4 @@ def request(flags: Mapping[str, Any]) -> Request:
 def caster(given: Mapping[str, Any]) -> Cast:
     """What makes of a value what a training with `given` would use."""
 
-    def cast(name: str, value: Any) -> Any:
-        return loose_plan({**given, name: value}).values[name]
-
-    return cast
+    return lambda name, value: loose_plan({**given, name: value}).values[name]

@@ -19,6 +19,7 @@ from ...tracking import others, reading
 from ...tracking.runs import Run
 from .. import engine
 from ..engine import digest, exclusive, open_storage, storage_url
+from ..options import words
 from . import final, report
 from .options import SearchOptions
 from .request import Request, caster
@@ -33,11 +34,7 @@ Write = Callable[[Path], tuple[dict[str, float], dict[str, str]]]
 
 
 def search(asked: Request, prepared: Prepared, run: Run) -> str:
-    """Starts, joins or goes on with a study, and ends it: trials, trainings over seeds, report.
-
-    Returns:
-        What the report says, in Markdown.
-    """
+    """Starts, joins or goes on with a study, and ends it: trials, trainings over seeds, report (in Markdown)."""
     options = asked.options
     url = storage_url(options.storage)
     storage = open_storage(url, max_retry=options.max_retry, heartbeat=options.heartbeat)
@@ -46,17 +43,10 @@ def search(asked: Request, prepared: Prepared, run: Run) -> str:
     with exclusive(url, name):
         study = _start(asked, storage, name, identity, run)
     parent = study.user_attrs["run_id"]
-    common = Search(
-        name=name,
-        given=asked.given,
-        plan=asked.plan,
-        prepared=prepared,
-        space=asked.space,
-        objectives=asked.objectives,
-        prunes=options.pruner != "none",
-        # The run of whoever started the study.
-        parent=run if parent == run.run_id else Run(reading.read(parent).run_id),
-    )
+    # The run of whoever started the study.
+    owner = run if parent == run.run_id else Run(reading.read(parent).run_id)
+    prunes = options.pruner != "none"
+    common = Search(name, asked.given, asked.plan, prepared, asked.space, asked.objectives, prunes, owner)
     run.tags({"study_name": name, "search_run_id": common.parent.run_id})
     logger.info("study %s in %s, run %s", name, url, common.parent.run_id)
     deadline = None if options.timeout is None else time.monotonic() + options.timeout
@@ -85,16 +75,15 @@ def _start(asked: Request, storage: RDBStorage, name: str, identity: Mapping[str
         raise InputError(f"n_trials={options.n_trials} leaves no room for {len(points)} points and the published one.")
     room = WARM if options.n_trials is None else options.n_trials - 1 - len(points)
     earlier = [{**published, **point} for point in _earlier(storage, options.warm_start, space)][: max(0, room)]
-    enqueue(study, space, [published], "published")
-    enqueue(study, space, points, "point")
-    enqueue(study, space, earlier, "warm start")
+    for source, some in (("published", [published]), ("point", points), ("warm start", earlier)):
+        enqueue(study, space, some, source)
     return study
 
 
 def _earlier(storage: RDBStorage, warm_start: str | None, space: SearchSpace) -> list[Point]:
     """The best trials of earlier studies, as far as they set what is searched now."""
     points = []
-    for name in [word.strip() for word in (warm_start or "").split(",") if word.strip()]:
+    for name in words(warm_start):
         try:
             study = optuna.load_study(study_name=name, storage=storage)
         except KeyError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ from ...data.options import field_names
 from ...errors import InputError
 from ...systems.base import System, options_of_epochs
 from ...systems.space import contains
-from ..plan import read_config
+from ..plan import did_you_mean, read_config
 
 Point = dict[str, Any]
 # Value of a parameter, as text or typed, to the value that a training would use; raises InputError.
@@ -70,12 +69,17 @@ def make_space(system: type[System], file: str | None, given: Mapping[str, Any],
         InputError: A name that cannot be varied, a specification that makes no sense, or nothing to vary.
     """
     wanted = {**getattr(system, "space", {}), **(_read(file, system) if file else {})}
-    open_, fixed = {}, {}
+    open_: dict[str, Any] = {}
+    fixed: Point = {}
     for name, spec in wanted.items():
         if name in given or spec is None:
             continue
-        if isinstance(spec, list | dict):
-            open_[name] = _choices(name, spec, cast) if isinstance(spec, list) else _range(name, spec, cast)
+        if spec == []:
+            raise InputError(f"space: {name} has no choices.")
+        if isinstance(spec, list):
+            open_[name] = list(dict.fromkeys(cast(name, value) for value in spec))
+        elif isinstance(spec, dict):
+            open_[name] = _range(name, spec, cast)
         else:
             fixed[name] = cast(name, spec)
     if not open_:
@@ -105,16 +109,9 @@ def _read(path: str, system: type[System]) -> dict[str, Any]:
     names = tunable(system)
     for name in wanted:
         if name not in names:
-            close = difflib.get_close_matches(name, names, n=1)
-            hint = f" Did you mean {close[0]}?" if close else ""
+            hint = did_you_mean(name, names)
             raise InputError(f"space={path}: {name} cannot be searched.{hint} These can: {', '.join(names)}.")
     return wanted
-
-
-def _choices(name: str, values: list[Any], cast: Cast) -> list[Any]:
-    if not values:
-        raise InputError(f"space: {name} has no choices.")
-    return list(dict.fromkeys(cast(name, value) for value in values))
 
 
 def _range(name: str, spec: Mapping[str, Any], cast: Cast) -> dict[str, Any]:

@@ -57,11 +57,9 @@ def open_study(
     pruner: optuna.pruners.BasePruner,
     attributes: Mapping[str, Any],
 ) -> optuna.Study:
-    """Starts or joins a study; call it inside of `engine.exclusive`.
+    """Starts or joins a study with objectives `names`; call it inside of `engine.exclusive`.
 
-    Args:
-        names: Objectives.
-        attributes: What a new study keeps: `identity`, a mapping that a study which is joined must share, and more.
+    A new one keeps the attributes, `identity` among them: a mapping that a study which is joined must share.
 
     Raises:
         InputError: There is one of that name that searches something else.
@@ -109,10 +107,8 @@ def work(
 ) -> None:
     """Runs trials until the study has its `limit` of them; workers together start exactly so many, retries beside.
 
-    Optuna's MaxTrialsCallback looks once a trial has ended: several workers would start too many.
-
-    Args:
-        deadline: No trial is started after this time of `time.monotonic`.
+    No trial is started after the `deadline` of `time.monotonic`. Optuna's MaxTrialsCallback looks once a trial has
+    ended: several workers would start too many.
     """
 
     def is_left() -> bool:

@@ -73,10 +73,10 @@ class Watch:
     def validated(self, proba: np.ndarray) -> dict[str, float]:
         """Keeps the probabilities; the value of an objective that a training does not log anyway."""
         self.proba = proba
-        name = self._search.objectives[0]
-        if name in LOGGED_ANYWAY or not objectives.prunable(self._search.objectives):
+        names = self._search.objectives
+        if names[0] in LOGGED_ANYWAY or not objectives.prunable(names):
             return {}
-        return {name: objectives.epoch_value(name, self._clips, proba, self._plan.evaluation.pooling)}
+        return evaluation.validation_scores(self._clips, proba, self._plan.evaluation.pooling, names)
 
     def epoch(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Tells Optuna where the training stands; raises TrialPruned for a hopeless one."""
@@ -102,10 +102,7 @@ class Watch:
 
 
 def run_trial(search: Search, trial: optuna.Trial) -> float | list[float]:
-    """Trains one configuration in a run of its own.
-
-    Returns:
-        The objective, or the list of objectives.
+    """Trains one configuration in a run of its own; the objective, or the list of objectives.
 
     Raises:
         TrialPruned: It was ended early; its run is complete all the same.

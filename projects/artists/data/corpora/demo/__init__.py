@@ -13,25 +13,29 @@ level; chance .17.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
+import functools
 import hashlib
 import io
 import json
 import logging
 import multiprocessing
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import soundfile
+from numpy.random import Generator
 
 from ....errors import InputError
 from ... import cache
 from ...machine import processes
 from ...tracks import Corpus, Progress, track_id
+from ...workers import call_all
 from .. import manifest
 from . import effects
 from .composer import SCALES, Parts, Piece, Style, compose, draw
@@ -51,56 +55,51 @@ BLOCK = 65_536  # samples a write: libsndfile is not to be given a long file in 
 # fmt: off
 ARTISTS: dict[str, Style] = {
     "Marble Harbour": Style(
-        ("mixolydian", "major"), ((0, 3, 4, 3), (0, 6, 3, 0), (0, 4, 5, 3)), (94, 126),
-        ("steel", "nylon", "piano"), ("strum", "pick"), ("flute", "voice", "reed"), ("upright", "fretless"),
-        ("fifths", "country"), ("brush", "stomp", "backbeat"), ("nylon", "organ"), busy=0.55),
+        ("mixolydian", "major"), ((0, 3, 4, 3), (0, 6, 3, 0), (0, 4, 5, 3)), (94, 126), ("steel", "nylon", "piano"),
+        ("strum", "pick"), ("flute", "voice", "reed"), ("upright", "fretless"), ("fifths", "country"),
+        ("brush", "stomp", "backbeat"), ("nylon", "organ"), busy=0.55),
     "Żółta Latarnia": Style(
         ("harmonic minor", "minor"), ((0, 3, 4, 0), (0, 5, 3, 4), (0, 4, 0, 3)), (112, 150),
-        ("nylon", "reed", "piano"), ("waltz", "pick"), ("reed", "voice", "flute"), ("upright",),
-        ("long", "fifths"), ("waltz", "none"), ("reed", "nylon"), beats_per_bar=3, busy=0.6, leap=0.25),
+        ("nylon", "reed", "piano"), ("waltz", "pick"), ("reed", "voice", "flute"), ("upright",), ("long", "fifths"),
+        ("waltz", "none"), ("reed", "nylon"), beats_per_bar=3, busy=0.6, leap=0.25),
     "Orla and the Tin Moons": Style(
-        ("dorian", "mixolydian"), ((1, 4, 0, 0), (0, 3, 1, 4), (0, 5, 1, 4)), (92, 132),
-        ("epiano", "piano", "organ"), ("comp", "charleston"), ("reed", "flute", "steel"),
-        ("upright", "fretless"), ("walk", "climb"), ("ride", "bop"), ("epiano", "pad"), swing=0.16, busy=0.65,
-        leap=0.3, seventh=True),
+        ("dorian", "mixolydian"), ((1, 4, 0, 0), (0, 3, 1, 4), (0, 5, 1, 4)), (92, 132), ("epiano", "piano", "organ"),
+        ("comp", "charleston"), ("reed", "flute", "steel"), ("upright", "fretless"), ("walk", "climb"),
+        ("ride", "bop"), ("epiano", "pad"), swing=0.16, busy=0.65, leap=0.3, seventh=True),
     "Velvet Antenna": Style(
-        ("minor", "phrygian"), ((0, 5, 2, 6), (0, 3, 5, 6), (0, 6, 5, 6)), (104, 132),
-        ("pad", "saw", "organ"), ("sustain", "gallop"), ("square", "saw", "bell"), ("acid", "sub"),
-        ("pump", "octaves"), ("four", "backbeat"), ("square", "bell"), busy=0.45, electronic=True),
+        ("minor", "phrygian"), ((0, 5, 2, 6), (0, 3, 5, 6), (0, 6, 5, 6)), (104, 132), ("pad", "saw", "organ"),
+        ("sustain", "gallop"), ("square", "saw", "bell"), ("acid", "sub"), ("pump", "octaves"), ("four", "backbeat"),
+        ("square", "bell"), busy=0.45, electronic=True),
     "Palm Static": Style(
-        ("dorian", "minor"), ((0, 3, 0, 3), (0, 6, 0, 6), (0, 4, 3, 0)), (68, 94),
-        ("organ", "steel", "epiano"), ("offbeat", "skank"), ("reed", "organ", "square"), ("sub", "fretless"),
-        ("dub", "heart"), ("onedrop", "steppers"), ("organ", "pad"), swing=0.06, busy=0.35, echo=True),
+        ("dorian", "minor"), ((0, 3, 0, 3), (0, 6, 0, 6), (0, 4, 3, 0)), (68, 94), ("organ", "steel", "epiano"),
+        ("offbeat", "skank"), ("reed", "organ", "square"), ("sub", "fretless"), ("dub", "heart"),
+        ("onedrop", "steppers"), ("organ", "pad"), swing=0.06, busy=0.35, echo=True),
     "Ilse Vanterpool": Style(
-        ("lydian", "major"), ((0, 1, 0, 4), (0, 4, 1, 5), (0, 2, 3, 1)), (64, 92),
-        ("pad", "epiano", "bell"), ("ripple", "halves", "pick"), ("voice", "flute", "bell"),
-        ("sub", "fretless"), ("long", "heart"), ("none", "soft", "backbeat"), ("bell", "pad"), busy=0.3,
-        seventh=True, echo=True, electronic=True),
+        ("lydian", "major"), ((0, 1, 0, 4), (0, 4, 1, 5), (0, 2, 3, 1)), (64, 92), ("pad", "epiano", "bell"),
+        ("ripple", "halves", "pick"), ("voice", "flute", "bell"), ("sub", "fretless"), ("long", "heart"),
+        ("none", "soft", "backbeat"), ("bell", "pad"), busy=0.3, seventh=True, echo=True, electronic=True),
     "Copper Kites": Style(
-        ("major", "mixolydian"), ((0, 4, 5, 3), (0, 3, 0, 4), (5, 3, 0, 4)), (118, 152),
-        ("steel", "organ", "saw"), ("eighths", "strum"), ("voice", "square", "steel"), ("fretless", "acid"),
-        ("pump", "fifths"), ("backbeat", "stomp"), ("piano", "saw"), busy=0.5),
+        ("major", "mixolydian"), ((0, 4, 5, 3), (0, 3, 0, 4), (5, 3, 0, 4)), (118, 152), ("steel", "organ", "saw"),
+        ("eighths", "strum"), ("voice", "square", "steel"), ("fretless", "acid"), ("pump", "fifths"),
+        ("backbeat", "stomp"), ("piano", "saw"), busy=0.5),
     "Tamsin Oduya Trio": Style(
         ("phrygian", "harmonic minor"), ((0, 1, 0, 6), (0, 1, 2, 1), (0, 6, 5, 4)), (84, 116),
-        ("nylon", "epiano", "steel"), ("pick", "charleston"), ("steel", "reed", "bell"),
-        ("fretless", "upright"), ("heart", "fifths"), ("steppers", "brush"), ("voice", "organ"), busy=0.6,
-        leap=0.25),
+        ("nylon", "epiano", "steel"), ("pick", "charleston"), ("steel", "reed", "bell"), ("fretless", "upright"),
+        ("heart", "fifths"), ("steppers", "brush"), ("voice", "organ"), busy=0.6, leap=0.25),
 }
 STUDIOS = (  # tape, vinyl, hall, radio, loud, dry: where an album starts; `production` moves every knob a little
     Production(low=2.0, high=-9.0, bandwidth=6100.0, hiss=-59.0, wow=0.00035, drive=1.3, loudness=-19.7),
-    Production(low=-1.9, mid=3.4, mid_hz=940.0, high=-4.0, bandwidth=6750.0, crackles=8.5, hiss=-62.0,
-               loudness=-18.8),
+    Production(low=-1.9, mid=3.4, mid_hz=940.0, high=-4.0, bandwidth=6750.0, crackles=8.5, hiss=-62.0, loudness=-18.8),
     Production(low=-1.3, high=-5.6, room_seconds=1.6, wet=0.38, hiss=-70.0, loudness=-21.4),
     Production(low=-7.0, mid=4.4, mid_hz=1430.0, high=-4.0, bandwidth=5800.0, rumble=130.0, ratio=4.5,
                threshold=-27.5, drive=1.9, hiss=-62.0, loudness=-16.7),
     Production(low=3.2, mid=-2.6, mid_hz=650.0, high=1.6, ratio=3.3, threshold=-25.0, loudness=-14.6),
     Production(mid=1.3, mid_hz=1930.0, high=-1.9, room_seconds=0.4, wet=0.06, hiss=-73.0, loudness=-18.0),
 )
-FIRST_WORDS = ("Amber", "Borrowed", "Crooked", "Distant", "Early", "Faded", "Glass", "Hollow", "Idle",
-               "Josephine's", "Little", "Midnight", "Northern", "Paper", "Quiet", "Salt", "Tender", "Wooden")
+FIRST_WORDS = ("Amber", "Borrowed", "Crooked", "Distant", "Early", "Faded", "Glass", "Hollow", "Idle", "Josephine's",
+               "Little", "Midnight", "Northern", "Paper", "Quiet", "Salt", "Tender", "Wooden")
 SECOND_WORDS = ("Atlas", "Bicycle", "Carousel", "Departure", "Engine", "Fable", "Garden", "Horizon", "Island",
-                "Letter", "Meridian", "Orchard", "Parade", "Rivers", "Signal", "Theatre", "Umbrella",
-                "Voyage")
+                "Letter", "Meridian", "Orchard", "Parade", "Rivers", "Signal", "Theatre", "Umbrella", "Voyage")
 # fmt: on
 
 
@@ -115,17 +114,10 @@ class Parameters:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, highest in (("artists", len(ARTISTS)), ("albums", 20), ("songs", 12)):
-            if not 1 <= getattr(self, name) <= highest:
-                raise InputError(
-                    f"The demo corpus was asked for {getattr(self, name)} {name}; it can have 1 to "
-                    f"{highest}. Choose a number in this range."
-                )
-        if not 4.0 <= self.seconds <= 600.0:
-            raise InputError(
-                f"The demo corpus was asked for songs of {self.seconds} seconds; they can have 4 to "
-                "600. Choose a length in this range."
-            )
+        ranges = {"artists": (1, len(ARTISTS)), "albums": (1, 20), "songs": (1, 12), "seconds": (4, 600)}
+        for name, (least, most) in ranges.items():
+            if not least <= (value := getattr(self, name)) <= most:
+                raise InputError(f"The demo corpus cannot have {name}={value}. Choose a number from {least} to {most}.")
 
     def described(self) -> dict[str, object]:
         """As it is stored beside the songs and digested for the folder's name."""
@@ -169,27 +161,19 @@ def load(data: str, progress: Progress | None = None) -> Corpus:
 
 
 def synthesise(
-    folder: Path,
-    *,
-    artists: int = 6,
-    albums: int = 4,
-    songs: int = 4,
-    seconds: float = 16.5,
-    seed: int = 0,
-    workers: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    folder: Path, *, workers: int | None = None, progress: Callable[[int, int], None] | None = None, **size: Any
 ) -> Path:
     """Write `<folder>/<artist>/<album>/<song>.flac`, then `<folder>/tracks.csv`, whose path is returned.
 
     A song lasts `seconds` - 1 or, to end its bar, up to one bar longer. What is complete is left alone: songs of
     an interrupted call are kept, a second call writes nothing, two at once write the same bytes. `workers`
-    processes (None: one a core) change nothing but the time. `progress` is called with (songs done, songs).
+    processes (None: one a core) change nothing but the time. `progress` is called with (songs done, songs);
+    `size` are fields of Parameters.
 
     Raises:
         InputError: a parameter out of range, or `folder` holds a corpus of other parameters.
     """
-    parameters = Parameters(artists, albums, songs, seconds, seed)
-    folder, table = Path(folder), Path(folder) / MANIFEST
+    parameters, table = Parameters(**size), folder / MANIFEST
     _claim(folder, parameters)
     if table.exists():
         return table
@@ -204,7 +188,7 @@ def synthesise(
     report(0)
     _write_songs(folder, missing, processes(workers), report)
     with cache.atomic_write(table) as file:
-        file.write(_csv(planned).encode())
+        file.write(pd.DataFrame(map(_row, planned), columns=COLUMNS).to_csv(index=False, lineterminator="\n").encode())
     cache.sweep(folder)
     return table
 
@@ -276,7 +260,7 @@ def render(song: Song) -> np.ndarray:
     return produce(dry, mix, sr=SR, rng=_rng("noise", *song.key), room_rng=room_rng).astype(np.float32)
 
 
-def _studio(song: Song) -> tuple[Production, np.random.Generator]:
+def _studio(song: Song) -> tuple[Production, Generator]:
     """Where a song was recorded: with its album, or in any studio and a room of its own."""
     seed, artist, album, _ = song.key
     rng = _rng("elsewhere", *song.key)
@@ -289,19 +273,15 @@ def _perform(song: Song, parts: Parts) -> np.ndarray:
     """The dry mix (n,): each part through its instrument and its effect, balanced to its level."""
     piece, n = song.piece, round(song.piece.seconds(song.n_bars) * SR)
     session = _rng("session", *song.key)
-    tuning, kit = 440.0 * 2.0 ** (session.normal(0.0, 0.1) / 12.0), _kit(piece.style, session)
+    tuning = 440.0 * 2.0 ** (session.normal(0.0, 0.1) / 12.0)
+    pitch, length, bright = session.uniform((0.85, 0.7, 0.75), (1.2, 1.4, 1.1)).tolist()
+    kit = Kit(pitch, length, bright, piece.style.electronic)
     rng, mix = _rng("takes", *song.key), np.zeros(n)
-    roles = (
-        ("chords", piece.chords, -7.0),
-        ("layer", piece.layer, -12.0),
-        ("bass", piece.bass, -7.0),
-        ("lead", piece.lead, -5.0),
-    )
-    for role, name, db in roles:
+    for role, db in {"chords": -7.0, "layer": -12.0, "bass": -7.0, "lead": -5.0}.items():
+        name = getattr(piece, role)
         y = play(getattr(parts, role), INSTRUMENTS[name], n, sr=SR, rng=rng, tuning=tuning)
         mix += _balanced(_with_effect(y, name, role, piece), db + rng.normal(0.0, 1.0))
-    drums = drum_part(parts.drums, kit, n, sr=SR, rng=rng)
-    mix += _balanced(drums, -9.0 + rng.normal(0.0, 1.5))
+    mix += _balanced(drum_part(parts.drums, kit, n, sr=SR, rng=rng), -9.0 + rng.normal(0.0, 1.5))
     fade = round(0.8 * SR)
     mix[-fade:] *= np.linspace(1.0, 0.0, fade) ** 2
     return mix
@@ -322,41 +302,25 @@ def _balanced(y: np.ndarray, db: float) -> np.ndarray:
     return y * (effects.gain(db) / np.sqrt(power)) if power > 0.0 else y
 
 
-def _kit(style: Style, rng: np.random.Generator) -> Kit:
-    pitch, length, bright = rng.uniform((0.85, 0.7, 0.75), (1.2, 1.4, 1.1))
-    return Kit(float(pitch), float(length), float(bright), style.electronic)
-
-
 def production(seed: int, artist: int, album: int) -> Production:
     """A studio, no two alike among the first albums of an artist, with every knob moved a little."""
     studio = STUDIOS[int(_rng("studios", seed, artist).permutation(len(STUDIOS))[album % len(STUDIOS)])]
     return _turned(studio, _rng("production", seed, artist, album))
 
 
-def _turned(settings: Production, rng: np.random.Generator) -> Production:
-    """Every knob moved a little."""
-    turned = {
-        name: getattr(settings, name) + float(rng.normal(0.0, spread))
-        for name, spread in (
-            ("low", 1.2),
-            ("mid", 1.2),
-            ("high", 1.2),
-            ("threshold", 2.0),
-            ("hiss", 2.0),
-            ("loudness", 1.5),
-        )
-    }
-    turned |= {
-        name: getattr(settings, name) * float(rng.uniform(0.85, 1.15))
-        for name in ("mid_hz", "room_seconds", "wet", "bandwidth", "rumble", "crackles", "wow", "drive")
-    }
-    return dataclasses.replace(settings, **turned)
+def _turned(settings: Production, rng: Generator) -> Production:
+    """Every knob moved a little: levels by some dB, the others by a share."""
+    spreads = {"low": 1.2, "mid": 1.2, "high": 1.2, "threshold": 2.0, "hiss": 2.0, "loudness": 1.5}
+    levels = {name: getattr(settings, name) + float(rng.normal(0.0, spread)) for name, spread in spreads.items()}
+    others = ("mid_hz", "room_seconds", "wet", "bandwidth", "rumble", "crackles", "wow", "drive")
+    shares = {name: getattr(settings, name) * float(rng.uniform(0.85, 1.15)) for name in others}
+    return dataclasses.replace(settings, **levels, **shares)
 
 
-def _rng(*key: object) -> np.random.Generator:
+def _rng(*key: object) -> Generator:
     """A generator that depends on `key` alone, in any process (Python's hash() does not)."""
     digest = hashlib.sha256("|".join(map(str, key)).encode()).digest()
-    return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))
+    return Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))
 
 
 def _write_songs(folder: Path, songs: list[Song], workers: int, report: Callable[[int], None]) -> None:
@@ -370,14 +334,7 @@ def _write_songs(folder: Path, songs: list[Song], workers: int, report: Callable
     # spawn: a fork of a process that has TensorFlow's threads may hang
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        futures = [pool.submit(_write_song, folder, song) for song in songs]
-        try:
-            for done, future in enumerate(as_completed(futures), start=1):
-                future.result()
-                report(done)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        call_all(pool, functools.partial(_write_song, folder), songs, report)
 
 
 def _write_song(folder: Path, song: Song) -> None:
@@ -414,21 +371,7 @@ def _claim(folder: Path, parameters: Parameters) -> None:
         raise InputError(f"{folder} holds {stored}, expected a demo corpus of {wanted}. Give an empty folder.")
 
 
-def _csv(songs: list[Song]) -> str:
-    """The manifest: paths relative to it, tags joined by semicolons."""
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(COLUMNS)
-    for song in songs:
-        rows.writerow(
-            (
-                song.path,
-                song.path,
-                song.artist,
-                song.album,
-                song.title,
-                genre(song.piece.style),
-                ";".join(tags(song.piece)),
-            )
-        )
-    return text.getvalue()
+def _row(song: Song) -> tuple[str, ...]:
+    """COLUMNS of the manifest: the path relative to it, tags joined by semicolons."""
+    words = ";".join(tags(song.piece))
+    return song.path, song.path, song.artist, song.album, song.title, genre(song.piece.style), words

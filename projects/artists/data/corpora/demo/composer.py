@@ -14,10 +14,12 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
+from numpy.random import Generator
 
 from .synth import Note
 
 T = TypeVar("T")
+Motif = list[tuple[int, int, int]]  # notes of (step, steps, degree)
 # fmt: off
 SCALES = {
     "major": (0, 2, 4, 5, 7, 9, 11), "lydian": (0, 2, 4, 6, 7, 9, 11), "mixolydian": (0, 2, 4, 5, 7, 9, 10),
@@ -30,9 +32,7 @@ CHORD_RHYTHMS = {
     "charleston": "x.....x.......o.", "offbeat": "..x...x...x...x.", "skank": "..xo..x...xo..x.",
     "gallop": "x.oox.oox.oox.oo", "eighths": "x.o.o.o.x.o.o.o.", "ripple": "xooooooooooooooo",
 }
-# fmt: on
 BROKEN = ("pick", "ripple")  # one voice after the other; the others sound whole chords
-# fmt: off
 BASS_LINES = {  # the digit is the degree above the root of the chord, 7 the octave
     "fifths": "0.......4.......", "country": "0.....0.4...2...", "long": "0...............",
     "walk": "0...2...4...5...", "climb": "0...4...7...6...", "pump": "0.0.0.0.0.0.0.0.",
@@ -143,7 +143,7 @@ class Parts:
     drums: list[tuple[float, str, float]] = field(default_factory=list)
 
 
-def draw(style: Style, rng: np.random.Generator) -> Piece:
+def draw(style: Style, rng: Generator) -> Piece:
     """A piece in `style`."""
 
     def one(choices: tuple[T, ...]) -> T:
@@ -167,7 +167,7 @@ def draw(style: Style, rng: np.random.Generator) -> Piece:
     )
 
 
-def compose(piece: Piece, n_bars: int, rng: np.random.Generator) -> Parts:
+def compose(piece: Piece, n_bars: int, rng: Generator) -> Parts:
     """The notes of a piece: `n_bars` of intro, verses, choruses, breaks, then a chord of ENDING seconds."""
     form = _form(n_bars, rng)
     melodies = {section: _phrase(piece, rng, lift) for section, lift in (("v", 0), ("c", 2), ("b", -1))}
@@ -185,7 +185,7 @@ def compose(piece: Piece, n_bars: int, rng: np.random.Generator) -> Parts:
     return parts
 
 
-def _form(n_bars: int, rng: np.random.Generator) -> str:
+def _form(n_bars: int, rng: Generator) -> str:
     """A letter a bar, such as 'iivvvvccccvvcc': intro, then the sections of one of FORMS, equally long."""
     intro = 1 if n_bars < 8 else 2
     order = FORMS[int(rng.integers(len(FORMS) if n_bars > 6 else 2))]
@@ -207,25 +207,17 @@ def _hits(pattern: str, n_steps: int) -> Iterator[tuple[int, int, str]]:
 
 
 def _note(
-    piece: Piece,
-    bar: int,
-    step: float,
-    steps: float,
-    midi: float,
-    velocity: float,
-    rng: np.random.Generator,
-    legato: float = 0.95,
+    piece: Piece, bar: int, step: float, steps: float, midi: float, velocity: float, rng: Generator, gate: float = 0.95
 ) -> Note:
-    """A note as a hand plays it: some milliseconds off, a little louder or softer."""
+    """A note as a hand plays it: some milliseconds off, a little louder or softer; `gate` of its steps sound."""
     start = piece.at(bar, step)
-    length = legato * (piece.at(bar, step + steps) - start)
+    length = gate * (piece.at(bar, step + steps) - start)
     late = float(np.clip(rng.normal(0.0, 0.006), -0.015, 0.015))
-    return Note(
-        max(0.0, start + late), max(0.05, length), midi, float(np.clip(velocity * rng.normal(1.0, 0.09), 0.1, 1.0))
-    )
+    loud = float(np.clip(velocity * rng.normal(1.0, 0.09), 0.1, 1.0))
+    return Note(max(0.0, start + late), max(0.05, length), midi, loud)
 
 
-def _accompany(parts: Parts, piece: Piece, bar: int, root: int, section: str, rng: np.random.Generator) -> None:
+def _accompany(parts: Parts, piece: Piece, bar: int, root: int, section: str, rng: Generator) -> None:
     """Chords, bass and, in chorus and break, the layer, for one bar."""
     loud, voices = LOUDNESS[section], _voices(piece, root)
     for count, (step, steps, sign) in enumerate(_hits(CHORD_RHYTHMS[piece.rhythm], piece.steps)):
@@ -234,9 +226,8 @@ def _accompany(parts: Parts, piece: Piece, bar: int, root: int, section: str, rn
             turn = [*voices, voices[0] + 12, *voices[:0:-1]]
             parts.chords.append(_note(piece, bar, step, 2 * steps, turn[count % len(turn)], velocity, rng))
             continue
-        down = voices if sign == "x" else voices[::-1]
-        for i, midi in enumerate(down):
-            note = _note(piece, bar, step, steps, midi, 0.8 * velocity, rng, legato=0.9)
+        for i, midi in enumerate(voices if sign == "x" else voices[::-1]):
+            note = _note(piece, bar, step, steps, midi, 0.8 * velocity, rng, gate=0.9)
             parts.chords.append(note._replace(start=note.start + 0.012 * i))
     if section != "i":
         low = root if root < 4 else root - 7
@@ -244,7 +235,7 @@ def _accompany(parts: Parts, piece: Piece, bar: int, root: int, section: str, rn
             midi = _audible(piece.pitch(low + int(sign), -2))
             parts.bass.append(_note(piece, bar, step, steps, midi, loud, rng, 0.85))
     if section in "cb":
-        _layer(parts, piece, bar, [v + 12 for v in voices], loud, rng)
+        parts.layer += _layer(piece, bar, voices, 0.6 * loud, rng)
 
 
 def _audible(midi: int) -> int:
@@ -252,27 +243,26 @@ def _audible(midi: int) -> int:
     return midi + 12 if midi < 33 else midi
 
 
-def _layer(parts: Parts, piece: Piece, bar: int, voices: list[int], loud: float, rng: np.random.Generator) -> None:
+def _layer(piece: Piece, bar: int, voices: list[int], loud: float, rng: Generator) -> list[Note]:
     """What a chorus adds: a held chord under broken accompaniment, an arpeggio of eighths over any other."""
     if piece.rhythm in BROKEN or piece.layer in ("pad", "organ", "voice"):
-        parts.layer += [_note(piece, bar, 0, piece.steps, midi - 12, 0.6 * loud, rng) for midi in voices]
-        return
-    for count, step in enumerate(range(0, piece.steps, 2)):
-        parts.layer.append(_note(piece, bar, step, 2, voices[count % len(voices)], 0.6 * loud, rng, 1.2))
+        return [_note(piece, bar, 0, piece.steps, midi, loud, rng) for midi in voices]
+    turn = [voices[i % len(voices)] + 12 for i in range(piece.steps // 2)]
+    return [_note(piece, bar, 2 * i, 2, midi, loud, rng, 1.2) for i, midi in enumerate(turn)]
 
 
-def _phrase(piece: Piece, rng: np.random.Generator, lift: int) -> list[list[tuple[int, int, int]]]:
-    """Four bars of melody, motifs A B A C, C the cadence of B; a note is (step, steps, degree)."""
+def _phrase(piece: Piece, rng: Generator, lift: int) -> list[Motif]:
+    """Four bars of melody, motifs A B A C, C the cadence of B."""
     one, two = _motif(piece, rng, lift), _motif(piece, rng, lift)
     rest = piece.steps - 6
     cadence = [(step, min(steps, rest - step), degree) for step, steps, degree in two if step < rest]
     return [one, two, one, [*cadence, (rest, 6, 0)]]
 
 
-def _motif(piece: Piece, rng: np.random.Generator, lift: int) -> list[tuple[int, int, int]]:
+def _motif(piece: Piece, rng: Generator, lift: int) -> Motif:
     """One bar: onsets likelier on strong steps, degrees by a walk with some leaps."""
     style = piece.style
-    strength = np.tile((0.95, 0.12, 0.5, 0.18), piece.style.beats_per_bar) * (0.5 + style.busy)
+    strength = np.tile((0.95, 0.12, 0.5, 0.18), style.beats_per_bar) * (0.5 + style.busy)
     onsets = np.flatnonzero(rng.random(piece.steps) < strength)
     onsets = onsets if len(onsets) > 1 else np.array([0, piece.steps // 2])
     degree, motif = lift + int(rng.integers(0, 5)), []
@@ -283,31 +273,17 @@ def _motif(piece: Piece, rng: np.random.Generator, lift: int) -> list[tuple[int,
     return motif
 
 
-def _sing(
-    parts: Parts,
-    piece: Piece,
-    bar: int,
-    root: int,
-    motif: list[tuple[int, int, int]],
-    loud: float,
-    rng: np.random.Generator,
-) -> None:
+def _sing(parts: Parts, piece: Piece, bar: int, root: int, motif: Motif, loud: float, rng: Generator) -> None:
     """One bar of the melody; notes on a beat or longer than one move to the nearest tone of the chord."""
     for step, steps, degree in motif:
         if step % 4 == 0 or steps > 4:
-            degree = _nearest(degree, [root + tone + octave for tone in (0, 2, 4) for octave in (-7, 0, 7)])
+            tones = [root + tone + octave for tone in (0, 2, 4) for octave in (-7, 0, 7)]
+            degree = tones[int(np.argmin(np.abs(np.array(tones) - degree)))]
         accent = 1.0 if step % 4 == 0 else 0.85
-        midi = piece.pitch(degree)
-        parts.lead.append(_note(piece, bar, step, min(steps, 8), midi, loud * accent, rng, 0.9))
+        parts.lead.append(_note(piece, bar, step, min(steps, 8), piece.pitch(degree), loud * accent, rng, 0.9))
 
 
-def _nearest(degree: int, tones: list[int]) -> int:
-    return min(tones, key=lambda tone: abs(tone - degree))
-
-
-def _beat(
-    parts: Parts, piece: Piece, bar: int, section: str, *, first: bool, fill: bool, rng: np.random.Generator
-) -> None:
+def _beat(parts: Parts, piece: Piece, bar: int, section: str, *, first: bool, fill: bool, rng: Generator) -> None:
     """One bar of drums: a crash where the chorus begins, a fill on the last beat before a new section."""
     beat, n_steps = BEATS[piece.beat], piece.steps
     for name, pattern in beat.items():

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.random import Generator
 from scipy import signal
 
 
@@ -24,14 +25,11 @@ def _biquad(y: np.ndarray, b: tuple[float, ...], a: tuple[float, ...]) -> np.nda
 def shelf(y: np.ndarray, hz: float, db: float, *, sr: int, high: bool) -> np.ndarray:
     """Low or high shelf of slope 1 with its middle at `hz`."""
     a, w = gain(db / 2.0), 2.0 * np.pi * hz / sr
-    c, slope = np.cos(w) * (-1.0 if high else 1.0), np.sin(w) * np.sqrt(2.0 * a)
     sign = -1.0 if high else 1.0  # the high shelf is the low one with z replaced by -z
+    c, slope = np.cos(w) * sign, np.sin(w) * np.sqrt(2.0 * a)
     zeros, poles = a + 1 - (a - 1) * c, a + 1 + (a - 1) * c
-    return _biquad(
-        y,
-        (a * (zeros + slope), sign * 2 * a * (a - 1 - (a + 1) * c), a * (zeros - slope)),
-        (poles + slope, sign * -2 * (a - 1 + (a + 1) * c), poles - slope),
-    )
+    b = (a * (zeros + slope), sign * 2 * a * (a - 1 - (a + 1) * c), a * (zeros - slope))
+    return _biquad(y, b, (poles + slope, sign * -2 * (a - 1 + (a + 1) * c), poles - slope))
 
 
 def bell(y: np.ndarray, hz: float, db: float, *, sr: int, q: float = 0.8) -> np.ndarray:
@@ -48,7 +46,7 @@ def band(y: np.ndarray, low: float, high: float, *, sr: int) -> np.ndarray:
     return signal.sosfilt(signal.butter(6, min(high, 0.49 * sr), fs=sr, output="sos"), y)
 
 
-def room(seconds: float, *, sr: int, rng: np.random.Generator, damping: float = 0.4) -> np.ndarray:
+def room(seconds: float, *, sr: int, rng: Generator, damping: float = 0.4) -> np.ndarray:
     """Impulse response of a room whose level falls by 60 dB in `seconds` (`damping` of that above 2 kHz)."""
     t = np.arange(round(seconds * sr)) / sr
     noise = rng.standard_normal(len(t))
@@ -63,21 +61,13 @@ def reverb(y: np.ndarray, response: np.ndarray, wet: float) -> np.ndarray:
     return (1.0 - 0.5 * wet) * y + wet * signal.oaconvolve(y, response)[: len(y)]
 
 
-def compress(
-    y: np.ndarray,
-    threshold: float,
-    ratio: float,
-    *,
-    sr: int,
-    attack: float = 0.01,
-    release: float = 0.15,
-    hop: int = 64,
-) -> np.ndarray:
-    """Feed-forward compressor: RMS over `hop` samples, one-pole attack and release (s), gain interpolated."""
+def compress(y: np.ndarray, threshold: float, ratio: float, *, sr: int) -> np.ndarray:
+    """Feed-forward compressor: RMS over `hop` samples, one-pole attack of 0.01 and release of 0.15 s."""
+    hop = 64
     blocks = np.resize(y, -(-len(y) // hop) * hop).reshape(-1, hop)
     level = 10.0 * np.log10(np.mean(blocks**2, axis=1) + 1e-9)
     wanted = np.maximum(level - threshold, 0.0) * (1.0 / ratio - 1.0)
-    rise, fall = (1.0 - np.exp(-hop / (sr * s)) for s in (attack, release))
+    rise, fall = (1.0 - np.exp(-hop / (sr * s)) for s in (0.01, 0.15))
     reduction, current = np.empty_like(wanted), 0.0
     for i, target in enumerate(wanted.tolist()):
         current += (rise if target < current else fall) * (target - current)
@@ -114,7 +104,7 @@ def echo(
     return out
 
 
-def crackle(n: int, per_second: float, *, sr: int, rng: np.random.Generator) -> np.ndarray:
+def crackle(n: int, per_second: float, *, sr: int, rng: Generator) -> np.ndarray:
     """Vinyl: clicks of random strength at random instants, some 1 ms long, unit peak at most."""
     y = np.zeros(n)
     count = int(rng.poisson(per_second * n / sr))
@@ -149,30 +139,29 @@ class Production:
     loudness: float = -18.0
 
 
-def produce(
-    y: np.ndarray, production: Production, *, sr: int, rng: np.random.Generator, room_rng: np.random.Generator
-) -> np.ndarray:
+def produce(y: np.ndarray, p: Production, *, sr: int, rng: Generator, room_rng: Generator) -> np.ndarray:
     """A dry mix (n,) -> (n,) as the album sounds, near `loudness` dB RMS, its peaks limited.
 
     `rng` draws the noise of this song, `room_rng` the room, which is one for the album.
     """
-    p = production
-    y = y / (np.sqrt(np.mean(y**2)) + 1e-9) * gain(-18.0)
+    y = _at(y, -18.0)
     y = reverb(y, room(p.room_seconds, sr=sr, rng=room_rng), p.wet)
     y = compress(saturate(y, p.drive), p.threshold, p.ratio, sr=sr)
     y = shelf(shelf(y, 220.0, p.low, sr=sr, high=False), 2800.0, p.high, sr=sr, high=True)
     y = bell(y, p.mid_hz, p.mid, sr=sr)
-    y = y / (np.sqrt(np.mean(y**2)) + 1e-9) * gain(-18.0)
+    y = _at(y, -18.0)
     y = wow(y, p.wow, sr=sr) if p.wow else y
     y = y + gain(p.hiss) * rng.standard_normal(len(y)) + 0.12 * crackle(len(y), p.crackles, sr=sr, rng=rng)
     return level(band(y, p.rumble, p.bandwidth, sr=sr), p.loudness)
 
 
+def _at(y: np.ndarray, db: float) -> np.ndarray:
+    return y / (np.sqrt(np.mean(y**2)) + 1e-9) * gain(db)
+
+
 def level(y: np.ndarray, loudness: float, *, highest: float = 0.97) -> np.ndarray:
     """`y` without its mean, at `loudness` dB RMS; from 0.7 on a limiter bends peaks to below `highest`."""
-    y = y - np.mean(y)
-    y = y / (np.sqrt(np.mean(y**2)) + 1e-9) * gain(loudness)
-    over = np.maximum(np.abs(y) - 0.7, 0.0)
-    room_left = highest - 0.7
+    y = _at(y - np.mean(y), loudness)
+    over, room_left = np.maximum(np.abs(y) - 0.7, 0.0), highest - 0.7
     limited = np.sign(y) * (np.minimum(np.abs(y), 0.7) + room_left * np.tanh(over / room_left))
     return limited - np.mean(limited)

@@ -13,6 +13,7 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+from numpy.random import Generator
 from scipy import signal
 
 N_ROWS = 20
@@ -96,23 +97,24 @@ def sung(t: np.ndarray, h: np.ndarray, f0: float, force: float, *, vowels: tuple
 
 
 def additive(
+    spectrum: Callable[..., np.ndarray],
     f0: float,
     n: int,
     sr: int,
     force: float,
-    rng: np.random.Generator,
+    rng: Generator,
     *,
-    spectrum: Callable[..., np.ndarray],
     vibrato: float = 0.0,
     detune: float = 0.0,
     breath: float = 0.0,
+    **shape: object,
 ) -> np.ndarray:
-    """Evolving wavetable -> (n,) float32: `spectrum` gives the harmonics, `vibrato` and `detune` are cents,
-    `breath` the level of blown noise."""
+    """Evolving wavetable -> (n,) float32: `spectrum` of a `shape` gives the harmonics, `vibrato` and `detune` are
+    cents, `breath` the level of blown noise."""
     seconds = n / sr
     place = np.linspace(0.0, 1.0, N_ROWS)[:, None] ** 2  # rows crowd at the attack, where the sound changes
     h = np.arange(1.0, max(2.0, HIGHEST_PARTIAL * sr // f0))[None, :]
-    amplitudes = spectrum(place * seconds, h, f0, force)
+    amplitudes = spectrum(place * seconds, h, f0, force, **shape)
     tables = _cycles(amplitudes / np.sqrt(0.5 * np.max(np.sum(amplitudes**2, axis=1))))
     t = np.arange(n, dtype=np.float32) / sr
     wobble = vibrato / 1200.0 * np.sin(2 * np.pi * 5.3 * t) * np.minimum(t / 0.4, 1.0) if vibrato else 0.0
@@ -149,16 +151,7 @@ def _look_up(tables: np.ndarray, rows: np.ndarray, step: np.ndarray | float) -> 
 
 
 def fm(
-    f0: float,
-    n: int,
-    sr: int,
-    force: float,
-    rng: np.random.Generator,
-    *,
-    ratio: float,
-    index: float,
-    decay: float,
-    fade: float,
+    f0: float, n: int, sr: int, force: float, rng: Generator, *, ratio: float, index: float, decay: float, fade: float
 ) -> np.ndarray:
     """Two-operator FM -> (n,) float32: the index falls in `decay` seconds, the loudness in `fade` seconds."""
     t = np.arange(n, dtype=np.float64) / sr
@@ -169,23 +162,8 @@ def fm(
 
 
 _VOWELS = ((700.0, 1150.0, 2600.0), (480.0, 850.0, 2500.0))
-
-
-def _additive(
-    spectrum: Callable[..., np.ndarray],
-    *,
-    vibrato: float = 0.0,
-    detune: float = 0.0,
-    breath: float = 0.0,
-    **shape: object,
-) -> Callable[..., np.ndarray]:
-    """A voice from a spectrum and its shape."""
-    voice = partial(spectrum, **shape)
-    return partial(additive, spectrum=voice, vibrato=vibrato, detune=detune, breath=breath)
-
-
-_string = partial(_additive, string)
-_saw = partial(_additive, subtractive, square=False)
+_string = partial(partial, additive, string)
+_saw = partial(partial, additive, subtractive, square=False)
 # fmt: off
 INSTRUMENTS: dict[str, Instrument] = {
     name: Instrument(voice, family, bright, attack, release)
@@ -193,16 +171,16 @@ INSTRUMENTS: dict[str, Instrument] = {
         ("nylon", _string(position=0.23, tilt=1.6, damping=3.2), "acoustic", False, 0.003, 0.08),
         ("steel", _string(position=0.13, tilt=1.25, damping=2.0), "acoustic", True, 0.002, 0.08),
         ("piano", _string(position=0.11, tilt=1.4, damping=1.6, detune=1.5), "acoustic", False, 0.003, 0.12),
-        ("flute", _additive(blown, odd=0.35, tilt=2.6, rise=0.05, vibrato=14.0, breath=0.05), "acoustic",
+        ("flute", partial(additive, blown, odd=0.35, tilt=2.6, rise=0.05, vibrato=14.0, breath=0.05), "acoustic",
          False, 0.05, 0.07),
-        ("reed", _additive(blown, odd=0.75, tilt=1.5, rise=0.03, vibrato=9.0), "acoustic", True, 0.025, 0.05),
-        ("voice", _additive(sung, vowels=_VOWELS, vibrato=22.0, breath=0.02), "acoustic", False, 0.06, 0.09),
-        ("organ", _additive(drawbars, bars=(1.0, 0.7, 0.5, 0.35, 0.2, 0.25)), "electric", True, 0.008, 0.03),
+        ("reed", partial(additive, blown, odd=0.75, tilt=1.5, rise=0.03, vibrato=9.0), "acoustic", True, 0.025, 0.05),
+        ("voice", partial(additive, sung, vowels=_VOWELS, vibrato=22.0, breath=0.02), "acoustic", False, 0.06, 0.09),
+        ("organ", partial(additive, drawbars, bars=(1.0, 0.7, 0.5, 0.35, 0.2, 0.25)), "electric", True, 0.008, 0.03),
         ("epiano", partial(fm, ratio=1.0, index=1.3, decay=0.35, fade=1.3), "electric", False, 0.002, 0.1),
         ("bell", partial(fm, ratio=3.5, index=1.6, decay=0.5, fade=1.1), "electric", True, 0.002, 0.4),
         ("pad", _saw(cutoff=900.0, sweep=0.8, decay=0.9, detune=8.0), "synthetic", False, 0.12, 0.3),
         ("saw", _saw(cutoff=1800.0, sweep=1.5, decay=0.15, detune=5.0), "synthetic", True, 0.004, 0.05),
-        ("square", _additive(subtractive, square=True, cutoff=2600.0, sweep=0.6, decay=0.2, vibrato=6.0),
+        ("square", partial(additive, subtractive, square=True, cutoff=2600.0, sweep=0.6, decay=0.2, vibrato=6.0),
          "synthetic", True, 0.004, 0.04),
         ("upright", _string(position=0.3, tilt=2.0, damping=3.5), "acoustic", False, 0.004, 0.05),
         ("fretless", _string(position=0.18, tilt=1.5, damping=2.0), "electric", False, 0.008, 0.05),
@@ -214,7 +192,7 @@ INSTRUMENTS: dict[str, Instrument] = {
 
 
 def play(
-    notes: Iterable[Note], instrument: Instrument, n: int, *, sr: int, rng: np.random.Generator, tuning: float = 440.0
+    notes: Iterable[Note], instrument: Instrument, n: int, *, sr: int, rng: Generator, tuning: float = 440.0
 ) -> np.ndarray:
     """One part -> (n,) float32; equal notes (pitch, length to 20 ms, force in four steps) are made once."""
     y = np.zeros(n, dtype=np.float32)
@@ -227,9 +205,7 @@ def play(
     return y
 
 
-def _single(
-    key: tuple[float, int, int], instrument: Instrument, sr: int, rng: np.random.Generator, tuning: float
-) -> np.ndarray:
+def _single(key: tuple[float, int, int], instrument: Instrument, sr: int, rng: Generator, tuning: float) -> np.ndarray:
     midi, length, force = key
     held, tail = round(0.02 * length * sr), max(1, round(instrument.release * sr))
     y = instrument.voice(tuning * 2.0 ** ((midi - 69.0) / 12.0), held + tail, sr, (force + 0.5) / 4.0, rng)
@@ -260,7 +236,7 @@ class Kit:
     electronic: bool = False
 
 
-def _noise_band(n: int, sr: int, low: float, high: float, rng: np.random.Generator) -> np.ndarray:
+def _noise_band(n: int, sr: int, low: float, high: float, rng: Generator) -> np.ndarray:
     """(n,) noise of unit RMS between `low` and `high` Hz."""
     sos = signal.butter(2, (low, min(high, 0.47 * sr)), btype="bandpass", fs=sr, output="sos")
     y = signal.sosfilt(sos, rng.standard_normal(n))
@@ -272,7 +248,7 @@ def _swept(t: np.ndarray, start: float, end: float, fall: float) -> np.ndarray:
     return np.sin(2 * np.pi * (end * t + (start - end) * fall * (1.0 - np.exp(-t / fall))))
 
 
-def kick(kit: Kit, sr: int, rng: np.random.Generator) -> np.ndarray:
+def kick(kit: Kit, sr: int, rng: Generator) -> np.ndarray:
     """Bass drum: a falling sine and the click of the beater."""
     t = np.arange(round(0.4 * sr)) / sr
     fade = (0.16 if kit.electronic else 0.09) * kit.length
@@ -280,7 +256,7 @@ def kick(kit: Kit, sr: int, rng: np.random.Generator) -> np.ndarray:
     return 1.6 * body * np.exp(-t / fade) + 0.25 * kit.bright * _hiss(t, sr, 1200.0, 5000.0, 0.004, rng)
 
 
-def snare(kit: Kit, sr: int, rng: np.random.Generator) -> np.ndarray:
+def snare(kit: Kit, sr: int, rng: Generator) -> np.ndarray:
     """Snare drum: two modes of the head under the wires' noise."""
     t = np.arange(round(0.35 * sr)) / sr
     head = np.sin(2 * np.pi * 185.0 * kit.pitch * t) + 0.6 * np.sin(2 * np.pi * 330.0 * kit.pitch * t)
@@ -288,11 +264,11 @@ def snare(kit: Kit, sr: int, rng: np.random.Generator) -> np.ndarray:
     return 0.6 * head * np.exp(-t / (0.05 * kit.length)) + 0.5 * wires
 
 
-def _hiss(t: np.ndarray, sr: int, low: float, high: float, fade: float, rng: np.random.Generator) -> np.ndarray:
+def _hiss(t: np.ndarray, sr: int, low: float, high: float, fade: float, rng: Generator) -> np.ndarray:
     return _noise_band(len(t), sr, low, high, rng) * np.exp(-t / fade)
 
 
-def _cymbal(kit: Kit, sr: int, rng: np.random.Generator, *, fade: float, low: float, ping: float = 0.0) -> np.ndarray:
+def _cymbal(kit: Kit, sr: int, rng: Generator, *, fade: float, low: float, ping: float = 0.0) -> np.ndarray:
     """Noise above `low` Hz over inharmonic squares (the ratios of a TR-808), dying in `fade` seconds."""
     t = np.arange(round(min(6.0 * fade, 1.6) * sr)) / sr
     squares = (410.6, 608.8, 739.2, 1045.4, 1600.0)
@@ -304,28 +280,28 @@ def _cymbal(kit: Kit, sr: int, rng: np.random.Generator, *, fade: float, low: fl
     return plate * np.exp(-t / (fade * kit.length)) + ring
 
 
-def shaker(kit: Kit, sr: int, rng: np.random.Generator) -> np.ndarray:
+def shaker(kit: Kit, sr: int, rng: Generator) -> np.ndarray:
     """Shaker or brush: noise that swells before it dies."""
     t = np.arange(round(0.24 * sr)) / sr
     grains = _noise_band(len(t), sr, 2500.0 * kit.bright, 7000.0, rng)
     return 0.35 * grains * (t / 0.03) * np.exp(1.0 - t / 0.03)
 
 
-def rim(kit: Kit, sr: int, rng: np.random.Generator) -> np.ndarray:
+def rim(kit: Kit, sr: int, rng: Generator) -> np.ndarray:
     """Rim click: two short modes."""
     t = np.arange(round(0.08 * sr)) / sr
     modes = np.sin(2 * np.pi * 820.0 * kit.pitch * t) + np.sin(2 * np.pi * 1730.0 * kit.pitch * t)
     return 0.6 * modes * np.exp(-t / (0.012 * kit.length))
 
 
-def tom(kit: Kit, sr: int, rng: np.random.Generator) -> np.ndarray:
+def tom(kit: Kit, sr: int, rng: Generator) -> np.ndarray:
     """Tom: a longer, higher bass drum."""
     t = np.arange(round(0.4 * sr)) / sr
     return _swept(t, 190.0 * kit.pitch, 105.0 * kit.pitch, 0.06) * np.exp(-t / (0.12 * kit.length))
 
 
 # fmt: off
-DRUMS: dict[str, Callable[[Kit, int, np.random.Generator], np.ndarray]] = {
+DRUMS: dict[str, Callable[[Kit, int, Generator], np.ndarray]] = {
     "kick": kick, "snare": snare, "rim": rim, "tom": tom, "shaker": shaker,
     "hat": partial(_cymbal, fade=0.035, low=5000.0), "open": partial(_cymbal, fade=0.2, low=4500.0),
     "ride": partial(_cymbal, fade=0.12, low=4000.0, ping=0.3),
@@ -334,9 +310,7 @@ DRUMS: dict[str, Callable[[Kit, int, np.random.Generator], np.ndarray]] = {
 # fmt: on
 
 
-def drum_part(
-    hits: Iterable[tuple[float, str, float]], kit: Kit, n: int, *, sr: int, rng: np.random.Generator
-) -> np.ndarray:
+def drum_part(hits: Iterable[tuple[float, str, float]], kit: Kit, n: int, *, sr: int, rng: Generator) -> np.ndarray:
     """Hits of (seconds, drum, velocity) -> (n,) float32; two takes of each drum alternate, as sticks do."""
     y = np.zeros(n, dtype=np.float32)
     hits = sorted(hits)
