@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
@@ -112,6 +113,16 @@ def test_the_copy_for_each_system_is_what_it_imports(tmp_path):
         copied = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*.py"))
         assert loaded[folder.name] == copied, folder.name
         assert not {name.partition("/")[0] for name in copied} & {"training", "reports", "tracking", "workflows"}
+
+
+@pytest.mark.parametrize("name", systems.names())
+def test_what_scores_imports_nothing_of_the_project_in_a_function(name):
+    """Such an import is not followed: the module would be missing in a registered model."""
+    for file in contents.modules(name):
+        for function in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(function, ast.FunctionDef) and function.name in ("scores", "values", "vectors", "load"):
+                inside = [node for node in ast.walk(function) if isinstance(node, ast.ImportFrom)]
+                assert not [ast.unparse(node) for node in inside if node.level], (file.name, function.name)
 
 
 def test_requirements_follow_from_the_imports(tmp_path):

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from ..errors import InputError
+from ..evaluation.spread import spread
 from . import fitted
 from .base import options_of_epochs
 from .lazy import keras, np, ops
@@ -157,8 +158,6 @@ class System(ParkSystem):
 
     def scores(self, batches: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Batches, each all clips of a song -> the song's probabilities for each of them, embeddings of the clips."""
-        from ..evaluation.spread import spread
-
         embeddings = [self.vectors(clips) for clips in batches]
         proba = [spread(self.head, each.mean(0, keepdims=True), self.num_classes) for each in embeddings]
         repeated = [p.repeat(len(each), axis=0) for p, each in zip(proba, embeddings, strict=True)]
