@@ -11,7 +11,6 @@ Wolf, equal priors), knn (by cosine).
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from ..training.checkpoints import State
     from ..training.loop import Hooks
     from ..training.training import Training
+    from .frontends.store import VectorStore
 
 FRONT_ENDS = {"musicnn": musicnn, "siamese": siamese}
 # Each new size of a batch would be compiled anew.
@@ -71,8 +71,8 @@ class System(base.System):
         super().__init__(**options)
         self.front_end = FRONT_ENDS[self.config.front_end]
         self.network: keras.Model = None
-        # Where vectors are kept; None: nowhere, as in a registered model.
-        self.cache: Path | None = None
+        # What was computed before; a registered model keeps nothing.
+        self.store: VectorStore | None = None
 
     @classmethod
     def defaults(cls, options: Any) -> dict[str, object]:
@@ -106,12 +106,12 @@ class System(base.System):
             raise InputError(f"clip={clip:g} is not what {name} was trained on, {front_end.SECONDS:g} s. Leave it out.")
 
     def fit(self, train: ClipSet, val: ClipSet, num_classes: int, training: Training, hooks: Hooks) -> State:
-        from ..data.cache import cache_root
         from ..training import once
+        from .frontends.store import VectorStore
 
         self.num_classes = num_classes
         self.network = self.front_end.pretrained(self.config.weights)
-        self.cache = cache_root() / "vectors" / self.config.front_end
+        self.store = VectorStore(self.config.front_end)
         return once.fit(lambda: self.learn(train), self.scores, train, val, self.unit, hooks)
 
     def learn(self, train: ClipSet) -> None:
@@ -144,18 +144,12 @@ class System(base.System):
 
     def vectors(self, clips: np.ndarray) -> np.ndarray:
         """Clips (n, frames, n_mels) -> vectors (n, d)."""
-        file = self.cache and self.cache / f"{hashlib.sha256(clips.tobytes()).hexdigest()}.npy"
-        if file and file.is_file():
-            return np.load(file)
+        return self.store.get(clips, self.compute) if self.store else self.compute(clips)
+
+    def compute(self, clips: np.ndarray) -> np.ndarray:
         padded = np.concatenate([clips, np.zeros((-len(clips) % BATCH, *clips.shape[1:]), clips.dtype)])
         batches = [self.front_end.prepared(padded[start : start + BATCH]) for start in range(0, len(padded), BATCH)]
-        vectors = np.concatenate([self.network.predict_on_batch(batch) for batch in batches])[: len(clips)]
-        if file:
-            from ..data.cache import atomic_write
-
-            with atomic_write(file) as out:
-                np.save(out, vectors)
-        return vectors
+        return np.concatenate([self.network.predict_on_batch(batch) for batch in batches])[: len(clips)]
 
     def scores(self, batches: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Batches, each all clips of a song -> its probabilities and its mean vector for each of them."""
