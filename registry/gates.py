@@ -75,8 +75,9 @@ class Verdict:
 def policy_of(values: Any) -> Policy:
     """The policy that the mapping of policy.yaml describes; raises PolicyError where it cannot be followed."""
     expected = {"thresholds", "against_champion", "comparison"}
-    if isinstance(values, Mapping) and "floors" in values:
-        raise PolicyError("the part floors is called thresholds now: rename it")
+    if isinstance(values, Mapping) and "thresholds" not in values:
+        # What earlier versions called it.
+        values = {"thresholds" if name == "floors" else name: part for name, part in values.items()}
     if not isinstance(values, Mapping) or set(values) != expected:
         raise PolicyError(f"the policy must have the parts {', '.join(sorted(expected))} and no others")
     comparison = dict(values["comparison"] or {})

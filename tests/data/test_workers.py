@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
-from projects.artists.data.workers import spread
+import pytest
+
+from projects.artists.data.workers import call_all, spread
 
 
 def double(task: int | str) -> int:
@@ -34,3 +40,18 @@ def test_few_tasks_are_held_at_a_time():
     first = next(done := spread(tasks(), double, 1, nothing))
     assert first == (0, 0) and len(taken) <= 3
     assert len(list(done)) == 49
+
+
+def write_or_fail(folder: Path, number: int) -> None:
+    if not number:
+        raise OSError("the first one fails")
+    time.sleep(0.2)
+    (folder / str(number)).touch()
+
+
+def test_where_one_task_fails_no_other_process_goes_on_behind_it(tmp_path):
+    with pytest.raises(OSError, match="the first one fails"), ProcessPoolExecutor(2) as pool:
+        call_all(pool, functools.partial(write_or_fail, tmp_path), range(20), lambda done: None)
+    left = len(list(tmp_path.iterdir()))
+    time.sleep(1)
+    assert len(list(tmp_path.iterdir())) == left < 10

@@ -82,10 +82,11 @@ def test_a_policy_that_cannot_be_followed_is_refused(part, value):
         gates.policy_of({**POLICY, part: value})
 
 
-def test_a_policy_with_the_former_name_of_a_part_is_refused_with_the_new_one():
+def test_a_policy_with_the_former_name_of_a_part_is_read_and_one_with_both_is_refused():
     former = {"floors" if name == "thresholds" else name: part for name, part in POLICY.items()}
-    with pytest.raises(gates.PolicyError, match="floors is called thresholds now"):
-        gates.policy_of(former)
+    assert gates.policy_of(former) == gates.policy_of(POLICY)
+    with pytest.raises(gates.PolicyError, match="no others"):
+        gates.policy_of({**POLICY, "floors": {}})
 
 
 def test_the_digest_of_a_policy_changes_with_any_bound():

@@ -49,7 +49,7 @@ def call_all(
             future.result()
             report(done)
     except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(cancel_futures=True)
         raise
 
 

@@ -209,7 +209,8 @@ class EngineOptions:
     def __post_init__(self) -> None:
         if self.max_retry < 0:
             raise InputError(f"max_retry={self.max_retry} must be at least 0.")
-        check_positive(self, "heartbeat")
+        if self.heartbeat < 1:
+            raise InputError(f"heartbeat={self.heartbeat} must be at least 1 second.")
         if self.storage and re.search(r"://[^@]*:[^@]+@|[?&]password=", self.storage):
             raise InputError(
                 "storage= holds a password, which would be logged; leave it out and set PGPASSWORD or ~/.pgpass."

@@ -58,7 +58,8 @@ def findings(results: Results, metrics: Sequence[str], axis: str | None) -> list
         for metric in metrics:
             pairs = tables.paired(results, axis, values[0], values[-1], metric)
             comparisons.append((f"{axis} {values[-1]} minus {axis} {values[0]}", metric, pairs, others))
-    for name, baseline in BASELINES.items():
+    # The strongest first: what is beyond MOST is not shown.
+    for name, baseline in reversed(BASELINES.items()):
         comparisons.append((f"above {baseline}", score, tables.levels(results, f"{score}_{name}", score), ["split"]))
     differences = [
         Finding(what, where, metric, tables.difference(part))
