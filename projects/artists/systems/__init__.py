@@ -11,10 +11,7 @@ from ..errors import InputError
 if TYPE_CHECKING:
     from .base import System
 
-_SHARED = {
-    "base", "options", "keras_system", "layers", "park", "pretrained", "array_system", "fitted", "space",
-    "lazy",
-}  # fmt: skip
+_SHARED = {"base", "options", "keras_system", "layers", "park", "pretrained", "array_system", "fitted", "space", "lazy"}
 
 
 def names() -> list[str]:
