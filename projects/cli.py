@@ -221,7 +221,7 @@ def progress_bar(name: str) -> Progress:
 def _environment() -> None:
     """Read by TensorFlow and MLflow: quiet, GPU memory taken as it is needed, and requests that end.
 
-    MLflow would repeat a request for minutes; track/ repeats what it asks itself, and knows what may be repeated.
+    MLflow would repeat a request for minutes; tracking/ repeats what it asks itself, and knows what may be repeated.
     """
     defaults = {
         "TF_CPP_MIN_LOG_LEVEL": "2", "TF_FORCE_GPU_ALLOW_GROWTH": "true", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",

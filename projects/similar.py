@@ -23,7 +23,8 @@ def run(options: SimilarOptions, run: cli.Run) -> None:
             index = enrol.build_index(embedder, options, run, Path(folder, "index"), cli.progress_bar("features"))
             then = command("similar", index=run.run_id, query="<audio file>")
             print(f"An index of {len(index)} songs by {embedder.name}. Next: {then}")
-        run.tags({"reference_digest": index.digest})
+        else:
+            run.tags({"reference_digest": index.digest})
         if not options.query:
             return
         table, features = enrol.search(embedder, index, options, run)

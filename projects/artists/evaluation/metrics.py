@@ -1,6 +1,6 @@
 """Scores of a classifier at clip or song level: a row has one true class and one probability for each class.
 
-`METRICS` names them all. To add one, enter its function in `LABEL_STATISTICS` (it follows from the
+`METRICS` names them all. To add one, write a function and enter it in `LABEL_STATISTICS` (it follows from the
 right, predicted and true counts of the classes), in `ROW_STATISTICS` (it is a mean over rows) or, if it is
 neither, in `METRICS`; it is then scored, logged and given an interval. The predicted class of a row is its
 most probable one, the lower index among equals.
@@ -31,6 +31,57 @@ class Counts(NamedTuple):
     right: np.ndarray
     predicted: np.ndarray
     support: np.ndarray
+
+
+def f1(counts: Counts) -> np.ndarray:
+    """F1 weighted by support, as Nasrullah and Zhao report it.
+
+    Examples:
+        >>> float(f1(Counts(np.array([1, 1]), np.array([1, 2]), np.array([2, 1]))).round(3))
+        0.667
+    """
+    return _weighted(class_f1(counts), counts)
+
+
+def f1_macro(counts: Counts) -> np.ndarray:
+    """Mean F1 of the classes that have support (of all of them in Tandon and Shah, where all have some).
+
+    Examples:
+        >>> float(f1_macro(Counts(np.array([1, 1, 0]), np.array([1, 2, 0]), np.array([2, 1, 0]))).round(3))
+        0.667
+    """
+    present = counts.support > 0
+    return (class_f1(counts) * present).sum(-1) / present.sum(-1)
+
+
+def accuracy(counts: Counts) -> np.ndarray:
+    """Share of rows that are right.
+
+    Examples:
+        >>> float(accuracy(Counts(np.array([1, 1]), np.array([1, 2]), np.array([2, 1]))).round(3))
+        0.667
+    """
+    return counts.right.sum(-1) / counts.support.sum(-1)
+
+
+def precision(counts: Counts) -> np.ndarray:
+    """Precision weighted by support; that of a class that is never predicted counts as 0.
+
+    Examples:
+        >>> float(precision(Counts(np.array([1, 1]), np.array([1, 2]), np.array([2, 1]))).round(3))
+        0.833
+    """
+    return _weighted(_ratio(counts.right, counts.predicted), counts)
+
+
+def recall(counts: Counts) -> np.ndarray:
+    """Recall weighted by support: the same number as accuracy when every row has one class.
+
+    Examples:
+        >>> float(recall(Counts(np.array([1, 1]), np.array([1, 2]), np.array([2, 1]))).round(3))
+        0.667
+    """
+    return _weighted(_ratio(counts.right, counts.support), counts)
 
 
 def class_f1(counts: Counts) -> np.ndarray:
@@ -83,16 +134,9 @@ def calibration_gaps(y_true: np.ndarray, proba: np.ndarray) -> np.ndarray:
     return gaps
 
 
-# f1, precision (0 of a class that is never predicted) and recall are weighted by support, as Nasrullah and Zhao report
-# them; recall is the same number as accuracy when every row has one class. f1_macro is the mean over the classes that
-# have support (over all of them in Tandon and Shah, where all have some).
 LABEL_STATISTICS: dict[str, Callable[[Counts], np.ndarray]] = {
-    "f1": lambda counts: _weighted(class_f1(counts), counts),
-    "f1_macro": lambda counts: class_f1(counts).sum(-1) / (counts.support > 0).sum(-1),
-    "accuracy": lambda counts: counts.right.sum(-1) / counts.support.sum(-1),
-    "precision": lambda counts: _weighted(_ratio(counts.right, counts.predicted), counts),
-    "recall": lambda counts: _weighted(_ratio(counts.right, counts.support), counts),
-}
+    "f1": f1, "f1_macro": f1_macro, "accuracy": accuracy, "precision": precision, "recall": recall,
+}  # fmt: skip
 # (n,) values whose mean is the metric, or (n, bins) values whose absolute column means add up to it.
 ROW_STATISTICS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "top3": top3_hits, "log_loss": log_losses, "ece": calibration_gaps,

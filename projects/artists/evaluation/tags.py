@@ -28,9 +28,8 @@ def per_tag(y_true: np.ndarray, proba: np.ndarray, classes: Sequence[str]) -> pd
     known = (truth.sum(0) > 0) & (truth.sum(0) < len(truth))
 
     table = pd.DataFrame({"tag": tags, "support": truth.sum(0).astype(int)})
-    for score in (average_precision_score, roc_auc_score):
-        values = [score(truth[:, i], scores[:, i]) if known[i] else np.nan for i in range(len(tags))]
-        table[score.__name__.removesuffix("_score")] = values
+    for name, score in {"average_precision": average_precision_score, "roc_auc": roc_auc_score}.items():
+        table[name] = [score(truth[:, i], scores[:, i]) if known[i] else np.nan for i in range(len(tags))]
     return table
 
 

@@ -24,7 +24,8 @@ ENTRY = "package/scorer.py"
 def copy(model: str, folder: Path) -> Path:
     """Copies what scoring with the system `model` imports to `folder`, which must not be there yet; returns it."""
     for file in modules(model):
-        (target := folder / file.relative_to(LIBRARY)).parent.mkdir(parents=True, exist_ok=True)
+        target = folder / file.relative_to(LIBRARY)
+        target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
     return folder
 

@@ -13,6 +13,8 @@ UNNAMED = "(unnamed)"
 # Format characters are dropped (a bidirectional override would reverse the rest of a table's row), save the
 # two joiners that Persian, Indic scripts and emoji are spelled with.
 _JOINERS = "\u200c\u200d"
+# Lone surrogates and control characters, by Unicode category.
+_REPLACED = {"Cs": "\ufffd", "Cc": " "}
 
 
 def clean(name: object) -> str:
@@ -42,10 +44,8 @@ def printable_lines(text: object) -> str:
 
 def _printable_character(character: str) -> str:
     category = unicodedata.category(character)
-    if category == "Cs":
-        return "\ufffd"
-    if category == "Cc":
-        return " "
+    if category in _REPLACED:
+        return _REPLACED[category]
     return "" if category == "Cf" and character not in _JOINERS else character
 
 

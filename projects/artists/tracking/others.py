@@ -53,10 +53,8 @@ def end(run_id: str, status: str = "FINISHED") -> None:
 def log(run_id: str, *, metrics: Mapping[str, float], tags: Mapping[str, str], folder: Path) -> None:
     """Metrics, tags and all files below a folder."""
     client, now, action = MlflowClient(), get_current_time_millis(), f"logging results to run {run_id} ({KEPT})"
-    rows, pairs = (
-        [(name, float(value), now, 0) for name, value in metrics.items()],
-        [RunTag(*tag) for tag in tags.items()],
-    )
+    rows = [(name, float(value), now, 0) for name, value in metrics.items()]
+    pairs = [RunTag(*tag) for tag in tags.items()]
 
     def log_missing() -> None:
         client.log_batch(run_id, [Metric(*row) for row in missing(client, run_id, rows)], tags=pairs)

@@ -118,9 +118,15 @@ def _train_epoch(model: keras.Model, train: ClipSet, training: Training, state: 
     if own.batches:
         batches = own.batches(state.epoch)
     else:
-        names = ("batch_size", "seed", "label_smoothing", "augment")
-        options = {name: getattr(training, name) for name in names}
-        batches = Batches(train, num_classes=model.output_shape[-1], epoch=state.epoch, **options)
+        batches = Batches(
+            train,
+            batch_size=training.batch_size,
+            num_classes=model.output_shape[-1],
+            seed=training.seed,
+            epoch=state.epoch,
+            label_smoothing=training.label_smoothing,
+            augment=training.augment,
+        )
     with EpochBar(state, training, len(train), len(batches)) as bar:
         loss = model.fit(batches, shuffle=False, verbose=0, callbacks=[bar]).history["loss"][0]
     _check_finite("loss", loss, training, state)

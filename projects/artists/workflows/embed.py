@@ -115,10 +115,16 @@ def open_embedder(model: str, work: Path) -> Embedder:
     folder = download_system(model, work)
     system, card = load(folder)
     return Embedder(
-        card.model, model, identity_of(folder), lambda batches: system.scores(batches)[1], system.unit,
-        card.feature_config, card.clip_frames, classes=tuple(card.classes),
+        name=card.model,
+        source=model,
+        identity=identity_of(folder),
+        embed_clips=lambda batches: system.scores(batches)[1],
+        unit=system.unit,
+        config=card.feature_config,
+        clip_frames=card.clip_frames,
         trained_on=recordings.learned(folder, card.songs, card.groups, card.feature_config),
-    )  # fmt: skip
+        classes=tuple(card.classes),
+    )
 
 
 def _pretrained(file: Path) -> Embedder:
@@ -132,9 +138,14 @@ def _pretrained(file: Path) -> Embedder:
     parts = [hashlib.sha256(file.read_bytes()).hexdigest(), config.digest, str(frames)]
     identity = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
     return Embedder(
-        PRETRAINED_SYSTEM, str(file.resolve()), identity,
-        lambda batches: np.concatenate([system.vectors(clips) for clips in batches]), "song", config, frames,
-    )  # fmt: skip
+        name=PRETRAINED_SYSTEM,
+        source=str(file.resolve()),
+        identity=identity,
+        embed_clips=lambda batches: np.concatenate([system.vectors(clips) for clips in batches]),
+        unit="song",
+        config=config,
+        clip_frames=frames,
+    )
 
 
 def _rebatched(songs: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

@@ -170,8 +170,10 @@ def loose_plan_and(flags: Mapping[str, Any], *groups: type) -> tuple[Any, ...]:
     resolved = resolve((*GROUPS, system.Config, *groups), given, defaults)
     sources, data, features, training, evaluation, options, *more = resolved
     if data.split == "all":
-        advice = "it is for evaluate. Choose song, album, kfold or manifest."
-        raise InputError(f"split=all tests every track and leaves none to train on; {advice}")
+        raise InputError(
+            "split=all tests every track and leaves none to train on; it is for evaluate. "
+            "Choose song, album, kfold or manifest."
+        )
     return TrainingPlan(system, options, features, data, training, evaluation, sources), *more
 
 
@@ -208,9 +210,9 @@ def used(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def evaluation_plan(flags: Mapping[str, Any], trained: Mapping[str, Any] | None = None) -> EvaluationPlan:
-    """The plan of an evaluation: what is given, else the parameters that the model was trained with.
+    """The plan of an evaluation: what is given, else what the model was trained with.
 
-    None where those are not known yet, to check the flags alone.
+    trained: the parameters of that training; None where they are not known yet, to check the flags alone.
 
     Raises:
         InputError: An unknown name, one that the model fixes, or a value that makes no sense.

@@ -73,8 +73,9 @@ def log_results(
     """Evaluates the best weights, once; logs metrics, model and report; prints the summary if `say`; the metrics."""
     subsets = score_subsets(system, prepared, plan.evaluation)
     metrics = evaluate.metrics_of(subsets, seed=plan.seed) | evaluate.baseline_metrics(prepared, seed=plan.seed)
+    run.metrics(metrics)
     temperatures = evaluate.temperatures(subsets["val"])
-    run.metrics(metrics | evaluate.calibration_errors(subsets, temperatures))
+    run.metrics(evaluate.calibration_errors(subsets, temperatures))
     card = Card(
         model=plan.model,
         options=plan.system_options,
@@ -127,7 +128,8 @@ def log_again(
     run.tags({"device": device()})
     subsets = score_subsets(system, prepared, plan.evaluation)
     metrics = evaluate.metrics_of(subsets, seed=plan.seed) | evaluate.baseline_metrics(prepared, seed=plan.seed)
-    run.metrics(metrics | evaluate.calibration_errors(subsets, card.temperatures))
+    run.metrics(metrics)
+    run.metrics(evaluate.calibration_errors(subsets, card.temperatures))
     tested = _digests(prepared, "test")
     heard = recordings.copies([_recordings(prepared, "test")], [learned])
     seen = sum(digest in heard for digest in tested)

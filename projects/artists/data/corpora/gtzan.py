@@ -9,6 +9,7 @@ Licence: none is stated. Expected (Park, Siamese): retrieval .551, k-NN .697, li
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 
@@ -50,10 +51,9 @@ def load(data: str, progress: object = None) -> Corpus:
 
 def _folder(root: Path) -> Path | None:
     """Where the genres are; None where there is no excerpt."""
-    for name in FOLDERS:
-        for genre in GENRES:
-            if any(_name(f"{genre}/{path.name}") for path in (root / name / genre).glob(f"{genre}.[0-9]*")):
-                return root / name
+    for name, genre in itertools.product(FOLDERS, GENRES):
+        if any(_name(f"{genre}/{path.name}") for path in (root / name / genre).glob(f"{genre}.[0-9]*")):
+            return root / name
     return None
 
 

@@ -72,8 +72,17 @@ def _network() -> tuple[Any, Card]:
     system = crnn.System()
     frames = clip_frames(CLIP, CONFIG)
     system.model = system.build(frames, CONFIG.n_mels, ARTISTS)
-    options, features = dataclasses.asdict(system.config), dataclasses.asdict(CONFIG)
-    return system, Card("crnn", options, features, frames, "artist", [f"artist {i}" for i in range(ARTISTS)], {}, {})
+    card = Card(
+        model="crnn",
+        options=dataclasses.asdict(system.config),
+        features=dataclasses.asdict(CONFIG),
+        clip_frames=frames,
+        label="artist",
+        classes=[f"artist {i}" for i in range(ARTISTS)],
+        settings={},
+        songs={},
+    )
+    return system, card
 
 
 def _packaged(folder: Path) -> Callable[[Path], pd.DataFrame]:

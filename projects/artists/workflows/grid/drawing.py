@@ -99,8 +99,8 @@ def axis_charts(results: Results, metric: str, axis: str, published: pd.DataFram
         title = f"{METRIC_NAMES.get(metric, metric)} against {axis}{where}"
         # The mean score of each baseline on the same songs, of a metric of songs.
         root = metric.removesuffix("_vote50").removesuffix("_vote")
-        means = {title: float(part.metric(f"{root}_{baseline}").mean()) for baseline, title in BASELINES.items()}
-        lines = {title: mean for title, mean in means.items() if math.isfinite(mean)}
+        means = {words: float(part.metric(f"{root}_{name}").mean()) for name, words in BASELINES.items()}
+        lines = {words: mean for words, mean in means.items() if math.isfinite(mean)}
         labels = {"x_label": AXES.get(axis, axis), "y_label": metric}
         drawings.append(charts.line_chart(title, ticks, series, bounds=bounds, lines=lines, **labels))
     return drawings

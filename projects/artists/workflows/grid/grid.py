@@ -88,10 +88,14 @@ def read_grid(grid: str, overrides: Mapping[str, str]) -> Grid:
                 cells.setdefault(each.key, each)
     metrics = file.get("metrics", ())
     names = tuple(map(metric_name, [metrics] if isinstance(metrics, str) else metrics))
-    title, paper, columns = (
-        str(file.get(key, usual)) for key, usual in (("title", path.stem), ("paper", ""), ("columns", "clip"))
+    return Grid(
+        name=path.stem,
+        title=str(file.get("title", path.stem)),
+        paper=str(file.get("paper", "")),
+        metrics=names,
+        columns=str(file.get("columns", "clip")),
+        cells=tuple(cells.values()),
     )
-    return Grid(path.stem, title, paper, names, columns, tuple(cells.values()))
 
 
 def _followers(grid: str, then: Any, given: Mapping[str, Any], cell: Cell) -> list[Cell]:

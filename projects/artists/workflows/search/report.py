@@ -24,6 +24,8 @@ from .study import ENDED
 
 # A contour of each pair: four make twelve panels that can still be read.
 CONTOUR_PARAMETERS = 4
+# Of a trial: its epochs, its figures, all else.
+SECONDS = ("epochs", "evaluation", "other")
 # What Optuna raises where a plot needs more trials, or others.
 UNKNOWN = (ValueError, RuntimeError, ZeroDivisionError)
 
@@ -34,7 +36,7 @@ def write_study(folder: Path, study: optuna.Study, names: Sequence[str], given: 
     `given` are the parameters of a training that all trials had.
     """
     best = best_trial(study)
-    table = trial_table(study, names)
+    table = trial_table(study, names).round({f"seconds_{name}": 3 for name in SECONDS})
     table.to_csv(folder / "trials.csv", index=False)
     (folder / "best.yaml").write_text(config_file(study, best, names, given), encoding="utf-8")
     if len(names) > 1:
@@ -49,11 +51,11 @@ def trial_table(study: optuna.Study, names: Sequence[str]) -> pd.DataFrame:
     for trial in study.trials:
         attrs, (epochs, figures) = trial.user_attrs, trial.user_attrs.get("seconds", (math.nan, math.nan))
         whole = trial.duration.total_seconds() if trial.duration else math.nan
-        seconds = {"epochs": epochs, "evaluation": figures, "other": whole - epochs - figures}
+        seconds = dict(zip(SECONDS, (epochs, figures, whole - epochs - figures), strict=True))
         row = {"trial": trial.number, "state": trial.state.name, "source": attrs.get("source", "sampler")}
         row |= dict.fromkeys(names, math.nan) | dict(zip(names, trial.values or [], strict=False))
         row |= attrs.get("values", trial.params)
-        row |= {f"seconds_{name}": round(value, 3) for name, value in seconds.items()}
+        row |= {f"seconds_{name}": value for name, value in seconds.items()}
         rows.append(row | {name: attrs.get(name, "") for name in ("run_id", "failure")})
     return pd.DataFrame(rows)
 
@@ -61,15 +63,16 @@ def trial_table(study: optuna.Study, names: Sequence[str]) -> pd.DataFrame:
 def numbers(study: optuna.Study) -> dict[str, float]:
     """Metrics of the parent run before anything is tested.
 
-    overhead_share: time of all finished trials beyond their epochs and their evaluation, as a share of their epochs.
+    overhead_share: time of all finished trials beyond their epochs and their evaluation, as a share of their epochs;
+    left out where that of one is not known.
     """
     table = trial_table(study, ())
     ended = table[table["state"].isin([state.name for state in ENDED])]
     counts = {f"trials_{s.name.lower()}": int((table["state"] == s.name).sum()) for s in (*ENDED, TrialState.FAIL)}
     values = {"best_trial": best_trial(study).number, "evaluation_seconds": table["seconds_evaluation"].sum()}
     if epochs := ended["seconds_epochs"].sum():
-        values["overhead_share"] = ended["seconds_other"].sum() / epochs
-    return counts | values
+        values["overhead_share"] = ended.dropna(subset="seconds_epochs")["seconds_other"].sum(skipna=False) / epochs
+    return {name: value for name, value in (counts | values).items() if math.isfinite(value)}
 
 
 def config_file(study: optuna.Study, best: FrozenTrial, names: Sequence[str], given: Mapping[str, Any]) -> str:

@@ -45,8 +45,16 @@ def search(asked: Request, prepared: Prepared, run: Run) -> str:
     parent = study.user_attrs["run_id"]
     # The run of whoever started the study.
     owner = run if parent == run.run_id else Run(reading.read(parent).run_id)
-    prunes = options.pruner != "none"
-    common = Search(name, asked.given, asked.plan, prepared, asked.space, asked.objectives, prunes, owner)
+    common = Search(
+        name=name,
+        given=asked.given,
+        plan=asked.plan,
+        prepared=prepared,
+        space=asked.space,
+        objectives=asked.objectives,
+        prunes=options.pruner != "none",
+        parent=owner,
+    )
     run.tags({"study_name": name, "search_run_id": common.parent.run_id})
     logger.info("study %s in %s, run %s", name, url, common.parent.run_id)
     deadline = None if options.timeout is None else time.monotonic() + options.timeout

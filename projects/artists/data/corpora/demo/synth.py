@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.random import Generator
@@ -162,8 +162,16 @@ def fm(
 
 
 _VOWELS = ((700.0, 1150.0, 2600.0), (480.0, 850.0, 2500.0))
-_string = partial(partial, additive, string)
-_saw = partial(partial, additive, subtractive, square=False)
+
+
+def _string(**shape: Any) -> Callable[..., np.ndarray]:
+    return partial(additive, string, **shape)
+
+
+def _saw(**shape: Any) -> Callable[..., np.ndarray]:
+    return partial(additive, subtractive, square=False, **shape)
+
+
 # fmt: off
 INSTRUMENTS: dict[str, Instrument] = {
     name: Instrument(voice, family, bright, attack, release)
