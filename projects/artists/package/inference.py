@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from ..audio.clips import batch_size, disjoint_clips
-from ..audio.decode import DecodeError, Excerpt, read_audio
+from ..audio.clips import song_clips
+from ..audio.decode import DecodeError, Excerpt, read_at_rates
 from ..audio.features import log_mel
+from ..audio.lengths import batch_size
 from ..evaluation import calibration, pooling
 
 if TYPE_CHECKING:
@@ -39,14 +40,16 @@ def score(source: Path | BinaryIO, system: System, card: Card, excerpt: Excerpt 
         DecodeError: It is not audio that can be read, or too long.
     """
     config = card.feature_config
-    y = read_audio(source, config.sr, excerpt or Excerpt(config.crop))
+    rates = sorted({part.sr for part in config.parts})
+    samples = dict(zip(rates, read_at_rates(source, rates, excerpt or Excerpt(config.crop)), strict=True))
     with np.errstate(over="ignore", invalid="ignore"):
-        features = log_mel(y, config)
-    if not np.isfinite(features).all():
+        features = {part: log_mel(samples[part.sr], part) for part in config.parts}
+    if not all(np.isfinite(each).all() for each in features.values()):
         raise DecodeError("its samples are too large: the power of the spectrum overflows")
-    clips = disjoint_clips(features, card.clip_frames, config.n_mels)
+    clips = song_clips(features, config, card.clip_frames)
     proba, embedding = system.scores([clips] if system.unit == "song" else batches(clips))
-    return Scored(proba, embedding, len(y) / config.sr, padded=len(features) < card.clip_frames)
+    padded = len(features[config.parts[0]]) < card.clip_frames
+    return Scored(proba, embedding, len(samples[config.sr]) / config.sr, padded)
 
 
 def batches(clips: np.ndarray) -> Iterator[np.ndarray]:
