@@ -13,7 +13,7 @@ from projects.artists.data.options import DataOptions, field_names
 from projects.artists.errors import InputError
 from projects.artists.evaluation.options import EvaluationOptions
 from projects.artists.systems import find
-from projects.artists.training.training import RECIPES, Training
+from projects.artists.training.training import RECIPES, SYSTEMS, Training
 from projects.artists.workflows import train
 from projects.artists.workflows.plan import (
     Sources,
@@ -132,11 +132,23 @@ def test_a_system_has_defaults_of_its_own_below_every_recipe(monkeypatch):
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_recipe_sets_parameters_of_training(recipe):
     assert set(typing.get_args(typing.get_type_hints(Sources)["recipe"])) == set(RECIPES)
-    values = {name: value for name, value in RECIPES[recipe].items() if name != "model"}
-    assert values.keys() <= set(field_names(Training))
-    assert plan("--recipe", recipe).training == Training(**values)
-    assert plan("--recipe", recipe).model == RECIPES[recipe].get("model", "crnn")
-    assert plan("--recipe", recipe, "--model", "rnn").model == "rnn", "then it says how that is trained"
+    assert RECIPES[recipe].keys() <= set(field_names(Training))
+    if recipe not in SYSTEMS:
+        assert plan("--recipe", recipe).model == "crnn"
+        assert plan("--recipe", recipe).training == Training(**RECIPES[recipe])
+
+
+@pytest.mark.parametrize("recipe", SYSTEMS)
+def test_a_recipe_chooses_the_system_where_no_model_is_given(recipe):
+    chosen = plan("--recipe", recipe)
+    assert chosen.model == SYSTEMS[recipe]["model"]
+    again = plan(*(word for name, value in chosen.values.items() for word in (f"--{name}", str(value))))
+    assert again.values == chosen.values, "a resumed run names its model beside its recipe"
+    if RECIPES[recipe]:
+        assert plan("--recipe", recipe, "--model", "rnn").training == Training(**RECIPES[recipe])
+    else:
+        with pytest.raises(InputError, match=f"recipe={recipe} is model=.* and trains no other"):
+            plan("--recipe", recipe, "--model", "rnn")
 
 
 def test_what_a_flag_unsets_is_unset(config):
