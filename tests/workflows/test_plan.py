@@ -15,6 +15,7 @@ from projects.artists.evaluation.options import EvaluationOptions
 from projects.artists.systems import find
 from projects.artists.training.training import RECIPES, SYSTEMS, Training
 from projects.artists.workflows import train
+from projects.artists.workflows.options import TransferOptions
 from projects.artists.workflows.plan import (
     Sources,
     TrainingPlan,
@@ -251,7 +252,8 @@ BAD = [
     ("hop_length", "-512", "positive"),
     ("n_mels", "many", "is not a whole number"),
     ("mel_scale", "bark", "choose one of slaney, htk"),
-    ("split", "artist", "choose one of song, album"),
+    ("split", "genre", "choose one of song, album, artist"),
+    ("split", "artist", "label=artist cannot be learned"),
     ("split", "Song", "choose one of song, album"),
     ("tsne_split", "none", "choose one of train, val, test, all"),
     ("log_audio", "maybe", "neither true nor false"),
@@ -386,6 +388,20 @@ def test_an_evaluation_uses_what_the_model_was_trained_with():
 def test_an_evaluation_may_take_another_corpus_split_and_seed():
     s = evaluation_plan({"model": "m", "data": "other", "split": "all", "seed": "3", "log_audio": "no"}, TRAINED).values
     assert (s["data"], s["split"], s["seed"], s["log_audio"]) == ("other", "all", 3, False)
+
+
+def test_artists_are_trained_on_and_evaluated_alone_for_labels_other_than_artist():
+    refusal = "label=artist cannot be learned with it"
+    assert training_plan({"split": "artist", "label": "genre"}).data.split == "artist"
+    assert evaluation_plan({"model": "m", "split": "artist"}).data.split == "artist", "the label is not known yet"
+    assert evaluation_plan({"model": "m", "split": "artist"}, TRAINED).data.split == "artist"
+    with pytest.raises(InputError, match=refusal):
+        evaluation_plan({"model": "m", "split": "artist"}, {**TRAINED, "label": "artist"})
+    with pytest.raises(InputError, match=refusal):
+        training_plan({"split": "artist"})
+    with pytest.raises(InputError, match=refusal):
+        TransferOptions(model="m", split="artist")
+    assert TransferOptions(model="m", split="artist", label="genre").split == "artist"
 
 
 @pytest.mark.parametrize("name", ["clip", "label", "epochs", "sr", "nonsense", "config"])

@@ -170,7 +170,7 @@ def loose_plan_and(flags: Mapping[str, Any], *groups: type) -> tuple[Any, ...]:
     if data.split == "all":
         raise InputError(
             "split=all tests every track and leaves none to train on; it is for evaluate. "
-            "Choose song, album, kfold or manifest."
+            "Choose song, album, artist, kfold or manifest."
         )
     return TrainingPlan(system, options, system.joined(features, options), data, training, evaluation, sources), *more
 
@@ -230,8 +230,8 @@ def evaluation_plan(flags: Mapping[str, Any], trained: Mapping[str, Any] | None 
     if fixed := sorted(set(flags) - set(known)):
         raise InputError(f"evaluate does not take {', '.join(fixed)}: it takes {', '.join(sorted(known))}.")
     if trained is None:
-        # The split that a fold is of may be the model's, and so may the number of its folds.
-        trained = {"split": "kfold"} if {"fold", "folds"} & set(flags) else {}
+        # The split that a fold is of may be the model's, and so may the number of its folds; its label is.
+        trained = {"label": ""} | ({"split": "kfold"} if {"fold", "folds"} & set(flags) else {})
         if flags.get("split", "kfold") == "kfold" and "folds" not in flags:
             flags = {name: value for name, value in flags.items() if name != "fold"}
     given = {name: trained[name] for name in (*FIXED_BY_MODEL, *known) if name in trained} | dict(flags)
