@@ -52,6 +52,11 @@ class ClipSet:
         """Batches as a system of this unit wants them: whole songs for `song`."""
         return self.song_batches() if unit == "song" else self.batches()
 
+    def of_songs(self, songs: np.ndarray) -> ClipSet:
+        """The clips of some songs, which keep their numbers."""
+        kept = np.isin(self.songs, songs)
+        return dataclasses.replace(self, songs=self.songs[kept], starts=self.starts[kept], y=self.y[kept])
+
     def song_batches(self) -> Iterator[np.ndarray]:
         """All clips in order, those of one song at a time, (clips of the song, length, n_mels)."""
         for first, last in _runs(self.songs):
@@ -83,6 +88,10 @@ class JointClipSet(ClipSet):
 
     members: Sequence[ClipSet] = ()
     first: int = 0
+
+    def of_songs(self, songs: np.ndarray) -> ClipSet:
+        members = [member.of_songs(songs) for member in self.members]
+        return dataclasses.replace(super().of_songs(songs), members=members)
 
     def song_batches(self) -> Iterator[Any]:
         """The clips of each song, a tuple with an array of each member."""

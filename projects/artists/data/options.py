@@ -11,6 +11,8 @@ from .machine import processes
 
 # Stands at a field that says how a run is made or shown and changes none of its scores: no part of its identity.
 NO_IDENTITY = "no identity"
+# Every fold, each in a run of its own.
+ALL = "all"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +44,15 @@ class DataOptions(CorpusOptions):
         "labels); the manifest's fold column; a fold of albums; all tracks (evaluate alone)",
     ] = "album"
     folds: Annotated[int, "number of folds, of split=kfold alone"] = 5
-    fold: Annotated[int, "the fold that is tested, of split=kfold alone"] = 0
+    fold: Annotated[str, "the fold that is tested, or all: each in a run of its own, their answers pooled"] = "0"
+    album_order: Annotated[
+        Literal["digest", "name"], "in which an artist's albums are assigned to folds, of split=kfold alone"
+    ] = "digest"
+    validation: Annotated[
+        Literal["split", "none", "inner"],
+        "songs that choose epochs and calibrate: as the split assigns; none, they are learned from too; those and all "
+        "training songs, each by a model of three that has not learned it",
+    ] = "split"
     clip: Annotated[float, "seconds of a clip; 1, 3, 5, 6, 10, 20, 30 have the published frame counts"] = 5.0
     leave_out: Annotated[int, "so many values of the label that are not learned, to be enrolled later"] = 0
     split_seed: Annotated[int | None, "seed of the split, where it is not to change with seed"] = None
@@ -60,6 +70,11 @@ class DataOptions(CorpusOptions):
             raise InputError(f"leave_out={self.leave_out} must be 0 or more.")
         if not self.clip > 0:
             raise InputError(f"clip={self.clip:g} must be a positive number of seconds, for example clip=3.")
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Subsets that must not be empty."""
+        return ("train", "val", "test") if self.validation == "split" else ("train", "test")
 
     def split_seed_or(self, seed: int) -> int:
         """The seed of the split where that of the run is `seed`."""
@@ -101,10 +116,19 @@ def refuse(options: Any, names: Sequence[str], where: str) -> None:
 
 def check_folds(options: Any) -> None:
     """Raises InputError for folds that cannot be, or that are chosen for a split that has none."""
-    if options.split == "kfold":
-        check_fold(options.folds, options.fold)
-    else:
-        refuse(options, ("folds", "fold"), f"with split={options.split}, only with split=kfold")
+    if options.split != "kfold":
+        names = ("folds", "fold", "album_order")
+        refuse(options, names, f"with split={options.split}, only with split=kfold")
+    elif options.fold != ALL:
+        check_fold(options.folds, whole_number("fold", options.fold))
+
+
+def whole_number(name: str, text: str | int) -> int:
+    """Raises InputError where it is none."""
+    try:
+        return int(text)
+    except ValueError:
+        raise InputError(f"{name}={text} is not a whole number.") from None
 
 
 def as_given(value: Any) -> str:

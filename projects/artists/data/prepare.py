@@ -16,7 +16,7 @@ from . import corpora
 from .audit import AuditStore
 from .clipset import ClipSet, make_clips
 from .featurize import Features, featurize, surviving
-from .options import CorpusOptions, DataOptions
+from .options import ALL, CorpusOptions, DataOptions
 from .recordings import groups_of
 from .selection import balanced, first_values
 from .splits import SUBSETS, Split, check_subsets, make_split
@@ -151,6 +151,8 @@ def assign(
     if options.songs_per_artist:
         corpus = balanced(corpus, label, options.songs_per_artist, seed)
         classes = sorted({track.label(label) for track in corpus.tracks}) if fresh else classes
+    if options.fold == ALL:
+        raise InputError("fold=all is for train and grid, which train each fold. Choose one of them.")
     groups = groups_of(corpus.tracks, features)
     split = make_split(
         corpus,
@@ -158,11 +160,12 @@ def assign(
         label=label,
         seed=seed,
         folds=options.folds,
-        fold=options.fold,
+        fold=int(options.fold),
+        album_order=options.album_order,
         balanced=bool(options.songs_per_artist),
         groups=groups,
     )
-    return Assigned(corpus, classes, groups, split)
+    return Assigned(corpus, classes, groups, split if options.validation == "split" else split.without_validation())
 
 
 def prepare(
@@ -172,19 +175,19 @@ def prepare(
     *,
     seed: int,
     classes: Sequence[str] | None = None,
-    required: Sequence[str] = SUBSETS,
+    required: Sequence[str] | None = None,
 ) -> Prepared:
     """Splits the readable tracks and cuts them into clips.
 
     Args:
         seed, classes: See `assign`.
-        required: Sides that must not be empty.
+        required: Subsets that must not be empty; None for those that a training needs.
 
     Raises:
         InputError: Too much of the corpus is unreadable, or a subset would be empty.
     """
     assigned, label = assign(corpus, features, options, seed=seed, classes=classes), options.label
-    classes, split, groups = assigned.classes, assigned.split, assigned.groups
+    classes, split, groups, required = assigned.classes, assigned.split, assigned.groups, required or options.required
     kept = surviving(assigned.corpus, features, label)
     check_subsets(split, kept, options.split, label, required)
     number = {name: i for i, name in enumerate(classes)}

@@ -46,6 +46,11 @@ class Split:
         lines = "\n".join(f"{track}\t{subset}" for track, subset in sorted(self.subsets.items()))
         return hashlib.sha256(lines.encode()).hexdigest()[:16]
 
+    def without_validation(self) -> Split:
+        """The same with the validation songs among those that are learned from."""
+        subsets = {track: "train" if subset == "val" else subset for track, subset in self.subsets.items()}
+        return dataclasses.replace(self, subsets=subsets)
+
     def tracks(self, corpus: Corpus, subset: str) -> list[Track]:
         return [track for track in corpus.tracks if self.subsets.get(track.track_id) == subset]
 
@@ -58,6 +63,7 @@ def make_split(
     seed: int = 0,
     folds: int = 5,
     fold: int = 0,
+    album_order: str = "digest",
     balanced: bool = False,
     groups: Mapping[str, str] | None = None,
 ) -> Split:
@@ -68,6 +74,7 @@ def make_split(
             `label` that most of their songs have; one stratum where the label holds tags), `kfold` (albums of an artist
             assigned to `folds` folds, `fold` tested, the next one validated), `manifest` (its fold column), or `all`
             (every track is tested: nothing is left to train on).
+        album_order: `digest` or `name`, of kfold.
         balanced: All values of `label` have equally many songs: the song split is Park et al.'s, 15/3/2 of 20.
         groups: Group of the track ids that are the same recording as another.
 
@@ -87,7 +94,9 @@ def make_split(
         subsets = _assigned(corpus, lambda t: strata[t.artist], lambda t: t.artist, seed, shares, groups)
     elif split == "kfold":
         check_fold(folds, fold)
-        subsets = _assigned(corpus, lambda t: t.artist, _album, seed, lambda n: _fold_subsets(n, folds, fold), groups)
+        order = _by_name if album_order == "name" else _by_digest
+        assign = functools.partial(_fold_subsets, folds=folds, fold=fold)
+        subsets = _assigned(corpus, lambda t: t.artist, _album, seed, assign, groups, order)
     elif split == "manifest":
         subsets = {track.track_id: _manifest_subset(track) for track in corpus.tracks}
     elif split == "all":
@@ -95,6 +104,22 @@ def make_split(
     else:
         raise InputError(f"split={split} is unknown; choose one of {', '.join(SPLITS)}.")
     return Split(subsets, split)
+
+
+def inner_folds(corpus: Corpus, *, folds: int, seed: int, groups: Mapping[str, str]) -> dict[str, int]:
+    """The fold from 0 to `folds` - 1 of every track id, to be held out from a training on the others.
+
+    By album; of an artist with one album by song.
+    """
+    albums: dict[str, set[str]] = defaultdict(set)
+    for track in corpus.tracks:
+        albums[track.artist].add(track.album)
+
+    def unit(track: Track) -> str:
+        return _album(track) if len(albums[track.artist]) > 1 else track.track_id
+
+    numbers = _assigned(corpus, lambda t: t.artist, unit, seed, lambda n: [str(i % folds) for i in range(n)], groups)
+    return {track: int(number) for track, number in numbers.items()}
 
 
 def check_subsets(split: Split, corpus: Corpus, name: str, label: str, required: Sequence[str] = SUBSETS) -> None:
@@ -148,6 +173,7 @@ def _assigned(
     seed: int,
     assign: Callable[[int], list[str]],
     groups: Mapping[str, str],
+    order: Callable[[str, int], object] | None = None,
 ) -> dict[str, str]:
     """Assigns units (songs, albums or artists), whole, within each stratum, in the order of their digests."""
     units: dict[Unit, list[Track]] = defaultdict(list)
@@ -158,10 +184,18 @@ def _assigned(
         strata[home][name] += units[own]
     subsets: dict[str, str] = {}
     for assigned in strata.values():
-        order = sorted(assigned, key=lambda u: hashlib.sha256(f"{seed}\n{u}".encode()).digest())
-        for name, subset in zip(order, assign(len(order)), strict=True):
+        names = sorted(assigned, key=functools.partial(order or _by_digest, seed=seed))
+        for name, subset in zip(names, assign(len(names)), strict=True):
             subsets |= {track.track_id: subset for track in assigned[name]}
     return subsets
+
+
+def _by_digest(unit: str, seed: int) -> bytes:
+    return hashlib.sha256(f"{seed}\n{unit}".encode()).digest()
+
+
+def _by_name(unit: str, seed: int) -> str:
+    return unit
 
 
 def _joined(units: Mapping[Unit, list[Track]], groups: Mapping[str, str]) -> dict[Unit, Unit]:

@@ -23,7 +23,6 @@ import numpy as np
 import scipy.sparse
 import scipy.special
 
-
 from ..errors import InputError
 from .metrics import LABEL_STATISTICS, METRICS, ROW_STATISTICS, Counts, check_labels, check_scored, row_score
 

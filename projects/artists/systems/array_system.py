@@ -54,8 +54,10 @@ class ArraySystem(base.System):
             if len(np.unique(train.y)) < 2:
                 raise InputError("The training subset holds one class; a classifier needs at least two.")
             self.learn(train, training.seed)
-            values = np.concatenate([self.values(clips)[0] for clips in val.batches_of(self.unit)])
-            self.temperature = temperature(values, val.y)
+            self.temperature = 1.0
+            if len(val):
+                values = np.concatenate([self.values(clips)[0] for clips in val.batches_of(self.unit)])
+                self.temperature = temperature(values, val.y)
 
         return once.fit(learn, self.scores, train, val, self.unit, hooks)
 

@@ -188,7 +188,8 @@ class System(base.System):
             print(f"member {i + 1} of {len(self.systems)}: {member.name}", flush=True)
             own = member.training(training.seed + i)
             system.fit(train.members[i], val.members[i], self.num_classes, own, hooks.of_member(i))
-        self.temperatures = [self.temperature(i, val) for i in range(len(self.systems))]
+        if len(val):
+            self.temperatures = [self.temperature(i, val) for i in range(len(self.systems))]
 
     def temperature(self, i: int, val: JointClipSet) -> float:
         from ..evaluation.calibration import fit_temperature

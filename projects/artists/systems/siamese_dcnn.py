@@ -134,7 +134,7 @@ class System(ParkSystem):
             self.fit_head(one_clip_a_song(train))
             return {"val_loss": loss, **hooks.validate(self.scores(val.song_batches())[0])}
 
-        return dataclasses.replace(self.own(train, training), batches=batches, validate=validate)
+        return dataclasses.replace(self.own(train, training), batches=batches, validate=validate if len(val) else None)
 
     def fit_head(self, clips: ClipSet) -> None:
         """Fits the classifier of song vectors, which are the means of the songs' clips."""

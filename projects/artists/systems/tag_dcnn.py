@@ -60,7 +60,7 @@ class System(ParkSystem):
             proba, _ = self.scores(val.batches())
             return {"val_loss": float(loss(self._sets[val.y], logits)), **hooks.validate(proba)}
 
-        own = dataclasses.replace(self.own(train, training), validate=validate)
+        own = dataclasses.replace(self.own(train, training), validate=validate if len(val) else None)
         return loop.fit(tags, train, val, training, hooks, own)
 
     def targets(self, train: ClipSet) -> np.ndarray:

@@ -29,12 +29,13 @@ class State:
         return self.epoch - self.wait
 
     def after(self, logs: dict[str, float], model: keras.Model) -> State:
-        """The state after an epoch with these values."""
-        better = logs["val_loss"] < self.best_loss
+        """The state after an epoch with these values; without a validation loss the last epoch is the best."""
+        loss = logs.get("val_loss", -float("inf"))
+        better = "val_loss" not in logs or loss < self.best_loss
         return State(
             epoch=self.epoch + 1,
             wait=0 if better else self.wait + 1,
-            best_loss=logs["val_loss"] if better else self.best_loss,
+            best_loss=loss if better else self.best_loss,
             best_weights=model.get_weights() if better else self.best_weights,
             history=[*self.history, logs],
         )

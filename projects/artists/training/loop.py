@@ -57,12 +57,13 @@ USUAL = Own()
 def fit(model: keras.Model, train: ClipSet, val: ClipSet, training: Training, hooks: Hooks, own: Own = USUAL) -> State:
     """Trains a compiled model whose output is (n_clips, num_classes) probabilities, in place; the state at its end.
 
-    The model then holds the weights of the epoch with the lowest validation loss.
+    The model then holds the weights of the epoch with the lowest validation loss; without validation clips nothing
+    stops early, and it holds those of the last epoch.
 
     Raises:
         InputError: There is nothing to train on, or a loss stopped being a number.
     """
-    check_clips(train, val)
+    check_clips(train)
     _check_own(own, training)
     decay_kernels(model.optimizer, training.weight_decay)
     state = restore(hooks.checkpoint, model) or State()
@@ -74,7 +75,7 @@ def fit(model: keras.Model, train: ClipSet, val: ClipSet, training: Training, ho
         loss = _train_epoch(model, train, training, state, own)
         trained = time.perf_counter()
         logs = {"loss": loss, **(own.validate() if own.validate else _validate(model, val, hooks))}
-        _check_finite("validation loss", logs["val_loss"], training, state)
+        _check_finite("validation loss", logs.get("val_loss", 0.0), training, state)
         logs |= {"clips_per_second": len(train) / (trained - began), "seconds": time.perf_counter() - began, **rate}
         state = state.after(logs, model)
         if hooks.checkpoint:
@@ -84,10 +85,10 @@ def fit(model: keras.Model, train: ClipSet, val: ClipSet, training: Training, ho
     return state
 
 
-def check_clips(train: ClipSet, val: ClipSet) -> None:
+def check_clips(train: ClipSet) -> None:
     """Raises InputError where there is nothing to train on."""
-    if not len(train) or not len(val):
-        raise InputError("No song of the training or validation subset is as long as one clip; take a shorter clip.")
+    if not len(train):
+        raise InputError("No song of the training subset is as long as one clip; take a shorter clip.")
 
 
 def _check_own(own: Own, training: Training) -> None:
@@ -107,7 +108,7 @@ def decay_kernels(optimizer: keras.optimizers.Optimizer, weight_decay: float) ->
 
 def _set_learning_rate(model: keras.Model, training: Training, state: State, own: Own) -> dict[str, float]:
     """Sets the rate of the next epoch where it is not constant; what is to be logged of it."""
-    losses = [logs["val_loss"] for logs in state.history]
+    losses = [logs.get("val_loss", logs["loss"]) for logs in state.history]
     if own.rate:
         rate = own.rate(losses, int(model.optimizer.iterations))
     elif training.schedule != "constant":
@@ -144,5 +145,7 @@ def _check_finite(name: str, loss: float, training: Training, state: State) -> N
 
 
 def _validate(model: keras.Model, val: ClipSet, hooks: Hooks) -> dict[str, float]:
+    if not len(val):
+        return {}
     proba = np.concatenate([np.asarray(model.predict_on_batch(x)) for x in val.batches()])
     return {"val_loss": float(log_losses(val.y, proba).mean()), **hooks.validate(proba)}

@@ -24,18 +24,16 @@ def fit(learn: Callable[[], None], scores: Scores, train: ClipSet, val: ClipSet,
     Raises:
         InputError: There is nothing to learn from.
     """
-    check_clips(train, val)
+    check_clips(train)
     began = time.perf_counter()
     learn()
     learned = time.perf_counter()
-    proba, _ = scores(val.batches_of(unit))
     step = -(-len(train) // MOST_CLIPS)
     some = dataclasses.replace(train, songs=train.songs[::step], starts=train.starts[::step], y=train.y[::step])
-    logs = {
-        "loss": float(log_losses(some.y, scores(some.batches_of(unit))[0]).mean()),
-        "val_loss": float(log_losses(val.y, proba).mean()),
-        **hooks.validate(proba),
-    }
+    logs = {"loss": float(log_losses(some.y, scores(some.batches_of(unit))[0]).mean())}
+    if len(val):
+        proba, _ = scores(val.batches_of(unit))
+        logs |= {"val_loss": float(log_losses(val.y, proba).mean()), **hooks.validate(proba)}
     logs |= {"clips_per_second": len(train) / (learned - began), "seconds": time.perf_counter() - began}
     hooks.on_epoch(0, logs)
-    return State(epoch=1, best_loss=logs["val_loss"], history=[logs])
+    return State(epoch=1, best_loss=logs.get("val_loss", logs["loss"]), history=[logs])

@@ -19,7 +19,7 @@ from ..data.featurize import Features
 from ..data.options import DataOptions
 from ..data.prepare import Assigned
 from ..data.recordings import groups_of
-from ..data.splits import SUBSETS, Split
+from ..data.splits import Split
 from ..data.tracks import Corpus, Track
 from ..errors import InputError
 from ..reports import corpus as report
@@ -166,7 +166,7 @@ def _small_table(tracks: pd.DataFrame, options: DataOptions) -> pd.DataFrame:
     for name, column in columns.items() if options.split != "all" else ():
         for value, part in tracks.groupby(column, sort=True):
             songs = usable[usable[column] == value]
-            if missing := [subset for subset in SUBSETS if subset not in set(songs["subset"])]:
+            if missing := [subset for subset in options.required if subset not in set(songs["subset"])]:
                 albums = len(songs[["artist", "album"]].drop_duplicates())
                 rows.append((name, value, " ".join(missing), len(songs), albums, len(part) - len(songs)))
     return pd.DataFrame(rows, columns=["column", "value", "missing", "songs", "albums", "unusable"])
