@@ -12,6 +12,7 @@ import numpy as np
 from ..audio.clips import batch_size, disjoint_clips
 from ..audio.decode import DecodeError, Excerpt, read_audio
 from ..audio.features import log_mel
+from ..audio.options import FeatureConfig
 from ..evaluation import calibration, pooling
 
 if TYPE_CHECKING:
@@ -40,13 +41,28 @@ def score(source: Path | BinaryIO, system: System, card: Card, excerpt: Excerpt 
     """
     config = card.feature_config
     y = read_audio(source, config.sr, excerpt or Excerpt(config.crop))
+    features = features_of(y, config)
+    proba, embedding = score_features(features, system, card)
+    return Scored(proba, embedding, len(y) / config.sr, padded=len(features) < card.clip_frames)
+
+
+def features_of(y: np.ndarray, config: FeatureConfig) -> np.ndarray:
+    """Features (n_frames, columns) of samples (n,) at `config.sr`, of a track that is cropped already.
+
+    Raises:
+        DecodeError: Its samples are too large.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
         features = log_mel(y, config)
     if not np.isfinite(features).all():
         raise DecodeError("its samples are too large: the power of the spectrum overflows")
-    clips = disjoint_clips(features, card.clip_frames, config.n_mels)
-    proba, embedding = system.scores([clips] if system.unit == "song" else batches(clips))
-    return Scored(proba, embedding, len(y) / config.sr, padded=len(features) < card.clip_frames)
+    return features
+
+
+def score_features(features: np.ndarray, system: System, card: Card) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities (n_clips, k) and embeddings (n_clips, d) of the features (n_frames, columns) of a track."""
+    clips = disjoint_clips(features, card.clip_frames, card.feature_config.n_mels)
+    return system.scores([clips] if system.unit == "song" else batches(clips))
 
 
 def batches(clips: np.ndarray) -> Iterator[np.ndarray]:
