@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from projects.artists.audio.clips import clip_frames, clip_starts
+from projects.artists.audio.clips import clip_starts
 from projects.artists.audio.features import FeatureConfig
+from projects.artists.audio.lengths import clip_frames
 from projects.artists.errors import InputError
 
 DEFAULT = FeatureConfig()

@@ -276,7 +276,7 @@ def test_park_features_are_the_logarithm_of_the_mel_magnitude(tone):
 
 
 def test_three_seconds_of_park_are_129_frames():
-    from projects.artists.audio.clips import clip_frames
+    from projects.artists.audio.lengths import clip_frames
 
     assert clip_frames(3, PARK) == 129
 

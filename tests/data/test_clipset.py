@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from projects.artists.audio.clips import batch_size
+from projects.artists.audio.lengths import batch_size
 from projects.artists.data import clipset
 from projects.artists.data.clipset import ClipSet, make_clips
 from projects.artists.data.featurize import Entry

@@ -15,7 +15,7 @@ from mlflow.tracking import MlflowClient
 
 from projects import cli, evaluate, train
 from projects.artists.audio.deform import deformations
-from projects.artists.audio.features import FeatureConfig
+from projects.artists.audio.options import FeatureConfig, JointConfig
 from projects.artists.data import corpora, prepare
 from projects.artists.data.featurize import featurize
 from projects.artists.data.options import DataOptions
@@ -25,7 +25,7 @@ from projects.artists.workflows.deform import Answers
 from projects.artists.workflows.promote import decide
 from registry import gates
 
-PLAIN = FeatureConfig()
+CLIP_FRAMES, PLAIN = 32, FeatureConfig()
 
 
 @pytest.fixture
@@ -79,6 +79,27 @@ def test_undisturbed_answers_are_those_of_the_packaged_model_for_the_file(small_
     assert got.proba.shape == (2, 6, 3) and [p.classes[y] for y in got.y] == [t.artist for t in p.used("test")]
 
 
+class Ensemble:
+    """A system of two members with features of their own, which hear what `Hearing` hears."""
+
+    unit = "song"
+
+    def scores(self, songs):
+        pairs = [[Hearing().scores([clips])[0].mean(0) for clips in song] for song in songs]
+        return np.stack([np.mean(pair, axis=0) for pair in pairs]), np.zeros((len(pairs), 1))
+
+
+def test_members_of_an_ensemble_get_features_of_their_own_of_the_same_deformed_song(small_corpus, in_process, here):
+    levelled = FeatureConfig(sr=22050, hop_length=706, level=-18.0)
+    p = prepared(small_corpus, JointConfig.join([(PLAIN, CLIP_FRAMES), (levelled, CLIP_FRAMES)]))
+    got = deform.answers(Ensemble(), card(p), p, deformations("level:-12"))
+    alone = [inference.score(track.path, Ensemble(), card(p)).proba[0] for track in p.used("test")]
+    np.testing.assert_allclose(got.proba[0], alone, atol=1e-12)
+    # Half of its vote hears no level; single clips lie at the edge of a decibel.
+    change = np.abs(got.proba[1] - got.proba[0]).max(1)
+    assert (change > 0.3).all() and (change < 0.5 + 1e-9).all()
+
+
 def test_the_same_command_gives_the_same_answers(small_corpus, in_process, here):
     p = prepared(small_corpus)
     first, second = (answers(p, "noise:10,mp3,pitch:2") for _ in range(2))
@@ -89,16 +110,19 @@ def test_a_cropped_song_played_faster_is_still_as_long_as_the_crop(small_corpus,
     p = prepared(small_corpus, FeatureConfig(crop=2.0))
     song = deform.Song(0, p.used("test")[0].path, 0)
     versions = deform.features_of_versions(song, p.features.config, deformations("tempo:1.5,tempo:0.7,pitch"))
-    assert {len(features) for features in versions} == {1 + 2 * 16000 // 512}
+    assert {len(features) for (features,) in map(dict.values, versions)} == {1 + 2 * 16000 // 512}
     whole = deform.features_of_versions(song, FeatureConfig(), deformations("tempo:1.5"))
-    assert [len(features) for features in whole] == [1 + 4 * 16000 // 512, 1 + round(4 * 16000 / 1.5) // 512]
+    assert [len(features) for (features,) in map(dict.values, whole)] == [
+        1 + 4 * 16000 // 512,
+        1 + round(4 * 16000 / 1.5) // 512,
+    ]
 
 
 def test_what_else_is_asked_for_changes_no_deformation(small_corpus, in_process):
     p = prepared(small_corpus, FeatureConfig(crop=1.0))
     song = deform.Song(0, p.used("test")[0].path, 5)
     alone, among = (
-        deform.features_of_versions(song, p.features.config, deformations(text))[1]
+        deform.features_of_versions(song, p.features.config, deformations(text))[1][p.features.config]
         for text in ("noise:0", "noise:0,tempo:2")
     )
     np.testing.assert_array_equal(alone, among)

@@ -1,33 +1,13 @@
-"""Cutting a spectrogram into clips: the published frame counts and where clips start."""
+"""Cutting a spectrogram into clips: where clips start, and all clips of a track."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
 from .options import FeatureConfig
-
-# Lengths whose published frame count is not ceil(seconds * sr / hop_length): Nasrullah and Zhao's "20 s" and "30 s"
-# (29.12 s in truth), Park et al.'s "3 s"; by (sr, hop_length, seconds).
-PUBLISHED_FRAMES = {(16000, 512, 20.0): 628, (16000, 512, 30.0): 911, (22050, 512, 3.0): 129}
-
-# What a network holds of a batch that it only evaluates grows with its frames, whatever the clips' length.
-FRAMES_A_BATCH, MOST_CLIPS = 5_000, 64
-
-
-def clip_frames(clip: float, config: FeatureConfig) -> int:
-    """Frames of a clip of `clip` seconds.
-
-    Raises:
-        InputError: `clip` is not positive.
-    """
-    if not clip > 0 or not math.isfinite(clip * config.sr):
-        raise InputError(f"clip={clip:g} must be a positive number of seconds, for example clip=3.")
-    published = PUBLISHED_FRAMES.get((config.sr, config.hop_length, float(clip)))
-    # 64.224 s are 2,007 frames, not 2,007.0000000000002.
-    return published or math.ceil(round(clip * config.sr / config.hop_length, 6))
 
 
 def clip_starts(n_frames: int, length: int, overlap: float = 0.0) -> np.ndarray:
@@ -50,6 +30,13 @@ def disjoint_clips(features: np.ndarray, length: int, n_mels: int) -> np.ndarray
     return np.stack([features[start : start + length] for start in clip_starts(len(features), length)])
 
 
-def batch_size(length: int) -> int:
-    """Clips of `length` frames that are evaluated at once: 64 of 1 s, 31 of 5 s, 5 of 30 s."""
-    return max(1, min(MOST_CLIPS, FRAMES_A_BATCH // length))
+def song_clips(features: Mapping[FeatureConfig, np.ndarray], config: FeatureConfig, length: int) -> Any:
+    """All disjoint clips of a track (n, length, columns), for an ensemble a tuple with those of each member.
+
+    Args:
+        features: Those of each of `config.parts`.
+        length: Frames a clip; an ensemble's members have lengths of their own.
+    """
+    if config.views:
+        return tuple(disjoint_clips(features[part], frames, part.n_mels) for part, frames in config.views)
+    return disjoint_clips(features[config], length, config.n_mels)

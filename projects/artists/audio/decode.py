@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -105,16 +105,22 @@ def read_audio(
     Raises:
         DecodeError: Not decodable, empty, too long, or with NaN or infinite samples.
     """
-    excerpt = excerpt or Excerpt(crop)
+    return read_at_rates(source, [sr], excerpt or Excerpt(crop), observe=observe)[0]
+
+
+def read_at_rates(
+    source: Path | BinaryIO, rates: Sequence[int], excerpt: Excerpt, *, observe: Observer | None = None
+) -> list[np.ndarray]:
+    """The samples of a file at each of several rates, decoded once; arguments and errors are those of `read_audio`."""
     if isinstance(source, Path) and source.suffix.lower() in AV_SUFFIXES:
         y, native = _read_with_av(source, excerpt.most, observe)
         start, frames = excerpt.span(len(y), native)
-        return soxr.resample(y[start : start + frames], native, sr, quality="HQ")
+        return [soxr.resample(y[start : start + frames], native, sr, quality="HQ") for sr in rates]
     # Names of old collections are not always UTF-8, which soundfile insists on for str.
     opened = os.fsencode(source) if isinstance(source, Path) and os.name == "posix" else source
     try:
         with soundfile.SoundFile(opened) as file:
-            return _resampled(file, sr, excerpt, observe)
+            return _resampled(file, rates, excerpt, observe)
     except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
         raise DecodeError(f"not readable as audio: {_reason(source, error)}") from error
 
@@ -172,14 +178,15 @@ def observe_audio(source: Path, observe: Observer) -> None:
         raise DecodeError(f"not readable as audio: {_reason(source, error)}") from error
 
 
-def _resampled(file: soundfile.SoundFile, sr: int, excerpt: Excerpt, observe: Observer | None) -> np.ndarray:
+def _resampled(
+    file: soundfile.SoundFile, rates: Sequence[int], excerpt: Excerpt, observe: Observer | None
+) -> list[np.ndarray]:
     rate = file.samplerate
     _check_rate(rate)
     start, frames = excerpt.span(file.frames, rate) if file.frames > 0 else (0, file.frames)
     if start:
         file.seek(start)
-    y, decoded = _Growing(math.ceil(min(frames, LONGEST_CLAIM_SECONDS * rate) * sr / rate)), 0
-    stream = None if rate == sr else soxr.ResampleStream(rate, sr, 1, dtype="float32", quality="HQ")
+    resamplers, decoded = [_Resampler(rate, sr, min(frames, LONGEST_CLAIM_SECONDS * rate)) for sr in rates], 0
     for block in _blocks(file, frames):
         decoded += len(block)
         if decoded > excerpt.limit * rate:
@@ -187,12 +194,11 @@ def _resampled(file: soundfile.SoundFile, sr: int, excerpt: Excerpt, observe: Ob
         if observe:
             observe(block, rate)
         mono = _mono(block)
-        y.add(stream.resample_chunk(mono) if stream else mono)
+        for resampler in resamplers:
+            resampler.add(mono)
     if decoded == 0:
         raise DecodeError("the file holds no samples")
-    if stream:
-        y.add(stream.resample_chunk(np.empty(0, np.float32), last=True))
-    return _fix_length(y.all, math.ceil(decoded * sr / rate))
+    return [resampler.end(decoded) for resampler in resamplers]
 
 
 def _too_long(limit: float, decoded: float = 0.0) -> DecodeError:
@@ -219,6 +225,22 @@ class _Growing:
     @property
     def all(self) -> np.ndarray:
         return self._y[: self._n]
+
+
+class _Resampler:
+    """Samples of a rate that arrive in blocks, at another rate."""
+
+    def __init__(self, rate: int, sr: int, expected: float) -> None:
+        self._ratio, self._y = sr / rate, _Growing(math.ceil(expected * sr / rate))
+        self._stream = None if rate == sr else soxr.ResampleStream(rate, sr, 1, dtype="float32", quality="HQ")
+
+    def add(self, mono: np.ndarray, last: bool = False) -> None:
+        self._y.add(self._stream.resample_chunk(mono, last=last) if self._stream else mono)
+
+    def end(self, decoded: int) -> np.ndarray:
+        """All, of so many samples that have arrived."""
+        self.add(np.empty(0, np.float32), last=True)
+        return _fix_length(self._y.all, math.ceil(decoded * self._ratio))
 
 
 def _check_rate(rate: int) -> None:

@@ -6,7 +6,8 @@ import dataclasses
 import hashlib
 import json
 import math
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
 
 from ..errors import InputError
 
@@ -32,6 +33,9 @@ class FeatureConfig:
         float | None, "root mean square in dB re full scale that one gain brings each track to; none: as it is"
     ] = None
 
+    # (configuration, frames of a clip) of the members of an ensemble.
+    views: ClassVar[tuple[tuple[FeatureConfig, int], ...]] = ()
+
     def __post_init__(self) -> None:
         for name in ("sr", "n_fft", "hop_length", "n_mels"):
             if getattr(self, name) < 1:
@@ -40,6 +44,21 @@ class FeatureConfig:
             raise InputError(f"crop={self.crop} must be a positive number of seconds; leave it out for whole tracks.")
         if self.level is not None and not -80 <= self.level <= 0:
             raise InputError(f"level={self.level:g} must be from -80 to 0 dB, for example level=-18.")
+
+    @staticmethod
+    def of(fields: Mapping[str, Any]) -> FeatureConfig:
+        """The configuration that `dataclasses.asdict` made these fields of."""
+        views = tuple((FeatureConfig(**config), frames) for config, frames in fields.get("views", ()))
+        return JointConfig(**{**fields, "views": views}) if views else FeatureConfig(**fields)
+
+    @property
+    def parts(self) -> tuple[FeatureConfig, ...]:
+        """The configurations that are computed of a track, that of the clips first."""
+        return (self,)
+
+    def cropped(self, crop: float | None) -> FeatureConfig:
+        """The same of the centre `crop` seconds."""
+        return dataclasses.replace(self, crop=crop)
 
     @property
     def version(self) -> int:
@@ -57,3 +76,31 @@ class FeatureConfig:
             if fields[name] == usual:
                 del fields[name]
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclasses.dataclass(frozen=True)
+class JointConfig(FeatureConfig):
+    """The features of the members of an ensemble, of the same audio; its own fields are those of the longest clip.
+
+    views: configuration and frames of a clip of each.
+    """
+
+    views: tuple[tuple[FeatureConfig, int], ...] = ()  # type: ignore[misc]
+
+    @classmethod
+    def join(cls, views: Sequence[tuple[FeatureConfig, int]]) -> JointConfig:
+        return cls(**dataclasses.asdict(views[longest(views)][0]), views=tuple(views))
+
+    @property
+    def parts(self) -> tuple[FeatureConfig, ...]:
+        first = self.views[longest(self.views)][0]
+        return tuple(dict.fromkeys([first, *(config for config, _ in self.views)]))
+
+    def cropped(self, crop: float | None) -> FeatureConfig:
+        return self.join([(config.cropped(crop), frames) for config, frames in self.views])
+
+
+def longest(views: Sequence[tuple[FeatureConfig, int]]) -> int:
+    """Position of the one that needs the longest tracks, the first of several."""
+    seconds = [(frames - 1) * config.hop_length / config.sr for config, frames in views]
+    return seconds.index(max(seconds))

@@ -113,8 +113,8 @@ class FeatureStore:
     kind, version = "features", ""
 
     def __init__(self, config: FeatureConfig, root: Path | None = None) -> None:
-        self.config, self.root = config, root or cache_root()
-        self.folder = self.root / self.kind / f"{config.digest}{self.version}"
+        self.config, self.root = config.parts[0], root or cache_root()
+        self.folder = self.root / self.kind / f"{self.config.digest}{self.version}"
 
     def path(self, audio_digest: str) -> Path:
         return self.folder / audio_digest[:2] / f"{audio_digest}.npy"

@@ -6,10 +6,14 @@ import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..audio.clips import batch_size, clip_starts
+from ..audio.clips import clip_starts
+from ..audio.lengths import batch_size
+from ..audio.options import FeatureConfig, longest
+from .cache import FeatureStore
 from .featurize import Entry
 
 # Each map keeps a file descriptor; the usual limit is 1,024 a process.
@@ -70,6 +74,25 @@ class ClipSet:
         return out
 
 
+@dataclasses.dataclass(frozen=True)
+class JointClipSet(ClipSet):
+    """The clips of an ensemble's longest member, and those of all of its members, of the same songs in this order.
+
+    first: the position of the longest among them.
+    """
+
+    members: Sequence[ClipSet] = ()
+    first: int = 0
+
+    def song_batches(self) -> Iterator[Any]:
+        """The clips of each song, a tuple with an array of each member."""
+        for first, last in _runs(self.songs):
+            song = self.songs[first]
+            parts = [member.read(slice(*np.searchsorted(member.songs, [song, song + 1]))) for member in self.members]
+            parts[self.first] = self.read(slice(first, last))
+            yield tuple(parts)
+
+
 def _runs(songs: np.ndarray) -> Iterator[tuple[int, int]]:
     """First and last + 1 position of each song in clips that are in the order of songs."""
     edges = np.flatnonzero(np.diff(songs, prepend=-1, append=-1))
@@ -82,7 +105,13 @@ def _mapped(path: Path) -> np.ndarray:
 
 
 def make_clips(
-    entries: Sequence[Entry], y: Sequence[int], length: int, *, overlap: float = 0.0, tag_sets: Sequence[str] = ()
+    entries: Sequence[Entry],
+    y: Sequence[int],
+    length: int,
+    *,
+    overlap: float = 0.0,
+    tag_sets: Sequence[str] = (),
+    views: Sequence[tuple[FeatureConfig, int]] = (),
 ) -> tuple[ClipSet, list[int]]:
     """Clips over whole tracks, disjoint where `overlap` is 0.
 
@@ -92,6 +121,7 @@ def make_clips(
         length: Frames a clip.
         overlap: Share of a clip that is in the next one too.
         tag_sets: Label values in the order of classes, where they are sets of tags.
+        views: Configuration and frames a clip of an ensemble's members, whose longest the others describe.
 
     Returns:
         The clips, and the positions of tracks shorter than one clip, which have none.
@@ -107,4 +137,14 @@ def make_clips(
         length,
         tag_sets,
     )
+    if views:
+        members = [_of_view(entries, y, *view, overlap) for view in views]
+        clips = JointClipSet(**vars(clips), members=members, first=longest(views))
     return clips, np.flatnonzero(counts == 0).tolist()
+
+
+def _of_view(entries: Sequence[Entry], y: Sequence[int], config: FeatureConfig, length: int, overlap: float) -> ClipSet:
+    store = FeatureStore(config)
+    digests = [entry.audio_digest for entry in entries]
+    own = [Entry(digest, store.n_frames(digest) or 0, store.path(digest)) for digest in digests]
+    return make_clips(own, y, length, overlap=overlap)[0]

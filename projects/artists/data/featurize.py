@@ -63,7 +63,7 @@ def featurize(
     progress: Progress | None = None,
     audits: AuditStore | None = None,
 ) -> Features:
-    """Computes what the cache does not hold yet.
+    """Computes what the cache does not hold yet, of each part of the configuration; the entries are of its first.
 
     Args:
         workers: Processes; None for one a core.
@@ -72,6 +72,24 @@ def featurize(
     Raises:
         InputError: The cache cannot be written; what it holds by then is whole.
     """
+    first, *others = config.parts
+    features = _featurize(corpus, first, workers=workers, progress=progress, audits=audits)
+    for part in others:
+        more = _featurize(corpus, part, workers=workers, progress=progress)
+        entries = {track: entry for track, entry in features.entries.items() if track in more.entries}
+        quarantined = {**more.quarantined, **features.quarantined}
+        features = Features(first, entries, quarantined, features.computed + more.computed)
+    return dataclasses.replace(features, config=config)
+
+
+def _featurize(
+    corpus: Corpus,
+    config: FeatureConfig,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    audits: AuditStore | None = None,
+) -> Features:
     store, index = FeatureStore(config), DigestIndex()
     entries: dict[str, Entry] = {}
     missing: list[Track] = []

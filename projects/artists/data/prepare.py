@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from ..audio.clips import clip_frames
+from ..audio.lengths import clip_frames
 from ..audio.options import FeatureConfig
 from ..errors import InputError
 from . import corpora
@@ -194,8 +194,9 @@ def prepare(
         tracks[subset] = split.tracks(kept, subset)
         entries = [features.entries[track.track_id] for track in tracks[subset]]
         overlap = options.overlap if subset == "train" else 0.0
+        y = [number[t.label(label)] for t in tracks[subset]]
         clips[subset], too_short = make_clips(
-            entries, [number[t.label(label)] for t in tracks[subset]], length, overlap=overlap, tag_sets=tag_sets
+            entries, y, length, overlap=overlap, tag_sets=tag_sets, views=features.config.views
         )
         short += [tracks[subset][i].track_id for i in too_short]
     empty = [subset for subset in required if not len(clips[subset])]
@@ -264,9 +265,9 @@ def with_overlap(prepared: Prepared, overlap: float) -> Prepared:
     """The same tracks with their training clips cut anew; nothing is read."""
     train, number = prepared.clips["train"], {name: i for i, name in enumerate(prepared.classes)}
     y = [number[track.label(prepared.label)] for track in prepared.tracks["train"]]
-    cut, _ = make_clips(train.entries, y, train.length, overlap=overlap)
-    clips = dataclasses.replace(train, songs=cut.songs, starts=cut.starts, y=cut.y)
-    return dataclasses.replace(prepared, clips={**prepared.clips, "train": clips})
+    views = prepared.features.config.views
+    cut, _ = make_clips(train.entries, y, train.length, overlap=overlap, tag_sets=train.tag_sets, views=views)
+    return dataclasses.replace(prepared, clips={**prepared.clips, "train": cut})
 
 
 def _learned(corpus: Corpus, options: DataOptions, seed: int) -> list[str]:

@@ -120,7 +120,7 @@ def identities(known: Iterable[Recordings]) -> dict[str, str]:
         links += [(digest,) for digest in each.digests]
         links += each.groups.items()
         # No crop, chroma or gain changes the landmarks of the rest.
-        comparable[dataclasses.replace(each.config, crop=None, chroma=False, level=None)].update(each.marks)
+        comparable[dataclasses.replace(each.config.parts[0], crop=None, chroma=False, level=None)].update(each.marks)
     for marks in comparable.values():
         digests = sorted(marks)
         links += [(digests[i], digests[j]) for i, j in matching_pairs([marks[digest] for digest in digests])]

@@ -50,7 +50,7 @@ class Card:
 
     @property
     def feature_config(self) -> FeatureConfig:
-        return FeatureConfig(**self.features)
+        return FeatureConfig.of(self.features)
 
 
 def save(folder: Path, system: System, card: Card) -> None:

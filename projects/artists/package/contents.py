@@ -21,23 +21,23 @@ SCRIPT = LIBRARY / "package" / "pyfunc.py"
 ENTRY = "package/scorer.py"
 
 
-def copy(model: str, folder: Path) -> Path:
-    """Copies what scoring with the system `model` imports to `folder`, which must not be there yet; returns it."""
-    for file in modules(model):
+def copy(models: Iterable[str], folder: Path) -> Path:
+    """Copies what scoring with these systems imports to `folder`, which must not be there yet; returns it."""
+    for file in modules(*models):
         target = folder / file.relative_to(LIBRARY)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
     return folder
 
 
-def modules(model: str) -> list[Path]:
-    """Files of the library that are imported when a model with the system `model` is loaded and scores, sorted.
+def modules(*models: str) -> list[Path]:
+    """Files of the library that are imported when a model with these systems is loaded and scores, sorted.
 
     Examples:
         >>> [file.name for file in modules("mfcc_gaussian") if file.parent.name == "package"]
         ['__init__.py', 'card.py', 'inference.py', 'request.py', 'scorer.py']
     """
-    waiting, closure = [LIBRARY / ENTRY, LIBRARY / "systems" / f"{model}.py"], set()
+    waiting, closure = [LIBRARY / ENTRY, *(LIBRARY / "systems" / f"{model}.py" for model in models)], set()
     while waiting:
         file = waiting.pop()
         if file not in closure:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ..audio.lengths import clip_frames
 from ..errors import InputError
 from .space import suggested
 
@@ -64,6 +65,16 @@ class System(abc.ABC):
         return {**cls.features, **cls.data, **cls.training}
 
     @classmethod
+    def joined(cls, features: FeatureConfig, options: Any) -> FeatureConfig:
+        """What is computed of a track: more than the parameters tell where members have features of their own."""
+        return features
+
+    @classmethod
+    def modules(cls, options: Mapping[str, Any]) -> list[str]:
+        """Names of other systems of which this one, with these options, is made."""
+        return []
+
+    @classmethod
     def unused(cls, config: Any) -> dict[str, str]:
         """Parameters that change nothing, each with the option of `config` that makes it so, "" where all do."""
         return {} if cls.in_epochs else dict.fromkeys(options_of_epochs(), "")
@@ -76,8 +87,6 @@ class System(abc.ABC):
     @classmethod
     def check_input(cls, clip: float, config: FeatureConfig, options: Any = None) -> None:
         """Raises InputError where the system cannot take clips of `clip` seconds, that few bands, or chroma."""
-        from ..audio.clips import clip_frames
-
         name = cls.__module__.rsplit(".", 1)[-1]
         frames, (min_frames, min_mels) = clip_frames(clip, config), cls.least(options)
         if frames < min_frames:
@@ -93,8 +102,11 @@ class System(abc.ABC):
         """Learns; the result has best_epoch and history."""
 
     @abc.abstractmethod
-    def scores(self, batches: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Batches (b, frames, columns) -> probabilities (n, num_classes), embeddings before the softmax (n, d)."""
+    def scores(self, batches: Iterable[Any]) -> tuple[np.ndarray, np.ndarray]:
+        """Batches (b, frames, columns) -> probabilities (n, num_classes), embeddings before the softmax (n, d).
+
+        A batch of an ensemble is a song: a tuple with an array of clips of each member.
+        """
 
     @abc.abstractmethod
     def count_params(self) -> int:

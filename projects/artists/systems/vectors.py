@@ -1,11 +1,11 @@
 """A frozen network's vectors of clips and a linear classifier of them: seconds to train, and the best known here.
 
 Card: front_end=musicnn (Pons and Serra 2019, trained on the tags of a million songs; its weights come from the package
-index on first use, 28 MB), or siamese (Park et al. 2018, with weights=<their file>). One gain brings each track to a
-level; vectors of all clips of a training song, standardised; multinomial logistic regression, where a clip weighs one
-over the clips of its song and the root of the songs of its artist. Of a song that is scored `max_clips` clips are
-heard; its probabilities are the softmax of their mean log-probabilities. Other heads: lda (shrinkage by Ledoit and
-Wolf, equal priors), knn (by cosine).
+index on first use, 28 MB), or siamese (Park et al. 2018, trained on 10,000 artists; the project has its weights). One
+gain brings each track to a level; vectors of all clips of a training song, standardised; multinomial logistic
+regression, where a clip weighs one over the clips of its song and the root of the songs of its artist. Of a song that
+is scored `max_clips` clips are heard; its probabilities are the softmax of their mean log-probabilities. Other heads:
+lda (shrinkage by Ledoit and Wolf, equal priors), knn (by cosine).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
+from ..audio.lengths import clip_frames
 from ..errors import InputError
 from ..evaluation.spread import spread
 from . import base, fitted
@@ -42,7 +43,10 @@ class Config:
     """The frozen front end, and the classifier of its vectors."""
 
     front_end: Annotated[Literal["musicnn", "siamese"], "the frozen network"] = "musicnn"
-    weights: Annotated[str | None, "file of its published weights; none: fetched once (musicnn)"] = None
+    weights: Annotated[
+        str | None,
+        "file of its published weights; none: fetched once, or part of the project",
+    ] = None
     head: Annotated[
         Literal["logistic", "lda", "knn"], "logistic regression, shrinkage LDA, or neighbours by cosine"
     ] = "logistic"
@@ -94,8 +98,6 @@ class System(base.System):
     @classmethod
     def check_input(cls, clip: float, config: FeatureConfig, options: Any = None) -> None:
         """Raises InputError where features or clips are not those that the front end was trained on."""
-        from ..audio.clips import clip_frames
-
         super().check_input(clip, config, options)
         name = (options or cls.Config()).front_end
         front_end = FRONT_ENDS[name]
@@ -111,7 +113,7 @@ class System(base.System):
 
         self.num_classes = num_classes
         self.network = self.front_end.pretrained(self.config.weights)
-        self.store = VectorStore(self.config.front_end)
+        self.store = VectorStore(self.config.front_end, self.network.get_weights())
         return once.fit(lambda: self.learn(train), self.scores, train, val, self.unit, hooks)
 
     def learn(self, train: ClipSet) -> None:

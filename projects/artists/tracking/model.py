@@ -22,6 +22,7 @@ from mlflow.types.schema import Array, ColSpec
 from ..errors import InputError
 from ..package import contents, scorer
 from ..package.card import load_card
+from ..systems import find
 from . import server
 
 # A model that has not answered by then is broken.
@@ -68,7 +69,8 @@ def save_model(folder: Path, system_folder: Path, golden: Path, work: Path) -> P
 
 def _parts(system_folder: Path, golden: Path, work: Path) -> dict[str, Any]:
     """What the model is made of; the copy of the package is built in `work`."""
-    package = contents.copy(load_card(system_folder).model, work / "package")
+    card = load_card(system_folder)
+    package = contents.copy([card.model, *find(card.model).modules(card.options)], work / "package")
     return {
         "python_model": str(contents.SCRIPT),
         "artifacts": {"package": str(package), "system": str(system_folder), "golden": str(golden)},

@@ -32,6 +32,10 @@ class Hooks:
     on_epoch: Callable[[int, dict[str, float]], None] = lambda epoch, logs: None
     checkpoint: Path | None = None
 
+    def of_member(self, i: int) -> Hooks:
+        """Of the i-th member of an ensemble: nothing is told of its epochs, and it has a checkpoint of its own."""
+        return Hooks(checkpoint=self.checkpoint and self.checkpoint.with_suffix(f".{i}{self.checkpoint.suffix}"))
+
 
 @dataclasses.dataclass(frozen=True)
 class Own:

@@ -19,8 +19,8 @@ RECIPES: dict[str, dict[str, object]] = {
     "long": {"learning_rate": 0.0001, "epochs": 300},
     # Not published: for corpora of few steps an epoch.
     "small": {"adapt_batchnorm": True},
-    # The best known here: vectors of a frozen network.
-    "embeddings": {"model": "vectors"},
+    # The best known here: vectors of frozen networks.
+    "embeddings": {"model": "ensemble", "members": "vectors+vectors:front_end=siamese:head_c=0.1"},
 }
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..audio.clips import clip_frames
 from ..audio.endings import cut_off
+from ..audio.lengths import clip_frames
 from ..audio.options import FeatureConfig
 from ..data import prepare
 from ..data.audit import Audit, AuditStore

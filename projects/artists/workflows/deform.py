@@ -29,6 +29,8 @@ from ..package.card import Card
 from ..systems.base import System
 
 UNDISTURBED = "none"
+# Features (n_frames, columns) of each part of a configuration.
+Version = dict[FeatureConfig, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,17 +151,15 @@ def _pooled(proba: np.ndarray, method: str) -> np.ndarray:
 
 def _versions(
     songs: Iterator[Song], config: FeatureConfig, deformations: Sequence[Deformation], workers: int
-) -> Iterator[tuple[Song, list[np.ndarray] | str]]:
+) -> Iterator[tuple[Song, list[Version] | str]]:
     """Each song with its `features_of_versions`, in the order in which they are done; few of them exist at a time."""
     compute = functools.partial(features_of_versions, config=config, deformations=deformations)
     for song, versions in spread(songs, compute, workers, single_threaded):
         yield song, "the decoder crashed on this file" if versions is None else versions
 
 
-def features_of_versions(
-    song: Song, config: FeatureConfig, deformations: Sequence[Deformation]
-) -> list[np.ndarray] | str:
-    """Features (n_frames, columns) of a song, undisturbed and by deformation; or why there are none."""
+def features_of_versions(song: Song, config: FeatureConfig, deformations: Sequence[Deformation]) -> list[Version] | str:
+    """Features of a song, undisturbed and by deformation; or why there are none."""
     try:
         y, sr = read_channels(song.path, _widest(config.crop, deformations))
         versions = [_features(y.mean(1), sr, config)]
@@ -173,8 +173,9 @@ def features_of_versions(
         return "not enough memory to deform it"
 
 
-def _features(y: np.ndarray, sr: int, config: FeatureConfig) -> np.ndarray:
-    return inference.features_of(excerpt_at(y, sr, config.sr, config.crop), config)
+def _features(y: np.ndarray, native: int, config: FeatureConfig) -> Version:
+    samples = {sr: excerpt_at(y, native, sr, config.crop) for sr in inference.sample_rates(config)}
+    return inference.features_of(samples, config)
 
 
 def _widest(crop: float | None, deformations: Sequence[Deformation]) -> float | None:

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from ..audio.clips import batch_size, clip_frames, disjoint_clips
+from ..audio.clips import disjoint_clips, song_clips
+from ..audio.lengths import batch_size, clip_frames
 from ..audio.options import FeatureConfig
 from ..data import prepare, recordings
+from ..data.cache import FeatureStore
 from ..data.featurize import Entry, Features, Progress, featurize, surviving
 from ..data.paths import given_path
 from ..data.recordings import Recordings
@@ -57,7 +59,7 @@ class Embedder:
         if crop is None:
             return self
         identity = hashlib.sha256(f"{self.identity}\n{float(crop)}".encode()).hexdigest()[:16]
-        return dataclasses.replace(self, config=dataclasses.replace(self.config, crop=crop), identity=identity)
+        return dataclasses.replace(self, config=self.config.cropped(crop), identity=identity)
 
     def vectors(self, entries: Sequence[Entry]) -> np.ndarray:
         """Stored features of songs -> (n_songs, d), float32; a song shorter than a clip is padded with silence."""
@@ -67,12 +69,13 @@ class Embedder:
         sums = np.add.reduceat(embedding, np.cumsum([0, *counts[:-1]]), axis=0)
         return (sums / np.array(counts)[:, None]).astype(np.float32)
 
-    def _clips(self, entry: Entry, counts: list[int]) -> np.ndarray:
+    def _clips(self, entry: Entry, counts: list[int]) -> Any:
         """All disjoint clips of a song; their number is appended to `counts`."""
-        features = np.load(entry.path, mmap_mode="r")
-        clips = disjoint_clips(features, self.clip_frames, self.config.n_mels)
-        counts.append(len(clips))
-        return clips.astype(np.float32)
+        first, *others = self.config.parts
+        files = {first: entry.path} | {part: FeatureStore(part).path(entry.audio_digest) for part in others}
+        features = {part: np.load(file, mmap_mode="r") for part, file in files.items()}
+        counts.append(len(disjoint_clips(features[first], self.clip_frames, first.n_mels)))
+        return song_clips(features, self.config, self.clip_frames)
 
     def embed(self, corpus: Corpus, *, workers: int | None, progress: Progress | None = None) -> SongVectors:
         """The readable tracks of a corpus; those that are not are in the result's `features.quarantined`."""

@@ -8,12 +8,10 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
-import math
-import types
 import typing
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import yaml
 
@@ -22,13 +20,13 @@ from ..data.options import NO_IDENTITY, DataOptions, as_given, field_names
 from ..errors import InputError, command
 from ..evaluation.options import EvaluationOptions
 from ..systems import find, names
+from ..systems.options import cast, typed
 from ..training.training import RECIPES, Training
 from .options import EvaluateOptions
 
 if typing.TYPE_CHECKING:
     from ..systems.base import System
 
-T = TypeVar("T")
 # What the model fixes; it says itself whom it knows.
 FIXED_BY_MODEL = ("label", "clip", "overlap", "leave_out", "artists")
 
@@ -117,8 +115,8 @@ class EvaluationPlan:
 
 
 def values(*options: Any) -> dict[str, Any]:
-    """Name -> value of the fields of dataclasses."""
-    return {name: value for each in options for name, value in dataclasses.asdict(each).items()}
+    """Name -> value of the fields of dataclasses, but for those that are computed."""
+    return {name: value for each in options for name, value in dataclasses.asdict(each).items() if name != "views"}
 
 
 def changed(*options: Any) -> dict[str, Any]:
@@ -162,11 +160,11 @@ def loose_plan(flags: Mapping[str, Any]) -> TrainingPlan:
 def loose_plan_and(flags: Mapping[str, Any], *groups: type) -> tuple[Any, ...]:
     """The plan of a training, and one of each of `groups`, the options of an entry point that stand beside it."""
     # A resumed run hands over its parameters as text, "None" among them.
-    config = _cast("config", flags.get("config"), str | None)
+    config = cast("config", flags.get("config"), str | None)
     given = {**(read_config(config) if config else {}), **flags}
     given = with_recipe(given)
-    system = find(_typed(Sources, given).model)
-    defaults = system.defaults(_typed(system.Config, given))
+    system = find(typed(Sources, given).model)
+    defaults = system.defaults(typed(system.Config, given))
     resolved = resolve((*GROUPS, system.Config, *groups), given, defaults)
     sources, data, features, training, evaluation, options, *more = resolved
     if data.split == "all":
@@ -174,12 +172,12 @@ def loose_plan_and(flags: Mapping[str, Any], *groups: type) -> tuple[Any, ...]:
             "split=all tests every track and leaves none to train on; it is for evaluate. "
             "Choose song, album, kfold or manifest."
         )
-    return TrainingPlan(system, options, features, data, training, evaluation, sources), *more
+    return TrainingPlan(system, options, system.joined(features, options), data, training, evaluation, sources), *more
 
 
 def with_recipe(given: Mapping[str, Any]) -> dict[str, Any]:
     """What is given, and what its recipe sets where nothing is given."""
-    return {**RECIPES[_typed(Sources, given).recipe], **given}
+    return {**RECIPES[typed(Sources, given).recipe], **given}
 
 
 def refuse_unused(plan: TrainingPlan, but: Container[str] = ()) -> None:
@@ -250,7 +248,7 @@ def resolve(
         if name not in known:
             hint = did_you_mean(name, known)
             raise InputError(f"Unknown parameter {name}.{hint} Known: {', '.join(sorted(known))}.")
-    return tuple(_typed(group, {**(defaults or {}), **given}) for group in groups)
+    return tuple(typed(group, {**(defaults or {}), **given}) for group in groups)
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:
@@ -277,34 +275,3 @@ def marked(mark: str, *groups: type) -> frozenset[str]:
 
 
 NOT_OF_IDENTITY = marked(NO_IDENTITY, *GROUPS)
-
-
-def _typed(cls: type[T], given: Mapping[str, Any]) -> T:
-    hints = typing.get_type_hints(cls)
-    return cls(**{name: _cast(name, given[name], hints[name]) for name in field_names(cls) if name in given})
-
-
-def _cast(name: str, value: Any, kind: Any) -> Any:
-    """A flag's text or a file's value as the type of its field."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (types.UnionType, typing.Union):
-        return None if value in (None, "", "None", "none") else _cast(name, value, arguments[0])
-    if origin is typing.Literal:
-        if value not in arguments:
-            raise InputError(f"{name}={value} is unknown; choose one of {', '.join(map(str, arguments))}.")
-        return value
-    if kind is bool:
-        words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-        if str(value).lower() not in words:
-            raise InputError(f"{name}={value} is neither true nor false.")
-        return words[str(value).lower()]
-    try:
-        if isinstance(value, bool) or (kind is int and isinstance(value, float) and not value.is_integer()):
-            raise ValueError
-        cast = kind(value)
-        if kind is float and not math.isfinite(cast):
-            raise ValueError
-        return cast
-    except (TypeError, ValueError, OverflowError) as error:
-        expected = {int: "a whole number", float: "a number"}.get(kind, "text; put it in quotes")
-        raise InputError(f"{name}={value} is not {expected}.") from error

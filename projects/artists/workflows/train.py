@@ -114,7 +114,7 @@ def fit(
         scores = evaluate.validation_scores(prepared.clips["val"], proba, plan.evaluation.pooling)
         return scores | dict(on_validation(proba) if on_validation else {})
 
-    run.when_finished(lambda: checkpoint(run).unlink(missing_ok=True))
+    run.when_finished(lambda: _remove_checkpoints(run))
     hooks, clips = Hooks(validate=validate, on_epoch=after_epoch, checkpoint=checkpoint(run)), prepared.clips
     system = plan.system(**plan.system_options)
     try:
@@ -129,6 +129,12 @@ def fit(
     metrics |= {"parameters": system.count_params(), "best_epoch": state.best_epoch, "peak_private_mb": memory.mb}
     run.metrics(metrics)
     return system, state
+
+
+def _remove_checkpoints(run: Run) -> None:
+    """That of the run, and those of the members of an ensemble."""
+    for file in checkpoint(run).parent.glob(f"{run.run_id}.*"):
+        file.unlink(missing_ok=True)
 
 
 def _so_far(history: Sequence[Mapping[str, float]]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -11,10 +11,11 @@ from ...data.cache import atomic_write, cache_root
 
 
 class VectorStore:
-    """The vectors of one front end, by name."""
+    """The vectors of one front end, by its name and its weights."""
 
-    def __init__(self, front_end: str) -> None:
-        self.folder = cache_root() / "vectors" / front_end
+    def __init__(self, front_end: str, weights: Iterable[np.ndarray]) -> None:
+        digest = hashlib.sha256(b"".join(array.tobytes() for array in weights)).hexdigest()[:16]
+        self.folder = cache_root() / "vectors" / f"{front_end}-{digest}"
 
     def get(self, clips: np.ndarray, compute: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """What `compute` gives for clips, an array (n, d), computed once."""

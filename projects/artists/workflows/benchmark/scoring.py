@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ...audio.clips import clip_frames, disjoint_clips
+from ...audio.clips import disjoint_clips
 from ...audio.decode import read_audio
 from ...audio.features import log_mel
+from ...audio.lengths import clip_frames
 from ...data.machine import cores
 from ...package import card as saved
 from ...package import golden, inference, request
