@@ -38,7 +38,7 @@ def run(flags: Mapping[str, str], run: cli.Run) -> None:
         run.table(prepare.quarantine_table(features), "quarantined.csv")
         prepared = prepare.prepare(corpus, features, plan.data, seed=plan.seed, classes=classes, required=("test",))
         results.log_data(run, prepared, context="evaluation")
-        results.log_again(run, system, card, learned, prepared, plan, work)
+        results.log_again(run, system, card, learned, prepared, plan, work, progress)
 
 
 COMMAND = cli.Command(

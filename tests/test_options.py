@@ -307,9 +307,12 @@ def test_the_tables_of_the_readme_are_those_of_the_options(tmp_path):
 
 
 def test_what_is_no_part_of_the_identity_says_so_at_its_field():
-    plan, other = training_plan({}), training_plan({"workers": "2", "log_audio": "no", "tsne_split": "all"})
+    plan, other = (
+        training_plan({}),
+        training_plan({"workers": "2", "log_audio": "no", "tsne_split": "all", "deform": "level"}),
+    )
     assert plan.values != other.values and plan.identity == other.identity
-    assert set(plan.values) - set(plan.identity) == {"workers", "config", "resume", "log_audio", "tsne_split"}
+    assert set(plan.values) - set(plan.identity) == {"workers", "config", "resume", "log_audio", "tsne_split", "deform"}
 
 
 # Answers before anything slow is imported

@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 
 from projects.artists.errors import InputError
-from projects.artists.evaluation.baselines import baseline_scores, loudness_vector, mfcc_vector
+from projects.artists.evaluation.baselines import (
+    bandwidth_vector,
+    baseline_scores,
+    format_vectors,
+    loudness_vector,
+    mfcc_vector,
+)
 from projects.artists.evaluation.metrics import METRICS
 
 
@@ -52,7 +58,7 @@ def test_mfcc_of_one_cosine_over_bands_are_one_coefficient() -> None:
     np.testing.assert_allclose(mfcc_vector(np.tile(cosine, (5, 1))), expected, atol=1e-10)
 
 
-@pytest.mark.parametrize("vector", [loudness_vector, mfcc_vector])
+@pytest.mark.parametrize("vector", [bandwidth_vector, loudness_vector, mfcc_vector])
 def test_vectors_do_not_depend_on_the_order_of_frames(vector) -> None:
     log_mel = spectrogram()
     np.testing.assert_allclose(vector(log_mel[::-1]), vector(log_mel), rtol=1e-10)
@@ -69,7 +75,7 @@ def test_fewer_bands_than_coefficients_give_as_many_as_bands() -> None:
     assert mfcc_vector(spectrogram(n_mels=8)).shape == (16,)
 
 
-@pytest.mark.parametrize("vector", [loudness_vector, mfcc_vector])
+@pytest.mark.parametrize("vector", [bandwidth_vector, loudness_vector, mfcc_vector])
 @pytest.mark.parametrize("bad", [np.full((3, 4), np.nan), np.zeros((0, 4)), np.zeros(4)])
 def test_spectrograms_that_are_broken_are_refused(vector, bad: np.ndarray) -> None:
     with pytest.raises(InputError, match="Delete the cached features"):
@@ -148,3 +154,26 @@ def test_vectors_that_do_not_fit_are_refused() -> None:
         baseline_scores(train, y_train[:5], test, y_test, 3)
     with pytest.raises(ValueError, match=r"for training and \[\] for test"):
         baseline_scores(train, y_train, {}, y_test, 3)
+
+
+def test_the_bandwidth_is_where_the_power_ends() -> None:
+    log_mel = np.full((20, 100), -90.0)
+    log_mel[:, :40] = 0
+    assert bandwidth_vector(log_mel) == pytest.approx([0.99 * 0.4], abs=1e-6)
+    # A single loud frame is most of the mean spectrum.
+    log_mel[3, :80] = 60
+    assert bandwidth_vector(log_mel) == pytest.approx([0.99 * 0.8], abs=1e-4)
+
+
+def test_the_bandwidth_does_not_depend_on_the_level() -> None:
+    np.testing.assert_allclose(bandwidth_vector(spectrogram() - 12.0), bandwidth_vector(spectrogram()), rtol=1e-6)
+
+
+def test_a_format_tells_artists_apart_where_each_has_one_and_nothing_where_all_share_it() -> None:
+    y = np.arange(12) % 2
+    known = [".mp3", ".ogg"]
+    own = {"format": format_vectors([known[i] for i in y], known)}
+    same = {"format": format_vectors([".mp3"] * 12, [".mp3"])}
+    assert baseline_scores(own, y, own, y, 2)["format"]["f1"] == 1
+    assert baseline_scores(same, y, same, y, 2)["format"]["accuracy"] == 0.5
+    assert not format_vectors([".flac"], known).any(), "a format that no training song has"

@@ -125,6 +125,44 @@ def read_at_rates(
         raise DecodeError(f"not readable as audio: {_reason(source, error)}") from error
 
 
+def read_channels(source: Path | BinaryIO, crop: float | None = None) -> tuple[np.ndarray, int]:
+    """Decodes the centre `crop` seconds of a file, or all of it, as it is.
+
+    Returns:
+        Samples, float32, shape (n, channels), and their rate in Hz.
+
+    Raises:
+        DecodeError: As `read_audio`.
+    """
+    blocks: list[np.ndarray] = []
+    rates: list[int] = []
+
+    def keep(block: np.ndarray, rate: int) -> None:
+        blocks.append(block.copy())
+        rates.append(rate)
+
+    excerpt = Excerpt(crop, limit=LONGEST_SECONDS)
+    read_audio(source, RATES[0], excerpt, observe=keep)
+    y, rate = np.concatenate(blocks), rates[0]
+    # What PyAV decodes is cropped at the end alone.
+    start, frames = excerpt.span(len(y), rate)
+    return y[start : start + frames], rate
+
+
+def excerpt_at(y: np.ndarray, native: int, sr: int, crop: float | None = None) -> np.ndarray:
+    """Of samples (n,) at the rate `native` what `read_audio` gives of a file of them.
+
+    Examples:
+        >>> excerpt_at(np.arange(8, dtype=np.float32), 4, 4, crop=1.0)
+        array([2., 3., 4., 5.], dtype=float32)
+    """
+    start, frames = Excerpt(crop).span(len(y), native)
+    kept = y[start : start + frames]
+    if native == sr:
+        return kept
+    return _fix_length(soxr.resample(kept, native, sr, quality="HQ"), math.ceil(frames * sr / native))
+
+
 def observe_audio(source: Path, observe: Observer) -> None:
     """Decodes a whole file for nothing but `observe`; arguments and errors are those of `read_audio`."""
     if source.suffix.lower() in AV_SUFFIXES:

@@ -20,7 +20,7 @@ from .cache import DigestIndex, FeatureStore, audio_digest, sweep
 from .fingerprints import FingerprintStore, fingerprint
 from .machine import processes
 from .tracks import Corpus, Progress, Track, nfc
-from .workers import spread
+from .workers import single_threaded, spread
 
 MOST_LOST = 0.05
 
@@ -124,15 +124,8 @@ def _computed(
     if not tracks:
         return
     compute = functools.partial(_compute, store=store, audits=audits)
-    for track, done in spread(tracks, compute, min(workers, len(tracks)), _single_threaded):
+    for track, done in spread(tracks, compute, min(workers, len(tracks)), single_threaded):
         yield track, done or _Done(reason="the decoder crashed on this file")
-
-
-def _single_threaded() -> None:
-    """One process a core already fills the machine; BLAS threads on top would fight."""
-    import threadpoolctl
-
-    threadpoolctl.threadpool_limits(1)
 
 
 def _compute(track: Track, store: FeatureStore, audits: AuditStore | None = None) -> _Done:

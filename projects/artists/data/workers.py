@@ -39,6 +39,13 @@ def spread(
             yield from ((task, None) for task in guilty)
 
 
+def single_threaded() -> None:
+    """A setup: one process a core already fills the machine; BLAS threads on top would fight."""
+    import threadpoolctl
+
+    threadpoolctl.threadpool_limits(1)
+
+
 def call_all(
     pool: futures.Executor, function: Callable[[Task], object], tasks: Iterable[Task], report: Callable[[int], None]
 ) -> None:

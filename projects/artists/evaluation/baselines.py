@@ -1,11 +1,12 @@
-"""Three baselines at song level for every result: majority class, loudness alone, MFCC.
+"""Baselines at song level for every result: majority class, file format, bandwidth, loudness, MFCC.
 
-A network that does not beat loudness has learned how loud an artist is mastered.
+The first four know nothing of the music, only how it was published. A network that does not beat loudness has learned
+how loud an artist is mastered.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import scipy.fft
@@ -31,6 +32,36 @@ def loudness_vector(log_mel: np.ndarray) -> np.ndarray:
     """
     log_mel = _checked(log_mel)
     return np.array([log_mel.mean(), log_mel.max()])
+
+
+def bandwidth_vector(log_mel: np.ndarray, share: float = 0.99) -> np.ndarray:
+    """Roll-off of the mean spectrum, (1,): below it lies `share` of the power, as a share of the bands of `log_mel`.
+
+    Args:
+        log_mel: Log-mel spectrogram in dB (n_frames, n_mels).
+
+    Raises:
+        InputError: The spectrogram is empty or not finite.
+
+    Examples:
+        >>> bandwidth_vector(np.array([[0.0, 0.0, -90.0, -90.0]])).round(3)
+        array([0.495])
+    """
+    power = np.power(10.0, _checked(log_mel) / 10).mean(0)
+    below = np.concatenate([[0.0], np.cumsum(power)]) / power.sum()
+    return np.interp([share], below, np.linspace(0, 1, len(below)))
+
+
+def format_vectors(formats: Sequence[str], known: Sequence[str]) -> np.ndarray:
+    """A 1 for the format of each song among those `known`, (n_songs, len(known)); zeros for another.
+
+    Examples:
+        >>> format_vectors([".mp3", ".ogg", ".wav"], [".mp3", ".wav"])
+        array([[1., 0.],
+               [0., 0.],
+               [0., 1.]])
+    """
+    return (np.array(formats)[:, None] == np.array(known)[None]).astype(float)
 
 
 def mfcc_vector(log_mel: np.ndarray, n_mfcc: int = 20) -> np.ndarray:

@@ -7,9 +7,12 @@ import re
 # Metrics of a run are `<subset>/<level>_<name>`, curves `epoch/<name>`: MLflow's UI makes a section of each prefix.
 _OLD_NAME = re.compile(r"(train|val|test)_((?:song|clip)(?:s|_).*|loss)|(epoch)_(.*)")
 # Baselines, whose scores are `test/song_<score>_<name>`.
-BASELINES = {"majority": "majority class", "loudness": "loudness alone", "mfcc": "logistic regression on MFCC"}
-# Words in the name of a metric that is an error.
-ERRORS = {"loss", "ece"}
+BASELINES = {
+    "majority": "majority class", "format": "file format alone", "bandwidth": "bandwidth alone",
+    "loudness": "loudness alone", "mfcc": "logistic regression on MFCC",
+}  # fmt: skip
+# Words in the name of a metric that is an error, or a number of answers that a deformation changes.
+ERRORS = {"loss", "ece", "changed"}
 
 
 def metric_name(name: str) -> str:

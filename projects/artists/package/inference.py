@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -13,6 +13,7 @@ from ..audio.clips import song_clips
 from ..audio.decode import DecodeError, Excerpt, read_at_rates
 from ..audio.features import log_mel
 from ..audio.lengths import batch_size
+from ..audio.options import FeatureConfig
 from ..evaluation import calibration, pooling
 
 if TYPE_CHECKING:
@@ -40,16 +41,41 @@ def score(source: Path | BinaryIO, system: System, card: Card, excerpt: Excerpt 
         DecodeError: It is not audio that can be read, or too long.
     """
     config = card.feature_config
-    rates = sorted({part.sr for part in config.parts})
+    rates = sample_rates(config)
     samples = dict(zip(rates, read_at_rates(source, rates, excerpt or Excerpt(config.crop)), strict=True))
+    features = features_of(samples, config)
+    proba, embedding = score_features(features, system, card)
+    padded = len(features[config.parts[0]]) < card.clip_frames
+    return Scored(proba, embedding, len(samples[config.sr]) / config.sr, padded)
+
+
+def sample_rates(config: FeatureConfig) -> list[int]:
+    """Those at which the parts of a configuration need a track, rising."""
+    return sorted({part.sr for part in config.parts})
+
+
+def features_of(samples: Mapping[int, np.ndarray], config: FeatureConfig) -> dict[FeatureConfig, np.ndarray]:
+    """Features (n_frames, columns) of each part of a configuration.
+
+    Args:
+        samples: The track, cropped already, at each of its `sample_rates`, (n,).
+
+    Raises:
+        DecodeError: The samples are too large.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
         features = {part: log_mel(samples[part.sr], part) for part in config.parts}
     if not all(np.isfinite(each).all() for each in features.values()):
         raise DecodeError("its samples are too large: the power of the spectrum overflows")
-    clips = song_clips(features, config, card.clip_frames)
-    proba, embedding = system.scores([clips] if system.unit == "song" else batches(clips))
-    padded = len(features[config.parts[0]]) < card.clip_frames
-    return Scored(proba, embedding, len(samples[config.sr]) / config.sr, padded)
+    return features
+
+
+def score_features(
+    features: Mapping[FeatureConfig, np.ndarray], system: System, card: Card
+) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities (n_clips, k) and embeddings (n_clips, d) of a track by its `features_of`."""
+    clips = song_clips(features, card.feature_config, card.clip_frames)
+    return system.scores([clips] if system.unit == "song" else batches(clips))
 
 
 def batches(clips: np.ndarray) -> Iterator[np.ndarray]:

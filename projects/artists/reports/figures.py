@@ -48,14 +48,14 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _settled(figure: Figure) -> Figure:
+def settled(figure: Figure) -> Figure:
     """`figure` with its layout computed and kept: constrained layout moves things a little at every draw."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     return figure
 
 
-def _title_style(size: float) -> dict[str, Any]:
+def title_style(size: float) -> dict[str, Any]:
     return text_style(size, fontweight="bold", color=INK, wrap=True)
 
 
@@ -81,7 +81,7 @@ def confusion_figure(matrix: np.ndarray, labels: Sequence[str], title: str) -> F
     side = cell * len(labels)
     figure = new_figure(max(side + margin + 2.4, 5.0), max(side + margin + 1.5, 3.2))
     axes = figure.add_subplot()
-    axes.set_title(drawable(clean(title)), pad=10, **_title_style(12.0 if side < 9 else 18.0))
+    axes.set_title(drawable(clean(title)), pad=10, **title_style(12.0 if side < 9 else 18.0))
     image = axes.imshow(share, cmap=_blues(), vmin=1e-9, vmax=1.0, interpolation="nearest")
     _name_rows_and_columns(axes, names, support, cell)
     if len(labels) <= ANNOTATED_CLASSES:
@@ -89,7 +89,7 @@ def confusion_figure(matrix: np.ndarray, labels: Sequence[str], title: str) -> F
     else:
         _write_recall_at_right(axes, np.diagonal(share), cell)
     _share_bar(figure, axes, image, max(side, 2.0))
-    return _settled(figure)
+    return settled(figure)
 
 
 def _checked_counts(matrix: np.ndarray, labels: Sequence[str]) -> np.ndarray:
@@ -199,7 +199,7 @@ def tsne_figure(xy: np.ndarray, labels: Sequence[str], title: str) -> Figure:
     width = 0.5 + 0.075 * max((min(display_width(name), NAME_WIDTH) for name in names), default=0)
     figure = new_figure(6.6 + width * columns, 6.6)
     axes = figure.add_subplot()
-    axes.set_title(drawable(clean(title)), pad=10, **_title_style(12.0))
+    axes.set_title(drawable(clean(title)), pad=10, **title_style(12.0))
     of_point = np.array([clean(label) for label in labels], dtype=object)
     area = float(np.clip(9000 / max(len(points), 1), 10, 40))
     for index, name in enumerate(names):
@@ -210,7 +210,7 @@ def tsne_figure(xy: np.ndarray, labels: Sequence[str], title: str) -> Figure:
     axes.spines[:].set_color("#c8ced4")
     if names:
         _legend(figure, names, columns)
-    return _settled(figure)
+    return settled(figure)
 
 
 def _legend(figure: Figure, names: list[str], columns: int) -> None:
@@ -253,7 +253,7 @@ def spectrogram_grid(
     columns = min(len(panels), 5 if len(panels) > 9 else math.ceil(math.sqrt(len(panels))))
     rows = math.ceil(len(panels) / columns)
     figure = new_figure(2.35 * columns + 1.6, 1.75 * rows + 1.0)
-    figure.suptitle(drawable(clean(title)) + cut, **_title_style(12.0))
+    figure.suptitle(drawable(clean(title)) + cut, **title_style(12.0))
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     seconds = max(len(panel) for panel in panels.values()) * hop_length / sr
     low, high = _decibel_range(list(panels.values()))
@@ -268,7 +268,7 @@ def spectrogram_grid(
     bar.ax.tick_params(labelsize=8)
     figure.supxlabel("time (s)", **text_style(10.0, color=INK))
     figure.supylabel("frequency (Hz)", **text_style(10.0, color=INK))
-    return _settled(figure)
+    return settled(figure)
 
 
 def _checked_excerpts(excerpts: Mapping[str, np.ndarray], frequencies: np.ndarray) -> dict[str, np.ndarray]:

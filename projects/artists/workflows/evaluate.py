@@ -16,7 +16,9 @@ from ..audio.features import mel_frequencies, to_db
 from ..data.clipset import ClipSet
 from ..data.prepare import Prepared
 from ..data.splits import SUBSETS
+from ..data.tracks import Track
 from ..evaluation import baselines, calibration, intervals, metrics, pooling, tags, tsne
+from ..evaluation.names import BASELINES
 from ..evaluation.options import EvaluationOptions
 from ..reports import figures, tsne_page, worst_songs
 from ..systems.base import System
@@ -28,6 +30,9 @@ MAP_COLUMNS = (*tsne_page.COLUMNS, "label", "subset")
 WORST = 20
 WORST_SECONDS = 6.0
 BASELINE_METRICS = ("f1", "f1_macro", "accuracy")
+BASELINE_VECTORS = {
+    "bandwidth": baselines.bandwidth_vector, "loudness": baselines.loudness_vector, "mfcc": baselines.mfcc_vector,
+}  # fmt: skip
 TRACK_COLUMNS = {"song": "title", "album": "album", "artist": "artist"}
 
 
@@ -125,21 +130,44 @@ def validation_scores(
 
 
 def baseline_metrics(prepared: Prepared, *, seed: int) -> dict[str, float]:
-    """Test scores by song of the majority class, of loudness alone and of MFCC; none without training clips."""
+    """Test scores by song of all `BASELINES`; none without training clips."""
     if not len(prepared.clips["train"]):
         return {}
     vectors, y = {}, {}
+    formats = sorted({_format(track) for track in prepared.used("train")})
     for subset in ("train", "test"):
-        entries = [prepared.features.entries[track.track_id] for track in prepared.used(subset)]
-        logs = [to_db(np.load(entry.path, mmap_mode="r"), prepared.features.config) for entry in entries]
-        vectors[subset] = {
-            "loudness": np.stack([baselines.loudness_vector(log) for log in logs]),
-            "mfcc": np.stack([baselines.mfcc_vector(log) for log in logs]),
-        }
-        y[subset] = np.array([prepared.classes.index(t.label(prepared.label)) for t in prepared.used(subset)])
+        tracks = prepared.used(subset)
+        vectors[subset] = _baseline_vectors(prepared, tracks)
+        vectors[subset]["format"] = baselines.format_vectors([_format(track) for track in tracks], formats)
+        y[subset] = np.array([prepared.classes.index(t.label(prepared.label)) for t in tracks])
     pairs = (vectors["train"], y["train"], vectors["test"], y["test"])
     scores = baselines.baseline_scores(*pairs, len(prepared.classes), seed=seed)
     return {f"test/song_{m}_{name}": values[m] for name, values in scores.items() for m in BASELINE_METRICS}
+
+
+def _format(track: Track) -> str:
+    return track.path.suffix.lower()
+
+
+def _baseline_vectors(prepared: Prepared, tracks: Sequence[Track]) -> dict[str, np.ndarray]:
+    """Name of a baseline -> vectors (n_songs, d); each song's features are read once."""
+    rows: dict[str, list[np.ndarray]] = {name: [] for name in BASELINE_VECTORS}
+    for track in tracks:
+        path = prepared.features.entries[track.track_id].path
+        log = to_db(np.load(path, mmap_mode="r"), prepared.features.config)
+        for name, vector in BASELINE_VECTORS.items():
+            rows[name].append(vector(log))
+    return {name: np.stack(row) for name, row in rows.items()}
+
+
+def confound_table(metrics: Mapping[str, float]) -> pd.DataFrame:
+    """A row a baseline that a run logged, and the run's own model last: F1, macro F1 and accuracy of the test songs."""
+    names = [name for name in BASELINES if f"test/song_f1_{name}" in metrics]
+    rows = [
+        {"classifier": title, **{m: metrics[f"test/song_{m}{suffix}"] for m in BASELINE_METRICS}}
+        for title, suffix in [*((BASELINES[name], f"_{name}") for name in names), ("this model", "")]
+    ]
+    return pd.DataFrame(rows)
 
 
 def write_report(

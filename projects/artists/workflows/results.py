@@ -8,10 +8,12 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ..audio.deform import deformations
 from ..data import prepare, recordings
 from ..data.prepare import Prepared
 from ..data.recordings import Recordings
 from ..data.splits import SUBSETS
+from ..data.tracks import Progress
 from ..errors import InputError, command
 from ..evaluation.names import BASELINES
 from ..evaluation.options import EvaluationOptions
@@ -19,17 +21,20 @@ from ..package import card as saved
 from ..package import golden
 from ..package.card import Card
 from ..reports import summary
-from ..reports.names import printable
+from ..reports.deformations import deformation_figure
+from ..reports.figures import figure_bytes
+from ..reports.names import decimal, printable
 from ..systems.base import System
 from ..tracking.model import log_model
 from ..tracking.runs import Run
 from ..training.device import device
-from . import evaluate
+from . import deform, evaluate
 from .evaluate import SubsetScores
 from .plan import EvaluationPlan, TrainingPlan
 
 Plan = TrainingPlan | EvaluationPlan
 FIGURES = ("confusion_song.png", "confusion_clip.png", "tsne.html", "spectrograms.png", "worst_songs.html")
+CONFOUNDS, DEFORMATIONS = "confounds.csv", "deformations"
 HEADLINES = (("song F1", "song_f1"), ("song accuracy", "song_accuracy"), ("song F1, macro", "song_f1_macro"))
 
 
@@ -68,7 +73,13 @@ def _check_same(run: Run, digests: Mapping[str, str]) -> None:
 
 
 def log_results(
-    run: Run, system: System, prepared: Prepared, plan: TrainingPlan, *, say: bool = True
+    run: Run,
+    system: System,
+    prepared: Prepared,
+    plan: TrainingPlan,
+    *,
+    say: bool = True,
+    progress: Progress | None = None,
 ) -> dict[str, float]:
     """Evaluates the best weights, once; logs metrics, model and report; prints the summary if `say`; the metrics."""
     subsets = score_subsets(system, prepared, plan.evaluation)
@@ -76,7 +87,29 @@ def log_results(
     run.metrics(metrics)
     temperatures = evaluate.temperatures(subsets["val"])
     run.metrics(evaluate.calibration_errors(subsets, temperatures))
-    card = Card(
+    card = card_of(plan, prepared, temperatures)
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        saved.save(work / "system", system, card)
+        recordings.write(work / "system", _recordings(prepared, "train", "val"))
+        # The model takes over the parameters that the server knows by then.
+        run.flush()
+        uri = log_model(work / "system", golden.write(work / "golden", system, card), work)
+        run.tags({"model_uri": uri})
+        # From here on nothing that goes wrong costs a model.
+        evaluate.write_report(work / "report", prepared, subsets, plan.evaluation, seed=plan.seed)
+        evaluate.confound_table(metrics).to_csv(work / "report" / CONFOUNDS, index=False)
+        changes = write_deformations(work / "report", system, card, prepared, plan, progress)
+        run.folder(work / "report")
+        run.metrics(changes)
+    commands = [command("evaluate", model=run.run_id, split=plan.data.split), command("promote", run_id=run.run_id)]
+    _summarise(run, plan.model, uri, prepared, plan, metrics | changes, commands, say=say)
+    return metrics | changes
+
+
+def card_of(plan: TrainingPlan, prepared: Prepared, temperatures: Mapping[str, float]) -> Card:
+    """The card of the system that a plan has fitted."""
+    return Card(
         model=plan.model,
         options=plan.system_options,
         features=dataclasses.asdict(prepared.features.config),
@@ -88,20 +121,32 @@ def log_results(
         groups=duplicate_groups(prepared),
         temperatures=temperatures,
     )
-    with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
-        saved.save(work / "system", system, card)
-        recordings.write(work / "system", _recordings(prepared, "train", "val"))
-        # The model takes over the parameters that the server knows by then.
-        run.flush()
-        uri = log_model(work / "system", golden.write(work / "golden", system, card), work)
-        run.tags({"model_uri": uri})
-        # From here on nothing that goes wrong costs a model.
-        evaluate.write_report(work / "report", prepared, subsets, plan.evaluation, seed=plan.seed)
-        run.folder(work / "report")
-    commands = [command("evaluate", model=run.run_id, split=plan.data.split), command("promote", run_id=run.run_id)]
-    _summarise(run, plan.model, uri, prepared, plan, metrics, commands, say=say)
-    return metrics
+
+
+def write_deformations(
+    folder: Path,
+    system: System,
+    card: Card,
+    prepared: Prepared,
+    plan: Plan,
+    progress: Progress | None = None,
+) -> dict[str, float]:
+    """Table and figure of the deformations that the plan asks for; their metrics, none where it asks for none."""
+    chosen = deformations(plan.evaluation.deform)
+    if not chosen:
+        return {}
+    answers = deform.answers(
+        system, card, prepared, chosen, method=plan.evaluation.pooling, workers=plan.data.workers, progress=progress
+    )
+    if answers.warning:
+        print(f"warning: {printable(answers.warning)}")
+    if not len(answers.y):
+        return {}
+    table = answers.table(seed=plan.seed)
+    table.drop(columns=["key", "title"]).to_csv(folder / f"{DEFORMATIONS}.csv", index=False)
+    figure = deformation_figure(table, f"{card.model}: {len(answers.y)} test songs, deformed")
+    (folder / f"{DEFORMATIONS}.png").write_bytes(figure_bytes(figure))
+    return deform.metrics_of(table)
 
 
 def duplicate_groups(prepared: Prepared) -> dict[str, str]:
@@ -122,7 +167,14 @@ def _recordings(prepared: Prepared, *subsets: str) -> Recordings:
 
 
 def log_again(
-    run: Run, system: System, card: Card, learned: Recordings, prepared: Prepared, plan: EvaluationPlan, work: Path
+    run: Run,
+    system: System,
+    card: Card,
+    learned: Recordings,
+    prepared: Prepared,
+    plan: EvaluationPlan,
+    work: Path,
+    progress: Progress | None = None,
 ) -> None:
     """Evaluates a loaded model; says how many test songs it has learned from."""
     run.tags({"device": device()})
@@ -139,8 +191,11 @@ def log_again(
     if learned.warning:
         print(f"warning: {learned.warning}")
     evaluate.write_report(work / "report", prepared, subsets, plan.evaluation, seed=plan.seed)
+    evaluate.confound_table(metrics).to_csv(work / "report" / CONFOUNDS, index=False)
+    changes = write_deformations(work / "report", system, card, prepared, plan, progress)
     run.folder(work / "report")
-    _summarise(run, card.model, plan.model, prepared, plan, metrics)
+    run.metrics(changes)
+    _summarise(run, card.model, plan.model, prepared, plan, metrics | changes)
 
 
 def score_subsets(system: System, prepared: Prepared, options: EvaluationOptions) -> dict[str, SubsetScores]:
@@ -176,14 +231,28 @@ def _summarise(
     scores.append(("test clip F1", metrics["test/clip_f1"], None, None))
     by_baseline = {title: metrics.get(f"test/song_f1_{baseline}") for baseline, title in BASELINES.items()}
     songs = ", ".join(f"{len(prepared.used(subset))} {subset}" for subset in SUBSETS)
+    figures = [*FIGURES, *([f"{DEFORMATIONS}.png"] if "deform/songs" in metrics else [])]
+    facts = {"run": run.run_id, "model": uri, "songs": songs} | _changes(plan, metrics)
     result = summary.Summary(
         f"{name} on {prepared.corpus.name}: {plan.data.split} split, {plan.data.clip:g} s clips",
         scores,
         {title: score for title, score in by_baseline.items() if score is not None},
-        figures=[run.artifact(name) for name in FIGURES],
+        figures=[run.artifact(name) for name in figures],
         next_commands=["mlflow ui", *commands],
-        facts={"run": run.run_id, "model": uri, "songs": songs},
+        facts=facts,
     )
     run.description(result.markdown())
     if say:
         print("\n" + result.text())
+
+
+def _changes(plan: Plan, metrics: Mapping[str, float]) -> dict[str, str]:
+    """A line a deformation."""
+    if "deform/songs" not in metrics:
+        return {}
+    songs, before = metrics["deform/songs"], metrics["deform/none_song_f1"]
+    return {
+        each.title: f"{metrics[f'deform/{each.key}_changed']:g} of {songs:g} answers change, song F1 "
+        f"{decimal(metrics[f'deform/{each.key}_song_f1'])} (undisturbed {decimal(before)})"
+        for each in deformations(plan.evaluation.deform)
+    }

@@ -55,7 +55,7 @@ def train(plan: TrainingPlan, run: Run, progress: Progress | None = None) -> Non
         if hint:
             print(f"warning: {hint}")
     system, _ = fit(plan, prepared, run)
-    results.log_results(run, system, prepared, plan)
+    results.log_results(run, system, prepared, plan, progress=progress)
 
 
 def batchnorm_hint(plan: TrainingPlan, clips: int) -> str | None:

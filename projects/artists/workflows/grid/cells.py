@@ -72,6 +72,8 @@ class Trainer:
         metrics = evaluate.metrics_of(subsets, seed=plan.seed) | self._baseline_metrics(prepared, plan.seed)
         with tempfile.TemporaryDirectory() as folder:
             evaluate.write_report(Path(folder), prepared, subsets, plan.evaluation, seed=plan.seed, drawn=False)
+            card = results.card_of(plan, prepared, {})
+            metrics |= results.write_deformations(Path(folder), system, card, prepared, plan, self._progress)
             run.folder(Path(folder))
         # Last: a run that holds scores holds all of its tables.
         run.metrics(metrics)
