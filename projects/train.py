@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from . import cli
 from .artists.data import corpora
+from .artists.data.options import ALL
 from .artists.errors import InputError, command
 from .artists.workflows.plan import TrainingPlan, training_plan
 
@@ -27,11 +28,19 @@ def plan(flags: Mapping[str, str]) -> TrainingPlan | str:
 def run(plan: TrainingPlan | str, run: cli.Run) -> None:
     """Trains, evaluates on the best weights, and logs the model."""
     from .artists.workflows import train
+    from .artists.workflows.grid.cells import Trainer
 
     if isinstance(plan, str):
         plan = train.resumed(plan, run)
+    progress = cli.progress_bar("features")
     try:
-        train.train(plan, run, cli.progress_bar("features"))
+        if plan.data.fold == ALL:
+            run.params(plan.values)
+            _, summary = Trainer(full=True, progress=progress).folds(plan, run)
+            run.description(summary.markdown())
+            print("\n" + summary.text())
+        else:
+            train.train(plan, run, progress)
     except KeyboardInterrupt:
         go_on = command("train", resume=run.run_id)
         print(f"\nWhat it has learned is kept. To go on: {go_on}", file=sys.stderr)

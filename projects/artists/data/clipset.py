@@ -91,7 +91,7 @@ class JointClipSet(ClipSet):
 
     def of_songs(self, songs: np.ndarray) -> ClipSet:
         members = [member.of_songs(songs) for member in self.members]
-        return dataclasses.replace(super().of_songs(songs), members=members)
+        return dataclasses.replace(self, **{**vars(super().of_songs(songs)), "members": members})
 
     def song_batches(self) -> Iterator[Any]:
         """The clips of each song, a tuple with an array of each member."""

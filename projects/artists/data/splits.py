@@ -94,9 +94,8 @@ def make_split(
         subsets = _assigned(corpus, lambda t: strata[t.artist], lambda t: t.artist, seed, shares, groups)
     elif split == "kfold":
         check_fold(folds, fold)
-        order = _by_name if album_order == "name" else _by_digest
-        assign = functools.partial(_fold_subsets, folds=folds, fold=fold)
-        subsets = _assigned(corpus, lambda t: t.artist, _album, seed, assign, groups, order)
+        assign, by_name = functools.partial(_fold_subsets, folds=folds, fold=fold), album_order == "name"
+        subsets = _assigned(corpus, lambda t: t.artist, _album, seed, assign, groups, by_name)
     elif split == "manifest":
         subsets = {track.track_id: _manifest_subset(track) for track in corpus.tracks}
     elif split == "all":
@@ -173,9 +172,9 @@ def _assigned(
     seed: int,
     assign: Callable[[int], list[str]],
     groups: Mapping[str, str],
-    order: Callable[[str, int], object] | None = None,
+    by_name: bool = False,
 ) -> dict[str, str]:
-    """Assigns units (songs, albums or artists), whole, within each stratum, in the order of their digests."""
+    """Assigns units (songs, albums or artists), whole, within each stratum, in the order of their digests or names."""
     units: dict[Unit, list[Track]] = defaultdict(list)
     for track in corpus.tracks:
         units[stratum(track), unit(track)].append(track)
@@ -184,18 +183,14 @@ def _assigned(
         strata[home][name] += units[own]
     subsets: dict[str, str] = {}
     for assigned in strata.values():
-        names = sorted(assigned, key=functools.partial(order or _by_digest, seed=seed))
+        names = sorted(assigned) if by_name else sorted(assigned, key=lambda u: _digest(u, seed))
         for name, subset in zip(names, assign(len(names)), strict=True):
             subsets |= {track.track_id: subset for track in assigned[name]}
     return subsets
 
 
-def _by_digest(unit: str, seed: int) -> bytes:
+def _digest(unit: str, seed: int) -> bytes:
     return hashlib.sha256(f"{seed}\n{unit}".encode()).digest()
-
-
-def _by_name(unit: str, seed: int) -> str:
-    return unit
 
 
 def _joined(units: Mapping[Unit, list[Track]], groups: Mapping[str, str]) -> dict[Unit, Unit]:

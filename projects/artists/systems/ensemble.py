@@ -187,7 +187,7 @@ class System(base.System):
         for i, (member, system) in enumerate(zip(self.members, self.systems, strict=True)):
             print(f"member {i + 1} of {len(self.systems)}: {member.name}", flush=True)
             own = member.training(training.seed + i)
-            system.fit(train.members[i], val.members[i], self.num_classes, own, hooks.of_member(i))
+            system.fit(train.members[i], val.members[i], self.num_classes, own, hooks.of_part(f"member{i}"))
         if len(val):
             self.temperatures = [self.temperature(i, val) for i in range(len(self.systems))]
 

@@ -32,9 +32,9 @@ class Hooks:
     on_epoch: Callable[[int, dict[str, float]], None] = lambda epoch, logs: None
     checkpoint: Path | None = None
 
-    def of_member(self, i: int) -> Hooks:
-        """Of the i-th member of an ensemble: nothing is told of its epochs, and it has a checkpoint of its own."""
-        return Hooks(checkpoint=self.checkpoint and self.checkpoint.with_suffix(f".{i}{self.checkpoint.suffix}"))
+    def of_part(self, name: str) -> Hooks:
+        """Of a training that is a part of this one: it has a checkpoint of its own, and its epochs are not reported."""
+        return Hooks(checkpoint=self.checkpoint and self.checkpoint.with_suffix(f".{name}{self.checkpoint.suffix}"))
 
 
 @dataclasses.dataclass(frozen=True)

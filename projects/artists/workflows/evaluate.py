@@ -91,8 +91,10 @@ def _by_level(scores: SubsetScores) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return {"clip": (scores.clips.y, scores.proba), "song": (scores.song_y, song)}
 
 
-def temperatures(validation: SubsetScores) -> dict[str, float]:
-    """Temperatures of clips and of songs, fitted on validation, by `clip` and `song`."""
+def temperatures(validation: SubsetScores | None) -> dict[str, float]:
+    """Temperatures of clips and of songs, fitted on validation, by `clip` and `song`; 1 where there is none."""
+    if validation is None:
+        return {"clip": 1.0, "song": 1.0}
     return {level: calibration.fit_temperature(y, proba) for level, (y, proba) in _by_level(validation).items()}
 
 
@@ -198,8 +200,7 @@ def write_report(
 def write_validation(folder: Path, prepared: Prepared, scores: SubsetScores, *, seed: int = 0) -> None:
     """The confusion matrix of the validation songs, and the map of its clips where `scores` has embeddings."""
     _write_confusion(folder, prepared.classes, scores.song_y, scores.song_proba, "Validation", "song")
-    if scores.embedding.shape[1]:
-        _write_map(folder, prepared, {"val": scores}, EvaluationOptions(tsne_split="val"), seed)
+    _write_map(folder, prepared, {"val": scores}, EvaluationOptions(tsne_split="val"), seed)
 
 
 def _write_confusion(
@@ -278,6 +279,9 @@ def _write_map(
     drawn: bool = True,
 ) -> None:
     chosen = subsets if options.tsne_split == "all" else {options.tsne_split: subsets[options.tsne_split]}
+    chosen = {subset: scores for subset, scores in chosen.items() if scores.embedding.shape[1]}
+    if not chosen:
+        return
     table = pd.concat([_clip_table(prepared, scores, subset) for subset, scores in chosen.items()], ignore_index=True)
     keep = tsne.stratified_sample(table["label"].to_numpy(), MAP_POINTS, seed=seed)
     embedding = np.concatenate([scores.embedding for scores in chosen.values()])[keep]

@@ -7,6 +7,9 @@ import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 
 from ..audio.deform import deformations
 from ..data import prepare, recordings
@@ -72,20 +75,29 @@ def _check_same(run: Run, digests: Mapping[str, str]) -> None:
         )
 
 
+class Results(NamedTuple):
+    """Of a training: probabilities of its test clips (n_clips, k), its temperatures, its metrics."""
+
+    proba: np.ndarray
+    temperatures: Mapping[str, float]
+    metrics: dict[str, float]
+
+
 def log_results(
     run: Run,
     system: System,
     prepared: Prepared,
     plan: TrainingPlan,
+    held_out: SubsetScores | None = None,
     *,
     say: bool = True,
     progress: Progress | None = None,
-) -> dict[str, float]:
-    """Evaluates the best weights, once; logs metrics, model and report; prints the summary if `say`; the metrics."""
-    subsets = score_subsets(system, prepared, plan.evaluation)
+) -> Results:
+    """Evaluates the best weights, once; logs metrics, model and report; prints the summary if `say`."""
+    subsets = score_subsets(system, prepared, plan.evaluation, held_out)
     metrics = evaluate.metrics_of(subsets, seed=plan.seed) | evaluate.baseline_metrics(prepared, seed=plan.seed)
     run.metrics(metrics)
-    temperatures = evaluate.temperatures(subsets["val"])
+    temperatures = evaluate.temperatures(subsets.get("val"))
     run.metrics(evaluate.calibration_errors(subsets, temperatures))
     card = card_of(plan, prepared, temperatures)
     with tempfile.TemporaryDirectory() as folder:
@@ -104,7 +116,7 @@ def log_results(
         run.metrics(changes)
     commands = [command("evaluate", model=run.run_id, split=plan.data.split), command("promote", run_id=run.run_id)]
     _summarise(run, plan.model, uri, prepared, plan, metrics | changes, commands, say=say)
-    return metrics | changes
+    return Results(subsets["test"].proba, temperatures, metrics | changes)
 
 
 def card_of(plan: TrainingPlan, prepared: Prepared, temperatures: Mapping[str, float]) -> Card:
@@ -198,8 +210,10 @@ def log_again(
     _summarise(run, card.model, plan.model, prepared, plan, metrics | changes)
 
 
-def score_subsets(system: System, prepared: Prepared, options: EvaluationOptions) -> dict[str, SubsetScores]:
-    """Validation and test, and training where its map is asked for.
+def score_subsets(
+    system: System, prepared: Prepared, options: EvaluationOptions, held_out: SubsetScores | None = None
+) -> dict[str, SubsetScores]:
+    """Validation and test, and training where its map is asked for; `held_out` stands for validation.
 
     Raises:
         InputError: The map is asked for of a subset without clips.
@@ -210,7 +224,17 @@ def score_subsets(system: System, prepared: Prepared, options: EvaluationOptions
         raise InputError(
             f"tsne_split={options.tsne_split}: no clip stands in that subset here; choose {', '.join(clips)} or all."
         )
-    return {subset: SubsetScores.of(system, chosen, options.pooling) for subset, chosen in clips.items()}
+    scores = {subset: SubsetScores.of(system, chosen, options.pooling) for subset, chosen in clips.items()}
+    return scores | ({"val": held_out} if held_out else {})
+
+
+def headlines(metrics: Mapping[str, float]) -> list[summary.Score]:
+    """Test scores by song with their intervals, and by clip."""
+    scores: list[summary.Score] = [
+        (f"test {name}", metrics[f"test/{key}"], metrics[f"test/{key}_low"], metrics[f"test/{key}_high"])
+        for name, key in HEADLINES
+    ]
+    return [*scores, ("test clip F1", metrics["test/clip_f1"], None, None)]
 
 
 def _summarise(
@@ -224,18 +248,13 @@ def _summarise(
     *,
     say: bool = True,
 ) -> None:
-    scores: list[summary.Score] = [
-        (f"test {name}", metrics[f"test/{key}"], metrics[f"test/{key}_low"], metrics[f"test/{key}_high"])
-        for name, key in HEADLINES
-    ]
-    scores.append(("test clip F1", metrics["test/clip_f1"], None, None))
     by_baseline = {title: metrics.get(f"test/song_f1_{baseline}") for baseline, title in BASELINES.items()}
     songs = ", ".join(f"{len(prepared.used(subset))} {subset}" for subset in SUBSETS)
     figures = [*FIGURES, *([f"{DEFORMATIONS}.png"] if "deform/songs" in metrics else [])]
     facts = {"run": run.run_id, "model": uri, "songs": songs} | _changes(plan, metrics)
     result = summary.Summary(
         f"{name} on {prepared.corpus.name}: {plan.data.split} split, {plan.data.clip:g} s clips",
-        scores,
+        headlines(metrics),
         {title: score for title, score in by_baseline.items() if score is not None},
         figures=[run.artifact(name) for name in figures],
         next_commands=["mlflow ui", *commands],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from ..data import prepare
 from ..data.cache import cache_root
 from ..data.options import field_names
 from ..data.prepare import Prepared
+from ..data.splits import inner_folds
 from ..data.tracks import Progress
 from ..errors import InputError
 from ..systems.base import System
@@ -20,12 +23,29 @@ from ..training.checkpoints import State
 from ..training.loop import Hooks
 from ..training.training import Training
 from . import evaluate, results
+from .evaluate import SubsetScores
 from .plan import TrainingPlan, training_plan
 
 # From so many steps an epoch on `adapt_batchnorm` changes nothing.
 STEPS = 80
+# Of the training songs, with validation=inner.
+INNER_FOLDS = 3
 OnEpoch = Callable[[int, Mapping[str, float]], None]
 OnValidation = Callable[[np.ndarray], Mapping[str, float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+    """The system with its best weights, and the state of the training at its end.
+
+    metrics: what the training took; held_out: with validation=inner, scores of the training songs by systems that have
+    not learned them.
+    """
+
+    system: System
+    state: State
+    metrics: Mapping[str, float]
+    held_out: SubsetScores | None = None
 
 
 def checkpoint(run: Run) -> Path:
@@ -54,8 +74,8 @@ def train(plan: TrainingPlan, run: Run, progress: Progress | None = None) -> Non
     for hint in (device.idle_gpu_hint(), batchnorm_hint(plan, len(prepared.clips["train"]))):
         if hint:
             print(f"warning: {hint}")
-    system, _ = fit(plan, prepared, run)
-    results.log_results(run, system, prepared, plan, progress=progress)
+    fitted = fit(plan, prepared, run)
+    results.log_results(run, fitted.system, prepared, plan, fitted.held_out, progress=progress)
 
 
 def batchnorm_hint(plan: TrainingPlan, clips: int) -> str | None:
@@ -88,7 +108,7 @@ def fit(
     run: Run,
     on_epoch: OnEpoch | None = None,
     on_validation: OnValidation | None = None,
-) -> tuple[System, State]:
+) -> Fitted:
     """Fits the system of the plan; its curves and what it took are logged.
 
     Args:
@@ -96,8 +116,7 @@ def fit(
         on_validation: Called after each epoch with the probabilities of the validation clips (n_clips, k); what it
             returns is logged among the values of the epoch.
 
-    Returns:
-        The system with its best weights, and the state of the training at its end. Raises as `check_checkpoint`.
+    Raises InputError as `check_checkpoint`.
     """
     check_checkpoint(plan, run)
     run.tags({"device": device.device()})
@@ -114,25 +133,54 @@ def fit(
         scores = evaluate.validation_scores(prepared.clips["val"], proba, plan.evaluation.pooling)
         return scores | dict(on_validation(proba) if on_validation else {})
 
-    run.when_finished(lambda: _remove_checkpoints(run))
+    run.when_finished(lambda: remove_checkpoints(run))
     hooks, clips = Hooks(validate=validate, on_epoch=after_epoch, checkpoint=checkpoint(run)), prepared.clips
+    held_out, training = None, plan.training
     system = plan.system(**plan.system_options)
+    began, inner_seconds = time.perf_counter(), 0.0
     try:
         with device.PeakMemory() as memory:
-            state = system.fit(clips["train"], clips["val"], len(prepared.classes), plan.training, hooks)
+            if plan.data.validation == "inner":
+                held_out, training = _held_out(plan, prepared, hooks)
+                inner_seconds = time.perf_counter() - began
+            state = system.fit(clips["train"], clips["val"], len(prepared.classes), training, hooks)
     except KeyboardInterrupt:
         run.description(_so_far(history))
         raise
     # Of all epochs: a training that went on tells the whole.
     seconds, rates = ([epoch[name] for epoch in state.history] for name in ("seconds", "clips_per_second"))
-    metrics = {"train_seconds": sum(seconds), "clips_per_second": sum(rates) / len(rates)}
+    metrics = {"train_seconds": sum(seconds) + inner_seconds, "clips_per_second": sum(rates) / len(rates)}
     metrics |= {"parameters": system.count_params(), "best_epoch": state.best_epoch, "peak_private_mb": memory.mb}
     run.metrics(metrics)
-    return system, state
+    return Fitted(system, state, metrics, held_out)
 
 
-def _remove_checkpoints(run: Run) -> None:
-    """That of the run, and those of the members of an ensemble."""
+def _held_out(plan: TrainingPlan, prepared: Prepared, hooks: Hooks) -> tuple[SubsetScores, Training]:
+    """Scores of the training songs, each by a system that was fitted to the others, and how to fit to all of them.
+
+    Where validation ends a training, the last one takes as many epochs as those took on average.
+    """
+    train = prepared.clips["train"]
+    tracks, corpus = prepared.tracks["train"], prepared.corpus.only(prepared.tracks["train"])
+    fold_of = inner_folds(corpus, folds=INNER_FOLDS, seed=plan.data.split_seed_or(plan.seed), groups=prepared.groups)
+    folds = np.array([fold_of[track.track_id] for track in tracks])
+    proba, epochs = np.zeros((len(train), len(prepared.classes)), np.float32), []
+    for fold in np.unique(folds):
+        print(f"inner fold {fold + 1} of {INNER_FOLDS}", flush=True)
+        system, held = plan.system(**plan.system_options), train.of_songs(np.flatnonzero(folds == fold))
+        others = train.of_songs(np.flatnonzero(folds != fold))
+        state = system.fit(others, held, len(prepared.classes), plan.training, hooks.of_part(f"inner{fold}"))
+        proba[folds[train.songs] == fold] = system.scores(held.batches_of(system.unit))[0]
+        epochs.append(state.best_epoch)
+        device.release()
+    scores, training = SubsetScores.of_proba(train, proba, plan.evaluation.pooling), plan.training
+    if "epochs" not in plan.unused:
+        training = dataclasses.replace(training, epochs=round(float(np.mean(epochs))))
+    return scores, training
+
+
+def remove_checkpoints(run: Run) -> None:
+    """That of a run, and those of the parts of its training."""
     for file in checkpoint(run).parent.glob(f"{run.run_id}.*"):
         file.unlink(missing_ok=True)
 
@@ -141,6 +189,6 @@ def _so_far(history: Sequence[Mapping[str, float]]) -> str:
     """What an interrupted training has reached."""
     if not history:
         return "Interrupted before the first epoch was done."
-    best = min(range(len(history)), key=lambda epoch: history[epoch]["val_loss"])
+    best = min(range(len(history)), key=lambda epoch: history[epoch].get("val_loss", -epoch))
     values = ", ".join(f"{name} {value:.3f}" for name, value in history[best].items() if name.startswith("val"))
     return f"Interrupted after {len(history)} epoch(s). The best so far is epoch {best + 1}: {values}."

@@ -63,8 +63,8 @@ def mlflow(data: str, epochs: int, run: Run, progress: Progress | None = None) -
     timed = clock.around(run)
     with clock.inside(results, "log_model"):
         results.log_data(timed, ready)
-        system, _ = train.fit(plan, ready, timed)
-        results.log_results(timed, system, ready, plan)
+        fitted = train.fit(plan, ready, timed)
+        results.log_results(timed, fitted.system, ready, plan)
     total = time.perf_counter() - began
     share = f"MLflow's share of a training of {epochs} epochs"
     return [

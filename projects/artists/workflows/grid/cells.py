@@ -12,15 +12,18 @@ from pathlib import Path
 
 from ...data import corpora, prepare
 from ...data.featurize import Features
+from ...data.options import ALL
 from ...data.prepare import Prepared
 from ...data.tracks import Corpus, Progress
 from ...errors import InputError
-from ...systems.base import System
+from ...reports.summary import Summary
 from ...tracking import others, reading, runs
 from ...tracking.runs import Run
 from ...training import device
-from .. import evaluate, results, train
+from .. import evaluate, folds, results, train
 from ..plan import TrainingPlan
+from ..results import Results
+from ..train import Fitted
 from .grid import Cell
 
 ROOT = Path(__file__).parents[4]
@@ -42,42 +45,58 @@ class Trainer:
         if plan is None:
             return follow(cell, run, trained)
         run.params(plan.values)
-        prepared = self._prepare(plan, run)
+        if plan.data.fold == ALL:
+            return self.folds(plan, run)[0]
+        return self._train(plan, run)[2]
+
+    def folds(self, plan: TrainingPlan, run: Run) -> tuple[dict[str, float], Summary]:
+        """Trains each fold in a child run, and pools them in `run`; pooled metrics, and a summary."""
+        return folds.run_folds(plan, run, self._prepare, self._train, drawn=self._full)
+
+    def _train(self, plan: TrainingPlan, run: Run) -> Results:
+        """Trains, evaluates and logs; probabilities of the test clips, temperatures, metrics."""
+        run.params(plan.values)
+        prepared = self._prepare(plan)
+        # Also where an earlier cell has met the unreadable files.
+        run.table(prepare.quarantine_table(prepared.features), "quarantined.csv")
         results.log_data(run, prepared)
         run.metrics({"classes": len(prepared.classes)})
         try:
-            system, _ = train.fit(plan, prepared, run)
+            fitted = train.fit(plan, prepared, run)
             if not self._full:
-                return self._log_tables(run, system, prepared, plan)
+                return self._log_tables(run, fitted, prepared, plan)
             with runs.active(run):
-                return results.log_results(run, system, prepared, plan, say=False)
+                proba, temperatures, metrics = results.log_results(
+                    run, fitted.system, prepared, plan, fitted.held_out, say=False
+                )
+            return Results(proba, temperatures, {**fitted.metrics, **metrics})
         finally:
             device.release()
 
-    def _prepare(self, plan: TrainingPlan, run: Run) -> Prepared:
-        """Each cell's run lists the unreadable files, also where an earlier cell has met them."""
+    def _prepare(self, plan: TrainingPlan) -> Prepared:
         options, config = plan.data, plan.features
         source = (options.data, options.label, options.artists, options.songs_per_artist, config)
         if source not in self._features:
             self._features[source] = prepare.read_features(options, config, progress=self._progress)
         corpus, features = self._features[source]
-        run.table(prepare.quarantine_table(features), "quarantined.csv")
         wanted = (config, dataclasses.replace(options, workers=None), plan.seed)
         if wanted not in self._prepared:
             self._prepared[wanted] = prepare.prepare(corpus, features, options, seed=plan.seed)
         return self._prepared[wanted]
 
-    def _log_tables(self, run: Run, system: System, prepared: Prepared, plan: TrainingPlan) -> Mapping[str, float]:
-        subsets = results.score_subsets(system, prepared, plan.evaluation)
+    def _log_tables(self, run: Run, fitted: Fitted, prepared: Prepared, plan: TrainingPlan) -> Results:
+        subsets = results.score_subsets(fitted.system, prepared, plan.evaluation, fitted.held_out)
+        temperatures = evaluate.temperatures(subsets.get("val"))
         metrics = evaluate.metrics_of(subsets, seed=plan.seed) | self._baseline_metrics(prepared, plan.seed)
+        metrics |= evaluate.calibration_errors(subsets, temperatures)
         with tempfile.TemporaryDirectory() as folder:
             evaluate.write_report(Path(folder), prepared, subsets, plan.evaluation, seed=plan.seed, drawn=False)
-            card = results.card_of(plan, prepared, {})
-            metrics |= results.write_deformations(Path(folder), system, card, prepared, plan, self._progress)
+            card = results.card_of(plan, prepared, temperatures)
+            metrics |= results.write_deformations(Path(folder), fitted.system, card, prepared, plan, self._progress)
             run.folder(Path(folder))
         # Last: a run that holds scores holds all of its tables.
         run.metrics(metrics)
-        return metrics
+        return Results(subsets["test"].proba, temperatures, {**fitted.metrics, **metrics})
 
     def _baseline_metrics(self, prepared: Prepared, seed: int) -> dict[str, float]:
         """They see whole songs: the same at every length of clip."""

@@ -74,9 +74,9 @@ def run_final(search: Search, trial: optuna.Trial) -> float:
         prepared = prepare.with_overlap(search.prepared, chosen.data.overlap)
         run.table(prepare.quarantine_table(prepared.features), "quarantined.csv")
         results.log_data(run, prepared)
-        system, _ = train.fit(chosen, prepared, run)
+        fitted = train.fit(chosen, prepared, run)
         with runs.active(run):
-            metrics = results.log_results(run, system, prepared, chosen, say=False)
+            metrics = results.log_results(run, fitted.system, prepared, chosen, fitted.held_out, say=False).metrics
         train.checkpoint(run).unlink(missing_ok=True)
         trial.set_user_attr("metrics", {name: metrics[name] for name in SHOWN})
     return metrics[METRIC]

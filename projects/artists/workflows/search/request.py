@@ -46,6 +46,8 @@ def request(flags: Mapping[str, Any]) -> Request:
     if flags.get("resume"):
         raise InputError("search takes no resume=; the same command, or its study_name, goes on with a study.")
     plan, options = loose_plan_and(flags, SearchOptions)
+    if plan.data.validation == "none":
+        raise InputError("validation=none leaves a search nothing to choose by. Take inner, or leave it out.")
     own, config = field_names(SearchOptions), plan.sources.config
     given = {**(read_config(config) if config else {}), **flags}
     given = {name: plan.values[name] for name in given if name not in (*own, "config")}
@@ -57,7 +59,7 @@ def request(flags: Mapping[str, Any]) -> Request:
     refuse_unused(fixed, but=space.open)
     space = space.without([name for name, option in fixed.unused.items() if option not in space.open])
     names = objectives.parse(options.objective)
-    if not objectives.prunable(names) and options.pruner != "none":
+    if (not objectives.prunable(names) or plan.data.validation == "inner") and options.pruner != "none":
         if "pruner" in flags:
             raise InputError(f"pruner={options.pruner} needs one objective that is known after each epoch.")
         logger.info("No trial is pruned: that needs one objective that is known after each epoch.")

@@ -25,6 +25,7 @@ from .. import train
 from ..engine import RUN, reasons
 from ..evaluate import SubsetScores
 from ..plan import TrainingPlan, training_plan, used
+from ..train import Fitted
 from . import objectives
 from .space import SearchSpace
 
@@ -117,16 +118,16 @@ def run_trial(search: Search, trial: optuna.Trial) -> float | list[float]:
         trial.set_user_attr("values", values)
         plan = training_plan(used({**search.given, **values}))
         run.params(plan.values)
-        watch = Watch(search, trial, plan)
+        watch, inner = Watch(search, trial, plan), plan.data.validation == "inner"
         pruned: optuna.TrialPruned | None = None
         prepared = prepare.with_overlap(search.prepared, plan.data.overlap)
         try:
-            system, state = train.fit(plan, prepared, run, watch.epoch, watch.validated)
+            fitted = train.fit(plan, prepared, run, *(() if inner else (watch.epoch, watch.validated)))
         except optuna.TrialPruned as error:
             pruned = error
             _end(trial, run, watch, lambda folder: evaluation.write_validation(folder, prepared, watch.scores()))
         else:
-            result = _end(trial, run, watch, partial(_evaluate, search, run, plan, prepared, system, state.best_loss))
+            result = _end(trial, run, watch, partial(_evaluate, search, run, plan, prepared, fitted))
         finally:
             train.checkpoint(run).unlink(missing_ok=True)
         run.tags({"trial_state": "PRUNED" if pruned else "COMPLETE"})
@@ -137,11 +138,13 @@ def run_trial(search: Search, trial: optuna.Trial) -> float | list[float]:
 
 
 def _evaluate(
-    search: Search, run: Run, plan: TrainingPlan, prepared: Prepared, system: System, val_loss: float, folder: Path
+    search: Search, run: Run, plan: TrainingPlan, prepared: Prepared, fitted: Fitted, folder: Path
 ) -> list[float]:
     """Scores the best weights on the validation subset, logs what they are worth; the objectives."""
-    scores = SubsetScores.of(system, prepared.clips["val"], plan.evaluation.pooling)
-    metrics = scores.metrics("val", seed=plan.seed) | {"val/loss": val_loss}
+    held_out, system = fitted.held_out, fitted.system
+    scores = held_out or SubsetScores.of(system, prepared.clips["val"], plan.evaluation.pooling)
+    metrics = scores.metrics("val", seed=plan.seed)
+    metrics["val/loss"] = metrics["val/clip_log_loss"] if held_out else fitted.state.best_loss
     metrics["parameters"] = system.count_params()
     if "seconds_per_clip" in search.objectives:
         metrics["seconds_per_clip"] = seconds_per_clip(system, prepared)
@@ -151,8 +154,8 @@ def _evaluate(
 
 
 def seconds_per_clip(system: System, prepared: Prepared) -> float:
-    """Seconds that a clip takes to score, of a few hundred validation clips."""
-    batches = list(itertools.islice(prepared.clips["val"].batches_of(system.unit), TIMED_BATCHES))
+    """Seconds that a clip takes to score, of a few hundred training clips."""
+    batches = list(itertools.islice(prepared.clips["train"].batches_of(system.unit), TIMED_BATCHES))
     system.scores(batches)
     began = time.perf_counter()
     system.scores(batches)
