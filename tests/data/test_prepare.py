@@ -19,6 +19,7 @@ from projects.artists.data.cache import audio_digest
 from projects.artists.data.featurize import featurize
 from projects.artists.data.options import DataOptions
 from projects.artists.data.selection import first_values
+from projects.artists.data.splits import make_split
 from projects.artists.data.tracks import Corpus
 from projects.artists.errors import InputError
 from projects.artists.tracking import runs
@@ -51,6 +52,36 @@ def test_prepare_gives_every_side_the_clips_of_its_songs(cached):
             assert p.classes[clips.y[i]] == track.artist
             features = np.load(p.features.entries[track.track_id].path)
             np.testing.assert_array_equal(clips.read(slice(i, i + 1))[0], features[clips.starts[i] :][:32])
+
+
+def labelled(corpus: Corpus, column: str, value) -> Corpus:
+    """The corpus with one label more, `value` of a track."""
+    return Corpus(corpus.name, tuple(dataclasses.replace(t, labels={column: value(t)}) for t in corpus.tracks))
+
+
+def test_a_label_that_follows_from_the_artist_is_named_where_artists_are_trained_on_and_tested(cached):
+    by_artist = labelled(cached, "genre", lambda t: "low" if t.artist == "artist0" else "high")
+    warning = f"Every artist of {cached.name} has one genre: scores may tell artists, not genres. Use split=artist"
+    for split in ("song", "album", "kfold"):
+        p = prepared(by_artist, label="genre", split=split, **({"folds": 3} if split == "kfold" else {}))
+        assert sum(text.startswith(warning) for text in p.warnings) == 1
+        assert [text for text in notes(p)["warnings"] if text.startswith(warning)]
+
+
+def test_no_artist_tells_the_label_where_it_differs_within_one_or_every_artist_is_in_one_subset(cached):
+    def warned(corpus: Corpus, split: str, label: str = "genre") -> bool:
+        assigned = make_split(corpus, split, label=label)
+        return bool(prepare.artist_warnings(corpus, assigned, label))
+
+    by_artist = labelled(cached, "genre", lambda t: t.artist.upper())
+    mixed = labelled(cached, "genre", lambda t: t.artist if t.title != "song1" else "artist1")
+    folds = Corpus("folds", tuple(dataclasses.replace(t, fold="train") for t in by_artist.tracks))
+    nameless = Corpus("gtzan", tuple(dataclasses.replace(t, artist="") for t in by_artist.tracks))
+    single = by_artist.only({t.artist: t for t in by_artist.tracks}.values())
+    assert warned(by_artist, "song") and warned(by_artist, "album")
+    assert not warned(mixed, "song") and not warned(nameless, "song") and not warned(single, "song")
+    assert not warned(by_artist, "artist") and not warned(folds, "manifest") and not warned(by_artist, "all")
+    assert not warned(cached, "song", "artist")
 
 
 def test_tracks_without_a_label_are_counted_and_named_however_often_the_corpus_is_cut(cached):

@@ -232,6 +232,78 @@ def test_a_song_split_is_stratified_by_the_label():
     assert [counts["folk", subset] for subset in SUBSETS] == [16, 2, 2]
 
 
+def of_genres(sizes: dict[str, int], songs: int = 4) -> Corpus:
+    """So many artists of each genre, two albums each; tags and mood differ within one."""
+    return Corpus("genres", tuple(
+        Track(f"{genre}{a:02}/{s}", Path("x"), f"{genre}{a:02}", f"{s % 2}",
+              labels={"genre": genre, "mood": "calm" if s else "wild", "tags": f"{genre};{s % 2}"})
+        for genre, artists in sizes.items() for a in range(artists) for s in range(songs)
+    ))  # fmt: skip
+
+
+def artists_of(corpus: Corpus, split: Split, genre: str) -> tuple[int, ...]:
+    """Its artists in training, validation and test."""
+    return tuple(len({t.artist for t in split.tracks(corpus, s) if t.label("genre") == genre}) for s in SUBSETS)
+
+
+@pytest.mark.parametrize("label", ["genre", "mood", "tags", "album"])
+@pytest.mark.parametrize("seed", range(8))
+def test_no_artist_stands_in_two_subsets_of_an_artist_split(label, seed):
+    corpus = of_genres({"rock": 12, "folk": 5, "jazz": 3})
+    split = make_split(corpus, "artist", label=label, seed=seed)
+    subsets = [{track.artist for track in split.tracks(corpus, subset)} for subset in SUBSETS]
+    assert all(subsets) and sum(map(len, subsets)) == len(set().union(*subsets)) == 20
+    assert sorted(split.subsets) == sorted(track.track_id for track in corpus.tracks)
+
+
+@pytest.mark.parametrize(("artists", "subsets"), [(1, (1, 0, 0)), (2, (1, 0, 1)), (3, (1, 1, 1)), (10, (8, 1, 1)),
+                                                (20, (16, 2, 2)), (100, (81, 9, 10))])  # fmt: skip
+def test_an_artist_split_is_stratified_by_the_label_and_has_the_shares_of_a_song_split(artists, subsets):
+    corpus = of_genres({"rock": artists, "folk": 7}, songs=2)
+    split = make_split(corpus, "artist", label="genre")
+    assert artists_of(corpus, split, "rock") == subsets and artists_of(corpus, split, "folk") == (5, 1, 1)
+
+
+def test_an_artist_of_several_values_is_assigned_with_those_of_the_commonest_one():
+    labels = [["pop", "rock", "rock"]] * 10 + [["pop", "pop", "rock"]] * 10
+    corpus = Corpus("c", tuple(
+        Track(f"{a:02}/{s}", Path("x"), f"{a:02}", labels={"genre": genre})
+        for a, genres in enumerate(labels) for s, genre in enumerate(genres)
+    ))  # fmt: skip
+    for seed in range(8):
+        split = make_split(corpus, "artist", label="genre", seed=seed)
+        tested = sorted({track.artist for track in split.tracks(corpus, "test")})
+        assert len(tested) == 2 and tested[0] < "10" <= tested[1]
+
+
+def test_artists_who_share_a_recording_stand_in_one_subset_of_an_artist_split():
+    corpus = of_genres({"rock": 12, "folk": 5})
+    groups = {"rock00/1": "g", "rock07/2": "g", "rock07/3": "h", "folk02/0": "h"}
+    for seed in range(12):
+        split = make_split(corpus, "artist", label="genre", seed=seed, groups=groups)
+        joined = {split.subsets[f"{artist}/{s}"] for artist in ("rock00", "rock07", "folk02") for s in range(4)}
+        assert len(joined) == 1
+        # Joined artists count as one, with those of the first of them by label and name.
+        assert sum(artists_of(corpus, split, genre)[1] for genre in ("rock", "folk")) >= 2
+
+
+def test_artists_are_not_learned_from_other_artists():
+    with pytest.raises(InputError, match=r"label=artist cannot be learned with it\. Give another label, or another"):
+        make_split(made_up(), "artist")
+
+
+def test_an_artist_split_of_tracks_without_an_artist_names_the_first():
+    corpus = Corpus("c", tuple(Track(f"{i}", Path("x"), "" if i > 2 else "A", labels={"genre": "x"}) for i in range(5)))
+    with pytest.raises(InputError, match=r"split=artist: 2 of 5 tracks of c have no artist, the first 3\. Name"):
+        make_split(corpus, "artist", label="genre")
+
+
+def test_an_artist_split_with_too_few_artists_of_each_value_says_how_many_are_needed():
+    corpus = of_genres({"rock": 3, "folk": 2})
+    with pytest.raises(InputError, match="fewer than two genres on val of genres: a genre needs three artists to"):
+        check_subsets(make_split(corpus, "artist", label="genre"), corpus, "artist", "genre")
+
+
 def test_an_album_split_keeps_albums_whole_whatever_the_label():
     tracks = [
         Track(f"{a}{b}{s}", Path("x"), f"{a}", f"{b}", labels={"genre": "xy"[s % 2]})
@@ -295,9 +367,9 @@ def test_all_tests_everything():
 
 
 def test_an_unknown_split_lists_the_known():
-    with pytest.raises(InputError, match=r"split=artist is unknown; choose one of song, album, manifest, kfold, all"):
-        make_split(made_up(), "artist")
-    assert SPLITS == ("song", "album", "manifest", "kfold", "all")
+    with pytest.raises(InputError, match=r"split=genre is unknown; choose one of song, album, artist, manifest, kfold"):
+        make_split(made_up(), "genre")
+    assert SPLITS == ("song", "album", "artist", "manifest", "kfold", "all")
 
 
 def test_two_artists_on_every_required_side_are_enough():

@@ -1,4 +1,7 @@
-"""Bootstrap intervals: binomial quantiles, a naive loop and SciPy as second implementations, speed."""
+"""Bootstrap intervals: binomial quantiles, a naive loop and SciPy as second implementations, speed.
+
+How often they hold the truth: test_coverage.py.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import scipy.stats
 
 from projects.artists.errors import InputError
 from projects.artists.evaluation import intervals, metrics
-from projects.artists.evaluation.intervals import paired_improvement, song_intervals
+from projects.artists.evaluation.intervals import mean_interval, paired_improvement, song_intervals
 from projects.artists.evaluation.metrics import LABEL_METRICS, METRICS, scores
 
 
@@ -23,10 +26,16 @@ def random_case(n: int = 60, k: int = 5, seed: int = 0) -> tuple[np.ndarray, np.
 
 def test_intervals_equal_a_naive_loop_over_the_same_resamples() -> None:
     y_true, proba = random_case()
-    drawn = np.random.default_rng(3).integers(len(y_true), size=(200, len(y_true)))
+    n = len(y_true)
+    drawn = np.random.default_rng(3).integers(n, size=(200, n))
     naive = [scores(y_true[i], proba[i]) for i in drawn]
+    without = [scores(np.delete(y_true, i), np.delete(proba, i, 0)) for i in range(n)]
     for name, bounds in song_intervals(y_true, proba, resamples=200, level=0.9, seed=3).items():
-        expected = np.percentile([each[name] for each in naive], [5, 95])
+        left_out = [each[name] for each in without]
+        a = -scipy.stats.skew(left_out) / (6 * np.sqrt(n))
+        t = scipy.stats.t(n - 1).ppf([0.05, 0.95])
+        levels = 100 * scipy.stats.norm.cdf(t / (1 - a * t))
+        expected = np.percentile([each[name] for each in naive], levels)
         np.testing.assert_allclose(bounds, expected, atol=1e-12, err_msg=name)
 
 
@@ -34,14 +43,66 @@ def test_intervals_do_not_depend_on_the_size_of_blocks(monkeypatch: pytest.Monke
     case = random_case()
     whole = song_intervals(*case, resamples=100)
     monkeypatch.setattr(intervals, "BLOCK_NUMBERS", 7 * 60)
-    assert song_intervals(*case, resamples=100) == whole
+    for name, bounds in song_intervals(*case, resamples=100).items():
+        assert bounds == pytest.approx(whole[name], abs=1e-12)
+
+
+def test_a_jackknife_of_groups_agrees_with_that_of_songs(monkeypatch: pytest.MonkeyPatch) -> None:
+    y_true, proba = random_case(2000)
+    songs = song_intervals(y_true, proba, resamples=500)
+    monkeypatch.setattr(intervals, "JACKKNIFE_GROUPS", 150)
+    for name, bounds in song_intervals(y_true, proba, resamples=500).items():
+        assert bounds == pytest.approx(songs[name], abs=0.1 * np.ptp(songs[name])), name
+
+
+def test_the_interval_of_a_mean_is_wider_on_the_side_of_its_tail() -> None:
+    values = np.random.default_rng(0).beta(8, 1, 40)
+    low, high = mean_interval(values)
+    assert values.mean() - low > 1.1 * (high - values.mean())
+    mirrored = mean_interval(1 - values)
+    np.testing.assert_allclose(mirrored, (1 - high, 1 - low), atol=1e-12)
+
+
+def test_the_interval_of_a_mean_is_that_of_student_where_songs_are_many_and_even() -> None:
+    values = np.random.default_rng(0).uniform(size=300)
+    expected = scipy.stats.t.interval(0.95, 299, values.mean(), scipy.stats.sem(values))
+    np.testing.assert_allclose(mean_interval(values), expected, atol=0.004)
+
+
+def test_the_interval_of_a_mean_and_of_accuracy_are_the_same() -> None:
+    right = np.random.default_rng(0).random(40) < 0.7
+    proba = np.eye(2)[(~right).astype(int)]
+    assert mean_interval(right) == pytest.approx(song_intervals(np.zeros(40, int), proba)["accuracy"], abs=0.026)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 33])
+@pytest.mark.parametrize("level", [0.5, 0.95, 0.9999])
+def test_bounds_are_in_order_and_within_the_range_of_the_metric(n: int, level: float) -> None:
+    for seed in range(5):
+        for name, (low, high) in song_intervals(*random_case(n, seed=seed), resamples=200, level=level).items():
+            assert 0 <= low <= high <= (-np.log(metrics.LOG_LOSS_FLOOR) if name == "log_loss" else 1), name
+
+
+def test_songs_that_are_all_right_or_all_wrong_have_the_binomial_bound() -> None:
+    # A share p of right songs shows 33 right ones with a chance of p to the 33, which is 5 % at the bound.
+    right = song_intervals(np.zeros(33, int), np.tile([0.9, 0.1], (33, 1)))
+    wrong = song_intervals(np.ones(33, int), np.tile([0.9, 0.1], (33, 1)))
+    for name in ("f1", "f1_macro", "accuracy", "precision", "recall"):
+        assert right[name][1] == 1 and scipy.stats.binom.pmf(33, 33, right[name][0]) == pytest.approx(0.05)
+        assert wrong[name] == pytest.approx((0, 1 - right[name][0]))
+    assert right["log_loss"] == pytest.approx((-np.log(0.9),) * 2) and right["ece"] == pytest.approx((0.1, 0.1))
+    assert mean_interval(np.ones(33)) == right["accuracy"] and mean_interval(np.zeros(33)) == wrong["accuracy"]
+    assert mean_interval(np.full(33, 0.4)) == pytest.approx((0.4, 0.4))
 
 
 def test_the_interval_of_accuracy_is_that_of_the_binomial_distribution() -> None:
-    # Resampling 50 songs of which 35 are right draws the number right from Binomial(50, 0.7).
+    # Resampling 50 songs of which 35 are right draws the number right from Binomial(50, 0.7); the corrections of the
+    # levels are within a song.
     proba = np.eye(2)[np.repeat([0, 1], [35, 15])]
     bounds = song_intervals(np.zeros(50, int), proba, resamples=20_000)["accuracy"]
     np.testing.assert_allclose(bounds, scipy.stats.binom.ppf([0.025, 0.975], 50, 0.7) / 50, atol=0.0201)
+    # The exact interval (Clopper and Pearson) is longer below, where the tail is.
+    np.testing.assert_allclose(bounds, scipy.stats.binomtest(35, 50).proportion_ci(method="exact"), atol=0.0201)
 
 
 def test_the_interval_of_f1_agrees_with_scipy() -> None:
@@ -86,9 +147,9 @@ def test_intervals_do_not_depend_on_the_numbering_of_classes() -> None:
         np.testing.assert_allclose(got[name], expected[name], atol=1e-12)
 
 
-def test_the_interval_of_one_song_is_a_point() -> None:
+def test_one_song_says_next_to_nothing() -> None:
     bounds = song_intervals(np.array([0]), np.array([[0.7, 0.3]]))
-    assert bounds["f1"] == (1, 1) and bounds["ece"] == pytest.approx((0.3, 0.3))
+    assert bounds["f1"] == pytest.approx((0.05, 1)) and bounds["ece"] == pytest.approx((0.3, 0.3))
 
 
 def test_a_metric_that_is_only_in_the_table_gets_an_interval(monkeypatch: pytest.MonkeyPatch) -> None:

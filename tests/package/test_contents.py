@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import json
 import os
 import subprocess
@@ -79,7 +80,7 @@ for folder in map(Path, sys.argv[1:]):
     sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sys.modules[name])
     importlib.import_module(f"{name}.package.scorer")
-    importlib.import_module(f"{name}.systems").find(folder.name)
+    importlib.import_module(f"{name}.systems").find(folder.name).Config()
     files = [Path(module.__file__) for key, module in sys.modules.items() if key.partition(".")[0] == name]
     answers[folder.name] = sorted(file.relative_to(folder).as_posix() for file in files)
 assert not [key for key in sys.modules if key.partition(".")[0] == "projects"]
@@ -95,6 +96,12 @@ def python(code: str, *arguments: str) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def parts_of(name: str) -> list[str]:
+    """A system and those of which it is made."""
+    system = systems.find(name)
+    return [name, *system.modules(dataclasses.asdict(system.Config()))]
+
+
 def test_a_model_loads_and_scores_with_no_package_but_those_that_its_requirements_bring(packaged):
     answer = python(FRESH, str(packaged))
     assert answer["worst"] < 1e-4 and answer["brought"] == []
@@ -107,7 +114,7 @@ def test_a_model_carries_the_modules_that_it_loads_and_no_other(packaged):
 
 
 def test_the_copy_for_each_system_is_what_it_imports(tmp_path):
-    folders = [contents.copy(name, tmp_path / name) for name in systems.names()]
+    folders = [contents.copy(parts_of(name), tmp_path / name) for name in systems.names()]
     loaded = python(ALL, *map(str, folders))
     for folder in folders:
         copied = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*.py"))
@@ -118,7 +125,7 @@ def test_the_copy_for_each_system_is_what_it_imports(tmp_path):
 @pytest.mark.parametrize("name", systems.names())
 def test_what_scores_imports_nothing_of_the_project_in_a_function(name):
     """Such an import is not followed: the module would be missing in a registered model."""
-    for file in contents.modules(name):
+    for file in contents.modules(*parts_of(name)):
         for function in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(function, ast.FunctionDef) and function.name in ("scores", "values", "vectors", "load"):
                 inside = [node for node in ast.walk(function) if isinstance(node, ast.ImportFrom)]

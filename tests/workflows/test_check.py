@@ -215,6 +215,21 @@ def test_check_examines_the_corpus_and_split_of_a_training_with_the_same_paramet
     assert prepare.prepare(found.corpus, found.features, options, seed=1).split == trained.split
 
 
+def test_check_says_where_a_label_follows_from_the_artist(place, write_corpus, in_process, tmp_path, capsys):
+    root = write_corpus(tmp_path / "music", artists=6, albums=3, seconds=1.5)
+    paths = sorted(root.rglob("*.flac"))
+    rows = [
+        f"{path},{path.parts[-3]},{path.parts[-2]},{'low' if path.parts[-3] < 'artist3' else 'high'}" for path in paths
+    ]
+    (tmp_path / "m.csv").write_text("\n".join(["path,artist,album,genre", *rows]))
+    argv = ["--data", str(tmp_path / "m.csv"), "--label", "genre", "--clip", "1", "--workers", "1", "--split"]
+    warning = "Every artist of m has one genre: scores may tell artists, not genres. Use split=artist"
+    for split in ("album", "artist"):
+        assert cli.main(check.COMMAND, [*argv, split]) == 0
+        shown = " ".join(capsys.readouterr().out.split())
+        assert (warning in shown) == (split == "album")
+
+
 @pytest.mark.parametrize("impossible", [{"leave_out": 4}, {"songs_per_artist": 9}, {"split": "manifest"}])
 def test_check_describes_all_tracks_where_no_training_could_take_any(uneven, impossible):
     found = checkup.examine(DataOptions(data=str(uneven), clip=1.0, **impossible), FeatureConfig(), seed=0)

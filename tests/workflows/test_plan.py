@@ -13,8 +13,9 @@ from projects.artists.data.options import DataOptions, field_names
 from projects.artists.errors import InputError
 from projects.artists.evaluation.options import EvaluationOptions
 from projects.artists.systems import find
-from projects.artists.training.training import RECIPES, Training
+from projects.artists.training.training import RECIPES, SYSTEMS, Training
 from projects.artists.workflows import train
+from projects.artists.workflows.options import TransferOptions
 from projects.artists.workflows.plan import (
     Sources,
     TrainingPlan,
@@ -132,11 +133,23 @@ def test_a_system_has_defaults_of_its_own_below_every_recipe(monkeypatch):
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_recipe_sets_parameters_of_training(recipe):
     assert set(typing.get_args(typing.get_type_hints(Sources)["recipe"])) == set(RECIPES)
-    values = {name: value for name, value in RECIPES[recipe].items() if name != "model"}
-    assert values.keys() <= set(field_names(Training))
-    assert plan("--recipe", recipe).training == Training(**values)
-    assert plan("--recipe", recipe).model == RECIPES[recipe].get("model", "crnn")
-    assert plan("--recipe", recipe, "--model", "rnn").model == "rnn", "then it says how that is trained"
+    assert RECIPES[recipe].keys() <= set(field_names(Training))
+    if recipe not in SYSTEMS:
+        assert plan("--recipe", recipe).model == "crnn"
+        assert plan("--recipe", recipe).training == Training(**RECIPES[recipe])
+
+
+@pytest.mark.parametrize("recipe", SYSTEMS)
+def test_a_recipe_chooses_the_system_where_no_model_is_given(recipe):
+    chosen = plan("--recipe", recipe)
+    assert chosen.model == SYSTEMS[recipe]["model"]
+    again = plan(*(word for name, value in chosen.values.items() for word in (f"--{name}", str(value))))
+    assert again.values == chosen.values, "a resumed run names its model beside its recipe"
+    if RECIPES[recipe]:
+        assert plan("--recipe", recipe, "--model", "rnn").training == Training(**RECIPES[recipe])
+    else:
+        with pytest.raises(InputError, match=f"recipe={recipe} is model=.* and trains no other"):
+            plan("--recipe", recipe, "--model", "rnn")
 
 
 def test_what_a_flag_unsets_is_unset(config):
@@ -239,7 +252,8 @@ BAD = [
     ("hop_length", "-512", "positive"),
     ("n_mels", "many", "is not a whole number"),
     ("mel_scale", "bark", "choose one of slaney, htk"),
-    ("split", "artist", "choose one of song, album"),
+    ("split", "genre", "choose one of song, album, artist"),
+    ("split", "artist", "label=artist cannot be learned"),
     ("split", "Song", "choose one of song, album"),
     ("tsne_split", "none", "choose one of train, val, test, all"),
     ("log_audio", "maybe", "neither true nor false"),
@@ -374,6 +388,20 @@ def test_an_evaluation_uses_what_the_model_was_trained_with():
 def test_an_evaluation_may_take_another_corpus_split_and_seed():
     s = evaluation_plan({"model": "m", "data": "other", "split": "all", "seed": "3", "log_audio": "no"}, TRAINED).values
     assert (s["data"], s["split"], s["seed"], s["log_audio"]) == ("other", "all", 3, False)
+
+
+def test_artists_are_trained_on_and_evaluated_alone_for_labels_other_than_artist():
+    refusal = "label=artist cannot be learned with it"
+    assert training_plan({"split": "artist", "label": "genre"}).data.split == "artist"
+    assert evaluation_plan({"model": "m", "split": "artist"}).data.split == "artist", "the label is not known yet"
+    assert evaluation_plan({"model": "m", "split": "artist"}, TRAINED).data.split == "artist"
+    with pytest.raises(InputError, match=refusal):
+        evaluation_plan({"model": "m", "split": "artist"}, {**TRAINED, "label": "artist"})
+    with pytest.raises(InputError, match=refusal):
+        training_plan({"split": "artist"})
+    with pytest.raises(InputError, match=refusal):
+        TransferOptions(model="m", split="artist")
+    assert TransferOptions(model="m", split="artist", label="genre").split == "artist"
 
 
 @pytest.mark.parametrize("name", ["clip", "label", "epochs", "sr", "nonsense", "config"])

@@ -37,9 +37,9 @@ class DataOptions(CorpusOptions):
     """Data: what is read, how it is split, how it is cut into clips."""
 
     split: Annotated[
-        Literal["song", "album", "manifest", "kfold", "all"],
-        "who is tested: songs 90/10 by label, twice; an album of each artist; the manifest's fold column; a fold of "
-        "albums; all tracks (evaluate alone)",
+        Literal["song", "album", "artist", "manifest", "kfold", "all"],
+        "who is tested: songs 90/10 by label, twice; an album of each artist; artists 90/10 by label, twice (for other "
+        "labels); the manifest's fold column; a fold of albums; all tracks (evaluate alone)",
     ] = "album"
     folds: Annotated[int, "number of folds, of split=kfold alone"] = 5
     fold: Annotated[int, "the fold that is tested, of split=kfold alone"] = 0
@@ -51,6 +51,7 @@ class DataOptions(CorpusOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_folds(self)
+        check_label_of_split(self.split, self.label)
         if not 0 <= self.overlap < 1:
             raise InputError(f"overlap={self.overlap:g} must be at least 0 and below 1, for example overlap=0.5.")
         if self.split_seed is not None:
@@ -75,6 +76,15 @@ def check_fold(folds: int, fold: int) -> None:
     """Raises InputError for folds that cannot be assigned, or a fold that is none of them."""
     if not (folds >= 3 and 0 <= fold < folds):
         raise InputError(f"folds={folds}, fold={fold}: folds must be at least 3 and fold from 0 to folds - 1.")
+
+
+def check_label_of_split(split: str, label: str) -> None:
+    """Raises InputError for artists that are to be learned from songs of other artists."""
+    if split == "artist" and label == "artist":
+        raise InputError(
+            "split=artist tests artists that are not trained on, so label=artist cannot be learned with it. "
+            "Give another label, or another split: song, album, kfold or manifest."
+        )
 
 
 def refuse(options: Any, names: Sequence[str], where: str) -> None:

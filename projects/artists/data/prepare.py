@@ -73,6 +73,7 @@ class Prepared:
         if self.features.quarantined:
             warnings.append(f"{len(self.features.quarantined)} file(s) could not be read: see quarantined.csv.")
         warnings += unlabelled_warnings(self.corpus, self.label)
+        warnings += artist_warnings(self.corpus, self.split, self.label)
         return warnings + duplicate_warnings(self.corpus, self.groups, self.split, self.label)
 
     @property
@@ -213,6 +214,26 @@ def unlabelled_warnings(corpus: Corpus, label: str) -> list[str]:
     if not corpus.unlabelled:
         return []
     return [f"{len(corpus.unlabelled)} track(s) have no {label} and are left out: {', '.join(corpus.unlabelled[:3])}."]
+
+
+def artist_warnings(corpus: Corpus, split: Split, label: str) -> list[str]:
+    """Whether the label follows from the artist, and the split lets artists be trained on and tested.
+
+    A manifest's folds are its author's, and a split that tests every track trains on none.
+    """
+    if label == "artist" or split.name in ("artist", "manifest", "all"):
+        return []
+    values: dict[str, list[str]] = {}
+    for track in corpus.tracks:
+        if track.artist:
+            values.setdefault(track.artist, []).append(track.label(label))
+    alone = all(len(each) == 1 for each in values.values())
+    if alone or any(len(set(each)) > 1 for each in values.values()):
+        return []
+    return [
+        f"Every artist of {corpus.name} has one {label}: scores may tell artists, not {label}s. "
+        f"Use split=artist, which takes three artists of a {label}."
+    ]
 
 
 def duplicate_warnings(corpus: Corpus, groups: Mapping[str, str], split: Split, label: str) -> list[str]:

@@ -120,7 +120,6 @@ class Config:
 
     def __post_init__(self) -> None:
         for member in members_of(self.members):
-            member.check_names()
             _ = member.options
 
 
@@ -143,6 +142,8 @@ class System(base.System):
     def defaults(cls, options: Any) -> dict[str, object]:
         """Features and clip of the member that needs the longest tracks: the clips that are counted are its own."""
         members = members_of(options.members)
+        for member in members:
+            member.check_names()
         views = [member.view(None) for member in members]
         first = longest(views)
         return {**dataclasses.asdict(views[first][0]), "clip": float(members[first].values.get("clip", DEFAULT_CLIP))}
@@ -156,8 +157,16 @@ class System(base.System):
         return [member.name for member in members_of(options["members"])]
 
     @classmethod
+    def least(cls, options: Any = None) -> tuple[int, int]:
+        """What the member that needs the longest tracks has."""
+        views = [member.view(None) for member in members_of((options or cls.Config()).members)]
+        config, frames = views[longest(views)]
+        return frames, config.n_mels
+
+    @classmethod
     def check_input(cls, clip: float, config: FeatureConfig, options: Any = None) -> None:
         """Raises InputError where features or clip are not those of the members, or a member cannot have its own."""
+        super().check_input(clip, config, options)
         wanted = cls.defaults(options or cls.Config())
         if clip != wanted.pop("clip"):
             raise InputError(f"clip={clip:g}: the members of the ensemble have clips of their own. Leave it out.")

@@ -10,7 +10,7 @@ from ..data.options import check_seed
 from ..errors import InputError
 from .rates import reductions
 
-# Values that a recipe sets; `published` is each system's own default.
+# How a recipe trains a system; `published` is each system's own default.
 RECIPES: dict[str, dict[str, object]] = {
     "published": {},
     # Nasrullah and Zhao's text, where their script has 0.001.
@@ -19,8 +19,12 @@ RECIPES: dict[str, dict[str, object]] = {
     "long": {"learning_rate": 0.0001, "epochs": 300},
     # Not published: for corpora of few steps an epoch.
     "small": {"adapt_batchnorm": True},
+    "embeddings": {},
+}
+# The systems that a recipe chooses where no model is given, with their options.
+SYSTEMS: dict[str, dict[str, object]] = {
     # The best known here: vectors of frozen networks.
-    "embeddings": {"model": "ensemble", "members": "vectors+vectors:front_end=siamese:head_c=0.1"},
+    "embeddings": {"model": "ensemble", "members": "vectors+0.5*vectors:front_end=siamese:head_c=0.1"},
 }
 
 

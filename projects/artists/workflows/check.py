@@ -44,7 +44,7 @@ class Checkup:
     corpus, features: all that it would read; tracks: a row a track that would take part, in the order of ids, its
     problems separated by spaces; duplicates: a row a track that is the same recording as another; small: a row a label
     value or artist that is missing in a subset of the split; conflicts: sentences about recordings in two subsets or
-    under two labels.
+    under two labels, and about a label that follows from the artist.
     """
 
     corpus: Corpus
@@ -97,6 +97,7 @@ def examine(
     rows = (_row(track, features, audits, assigned, options.label, length) for track in assigned.corpus.tracks)
     tracks = pd.DataFrame(rows)
     conflicts = prepare.duplicate_conflicts(assigned.corpus, assigned.groups, assigned.split, options.label)
+    conflicts += prepare.artist_warnings(assigned.corpus, assigned.split, options.label)
     return Checkup(corpus, features, tracks, _duplicate_table(tracks), _small_table(tracks, options), conflicts)
 
 
@@ -105,7 +106,7 @@ def _assigned(corpus: Corpus, features: Features, options: DataOptions, seed: in
     try:
         return prepare.assign(corpus, features, options, seed=seed)
     except InputError:  # the same is said, once, by the preparation of a training
-        nowhere = Split(dict.fromkeys((track.track_id for track in corpus.tracks), ""))
+        nowhere = Split(dict.fromkeys((track.track_id for track in corpus.tracks), ""), options.split)
         return Assigned(corpus, [], groups_of(corpus.tracks, features), nowhere)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from ..data.machine import processes
-from ..data.options import check_folds, check_seed, refuse
+from ..data.options import check_folds, check_label_of_split, check_seed, refuse
 from ..errors import InputError
 from ..evaluation.names import metric_name
 from ..systems.options import check_positive
@@ -102,9 +102,9 @@ class TransferOptions:
     vectors: Annotated[str | None, "Parquet files with track_id and vector, with commas between"] = None
     data: Annotated[str, "corpus, as for train"] = "demo"
     label: Annotated[str, "the column that is predicted"] = "artist"
-    split: Annotated[Literal["song", "album", "manifest", "kfold"], "val chooses the softmax's C, test is scored"] = (
-        "album"
-    )
+    split: Annotated[
+        Literal["song", "album", "artist", "manifest", "kfold"], "val chooses the softmax's C, test is scored"
+    ] = "album"
     folds: Annotated[int, "number of folds, of split=kfold alone"] = 5
     fold: Annotated[int, "the fold that is tested, of split=kfold alone"] = 0
     crop: Annotated[float | None, "seconds around the centre of each track; none: as the model was trained"] = None
@@ -124,6 +124,7 @@ class TransferOptions:
         check_seed(self.seed)
         processes(self.workers)
         check_folds(self)
+        check_label_of_split(self.split, self.label)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,7 +21,7 @@ from ..errors import InputError, command
 from ..evaluation.options import EvaluationOptions
 from ..systems import find, names
 from ..systems.options import cast, typed
-from ..training.training import RECIPES, Training
+from ..training.training import RECIPES, SYSTEMS, Training
 from .options import EvaluateOptions
 
 if typing.TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Sources:
     model: Annotated[str, f"the system: {', '.join(names())}; its options: --model NAME --help"] = "crnn"
     recipe: Annotated[
         Literal["published", "paper", "long", "small", "embeddings"],
-        "each system's own defaults; learning_rate=0.0001; that with epochs=300; adapt_batchnorm=true; model=vectors",
+        "each system's own defaults; learning_rate=0.0001; that with epochs=300; adapt_batchnorm=true; frozen networks",
     ] = "published"
     config: Annotated[str | None, "YAML file of `name: value` lines", NO_IDENTITY] = None
     resume: Annotated[str | None, "alone, of train: run id of an interrupted training to go on with", NO_IDENTITY] = (
@@ -170,14 +170,24 @@ def loose_plan_and(flags: Mapping[str, Any], *groups: type) -> tuple[Any, ...]:
     if data.split == "all":
         raise InputError(
             "split=all tests every track and leaves none to train on; it is for evaluate. "
-            "Choose song, album, kfold or manifest."
+            "Choose song, album, artist, kfold or manifest."
         )
     return TrainingPlan(system, options, system.joined(features, options), data, training, evaluation, sources), *more
 
 
 def with_recipe(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What is given, and what its recipe sets where nothing is given."""
-    return {**RECIPES[typed(Sources, given).recipe], **given}
+    """What is given, and what its recipe sets where nothing is given: without a model, which one and its options.
+
+    Raises:
+        InputError: The recipe is nothing but a choice of the model, and another is given.
+    """
+    recipe = typed(Sources, given).recipe
+    trained, chosen = RECIPES[recipe], SYSTEMS.get(recipe, RECIPES[recipe])
+    if "model" not in given:
+        return {**chosen, **given}
+    if not trained and chosen and given["model"] != chosen["model"]:
+        raise InputError(f"recipe={recipe} is model={chosen['model']} and trains no other. Leave one of the two out.")
+    return {**trained, **given}
 
 
 def refuse_unused(plan: TrainingPlan, but: Container[str] = ()) -> None:
@@ -220,8 +230,8 @@ def evaluation_plan(flags: Mapping[str, Any], trained: Mapping[str, Any] | None 
     if fixed := sorted(set(flags) - set(known)):
         raise InputError(f"evaluate does not take {', '.join(fixed)}: it takes {', '.join(sorted(known))}.")
     if trained is None:
-        # The split that a fold is of may be the model's, and so may the number of its folds.
-        trained = {"split": "kfold"} if {"fold", "folds"} & set(flags) else {}
+        # The split that a fold is of may be the model's, and so may the number of its folds; its label is.
+        trained = {"label": ""} | ({"split": "kfold"} if {"fold", "folds"} & set(flags) else {})
         if flags.get("split", "kfold") == "kfold" and "folds" not in flags:
             flags = {name: value for name, value in flags.items() if name != "fold"}
     given = {name: trained[name] for name in (*FIXED_BY_MODEL, *known) if name in trained} | dict(flags)
