@@ -18,3 +18,17 @@ def spread(classifier: Any, x: np.ndarray, n_classes: int) -> np.ndarray:
     proba = np.zeros((len(x), n_classes))
     proba[:, classifier.classes_] = classifier.predict_proba(x)
     return proba
+
+
+def geometric_mean(proba: np.ndarray, least: float = 1e-6) -> np.ndarray:
+    """One song's probabilities (k,) of those of its clips (n, k): the softmax of their mean logarithms.
+
+    Probabilities below `least` say nothing more.
+
+    Examples:
+        >>> geometric_mean(np.array([[0.9, 0.1], [0.5, 0.5]]))
+        array([0.75, 0.25])
+    """
+    logs = np.log(np.maximum(proba, least)).mean(0)
+    likelihood = np.exp(logs - logs.max())
+    return likelihood / likelihood.sum()
