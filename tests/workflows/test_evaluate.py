@@ -14,6 +14,7 @@ from projects.artists.data.featurize import featurize
 from projects.artists.data.options import DataOptions
 from projects.artists.data.tracks import Corpus
 from projects.artists.errors import InputError
+from projects.artists.evaluation import calibration
 from projects.artists.evaluation.options import EvaluationOptions
 from projects.artists.workflows import evaluate, results
 from projects.artists.workflows.evaluate import SubsetScores
@@ -88,6 +89,15 @@ def test_the_trivial_classifiers_see_the_songs_that_the_network_sees(small_corpu
     )
     assert len(without.tracks["test"]) == len(short.tracks["test"]) - 1
     assert evaluate.baseline_metrics(short, seed=0) == evaluate.baseline_metrics(without, seed=0)
+
+
+def test_the_temperature_of_clips_rests_on_the_evidence_of_their_songs(cached):
+    found = scores(prepared(cached), "val")
+    fitted = evaluate.temperatures(found)
+    clips = found.clips
+    assert fitted["clip"] == calibration.fit_temperature(clips.y, found.proba, clips.songs)
+    assert fitted["song"] == calibration.fit_temperature(found.song_y, found.song_proba)
+    assert fitted["clip"] != pytest.approx(calibration.fit_temperature(clips.y, found.proba), rel=1e-3)
 
 
 def test_a_map_of_a_side_without_clips_is_refused(cached):

@@ -87,8 +87,12 @@ def _by_level(scores: SubsetScores) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 def temperatures(validation: SubsetScores) -> dict[str, float]:
-    """Temperatures of clips and of songs, fitted on validation, by `clip` and `song`."""
-    return {level: calibration.fit_temperature(y, proba) for level, (y, proba) in _by_level(validation).items()}
+    """Temperatures of clips and of songs, fitted on validation, by `clip` and `song`; the evidence is that of songs."""
+    songs = {"clip": validation.clips.songs, "song": None}
+    return {
+        level: calibration.fit_temperature(y, proba, songs[level])
+        for level, (y, proba) in _by_level(validation).items()
+    }
 
 
 def calibration_errors(subsets: Mapping[str, SubsetScores], fitted: Mapping[str, float]) -> dict[str, float]:
