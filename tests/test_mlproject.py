@@ -110,7 +110,10 @@ def test_train_logs_every_metric_once_and_curves_apart(place, trained):
     assert len(client.get_metric_history(run.info.run_id, "test/song_f1")) == 1
     for curve in ("epoch/loss", "epoch/val_loss", "epoch/val_clip_f1", "epoch/val_song_f1"):
         assert [row.step for row in client.get_metric_history(run.info.run_id, curve)] == [0, 1, 2, 3]
-    for name in ("temperature_clip", "temperature_song", "val/song_ece_calibrated", "test/clip_ece_calibrated"):
+    for name in (
+        "temperature_clip", "temperature_song", "val/song_ece_calibrated", "test/clip_ece_calibrated",
+        "test/song_ece_debiased", "test/song_ece_expected", "val/song_ece_debiased_calibrated",
+    ):  # fmt: skip
         assert trained.run.data.metrics[name] >= 0
     assert {"clips_per_second", "train_seconds", "peak_private_mb"} <= run.data.metrics.keys()
     low, value, high = (run.data.metrics[f"test/song_f1{end}"] for end in ("_low", "", "_high"))

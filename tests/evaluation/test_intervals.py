@@ -33,8 +33,8 @@ def test_intervals_equal_a_naive_loop_over_the_same_resamples() -> None:
     for name, bounds in song_intervals(y_true, proba, resamples=200, level=0.9, seed=3).items():
         left_out = [each[name] for each in without]
         a = -scipy.stats.skew(left_out) / (6 * np.sqrt(n))
-        t = scipy.stats.t(n - 1).ppf([0.05, 0.95])
-        levels = 100 * scipy.stats.norm.cdf(t / (1 - a * t))
+        z = scipy.stats.norm.ppf([0.05, 0.95]) * np.sqrt(n / (n - 1))
+        levels = 100 * scipy.stats.norm.cdf(z / (1 - a * z))
         expected = np.percentile([each[name] for each in naive], levels)
         np.testing.assert_allclose(bounds, expected, atol=1e-12, err_msg=name)
 

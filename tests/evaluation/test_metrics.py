@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.stats
 import sklearn.metrics
 
 from projects.artists.errors import InputError
 from projects.artists.evaluation import metrics, names
-from projects.artists.evaluation.metrics import LABEL_METRICS, METRICS, confusion, label_scores, per_class, scores
+from projects.artists.evaluation.metrics import (
+    LABEL_METRICS,
+    METRICS,
+    confusion,
+    ece_debiased,
+    ece_expected,
+    label_scores,
+    per_class,
+    scores,
+)
 
 SKLEARN = {"average": "weighted", "zero_division": 0}
 
@@ -92,6 +102,51 @@ def test_ece_equals_a_case_worked_by_hand() -> None:
     # 0.9 is in (13/15, 14/15]: one right of two; 0.6 in (8/15, 9/15]: right. (2 |1/2 - 0.9| + |1 - 0.6|) / 3
     proba = np.array([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6]])
     assert METRICS["ece"](np.array([0, 1, 1]), proba) == pytest.approx(0.4, abs=1e-12)
+
+
+def calibrated(n: int, classes: int = 7, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Classes drawn from random probabilities, and these."""
+    rng = np.random.default_rng(seed)
+    proba = rng.dirichlet(np.full(classes, 0.3), n).clip(1e-4)
+    proba /= proba.sum(1, keepdims=True)
+    return (proba.cumsum(1) < rng.random((n, 1))).sum(1).clip(max=classes - 1), proba
+
+
+@pytest.mark.parametrize(("n", "p"), [(1, 0.7), (8, 0.9), (40, 0.55)])
+def test_the_expected_ece_of_equal_probabilities_is_the_mean_deviation_of_the_binomial_distribution(n, p) -> None:
+    right = np.arange(n + 1)
+    exact = (scipy.stats.binom.pmf(right, n, p) * np.abs(right / n - p)).sum()
+    assert ece_expected(np.tile([p, 1 - p], (n, 1)), draws=20_000) == pytest.approx(exact, rel=0.03)
+
+
+def test_a_calibrated_classifier_shows_the_expected_ece_and_one_of_certainties_none() -> None:
+    for n in (33, 135):
+        y, proba = calibrated(100 * n)
+        rows = np.arange(100 * n).reshape(100, n)
+        shown = np.mean([METRICS["ece"](y[i], proba[i]) for i in rows])
+        assert np.mean([ece_expected(proba[i], draws=100) for i in rows]) == pytest.approx(shown, rel=0.05)
+    assert ece_expected(np.eye(3)[[0, 1, 2, 2]]) == 0
+
+
+def test_the_expected_ece_depends_on_the_seed_alone_and_not_on_blocks(monkeypatch) -> None:
+    proba = calibrated(50)[1]
+    whole = ece_expected(proba)
+    assert whole == ece_expected(proba) != ece_expected(proba, seed=1)
+    monkeypatch.setattr(metrics, "BLOCK_NUMBERS", 333)
+    assert ece_expected(proba) == pytest.approx(whole, rel=1e-9)
+
+
+@pytest.mark.parametrize("power", [1.0, 1.6, 2.5])
+def test_the_debiased_ece_of_few_songs_is_nearer_to_that_of_many(power) -> None:
+    """Probabilities raised to `power`: calibrated or too sure."""
+    y, proba = calibrated(40_000)
+    proba = proba**power / (proba**power).sum(1, keepdims=True)
+    true = METRICS["ece"](y, proba)
+    for n in (33, 135):
+        rows = np.arange(150 * n).reshape(150, n)
+        plain = np.mean([METRICS["ece"](y[i], proba[i]) for i in rows])
+        debiased = np.mean([ece_debiased(y[i], proba[i]) for i in rows])
+        assert abs(debiased - true) < 0.4 * (plain - true), (n, plain, debiased)
 
 
 def test_ece_equals_a_naive_loop_over_bins() -> None:

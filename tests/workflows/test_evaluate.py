@@ -14,6 +14,7 @@ from projects.artists.data.featurize import featurize
 from projects.artists.data.options import DataOptions
 from projects.artists.data.tracks import Corpus
 from projects.artists.errors import InputError
+from projects.artists.evaluation import calibration, metrics
 from projects.artists.evaluation.options import EvaluationOptions
 from projects.artists.workflows import evaluate, results
 from projects.artists.workflows.evaluate import SubsetScores
@@ -88,6 +89,24 @@ def test_the_trivial_classifiers_see_the_songs_that_the_network_sees(small_corpu
     )
     assert len(without.tracks["test"]) == len(short.tracks["test"]) - 1
     assert evaluate.baseline_metrics(short, seed=0) == evaluate.baseline_metrics(without, seed=0)
+
+
+def test_songs_have_the_calibration_error_of_chance_beside_theirs_before_and_after_calibration(cached):
+    found = scores(prepared(cached))
+    logged = found.metrics("test", seed=0) | evaluate.calibration_errors({"test": found}, {"clip": 1.0, "song": 2.0})
+    for suffix, proba in (("", found.song_proba), ("_calibrated", calibration.tempered(found.song_proba, 2.0))):
+        assert logged[f"test/song_ece_expected{suffix}"] == metrics.ece_expected(proba)
+        assert logged[f"test/song_ece_debiased{suffix}"] == metrics.ece_debiased(found.song_y, proba)
+    assert not [name for name in logged if name.startswith("test/clip_ece_") and name != "test/clip_ece_calibrated"]
+
+
+def test_the_temperature_of_clips_rests_on_the_evidence_of_their_songs(cached):
+    found = scores(prepared(cached), "val")
+    fitted = evaluate.temperatures(found)
+    clips = found.clips
+    assert fitted["clip"] == calibration.fit_temperature(clips.y, found.proba, clips.songs)
+    assert fitted["song"] == calibration.fit_temperature(found.song_y, found.song_proba)
+    assert fitted["clip"] != pytest.approx(calibration.fit_temperature(clips.y, found.proba), rel=1e-3)
 
 
 def test_a_map_of_a_side_without_clips_is_refused(cached):

@@ -18,6 +18,8 @@ from ..errors import InputError
 
 LOG_LOSS_FLOOR = 1e-7
 ECE_BINS = 15
+# Numbers in one array of a block of draws: 32 MB.
+BLOCK_NUMBERS = 4_000_000
 # A softmax in half precision over many classes is off by some thousandths; logits are off by far more.
 SUM_TOLERANCE = 1e-2
 
@@ -128,10 +130,49 @@ def calibration_gaps(y_true: np.ndarray, proba: np.ndarray) -> np.ndarray:
         ((2, 15), array([ 0.1, -0.9]))
     """
     top = proba.max(1).astype(float)
-    inner_edges = np.arange(1, ECE_BINS) / ECE_BINS
     gaps = np.zeros((len(top), ECE_BINS))
-    gaps[np.arange(len(top)), np.searchsorted(inner_edges, top)] = (proba.argmax(1) == y_true) - top
+    gaps[np.arange(len(top)), _confidence_bin(top)] = (proba.argmax(1) == y_true) - top
     return gaps
+
+
+def ece_expected(proba: np.ndarray, *, draws: int = 1000, seed: int = 0) -> float:
+    """Expected calibration error that calibrated probabilities (n, k) show by chance, on n independent rows.
+
+    It is the mean over `draws` of classes drawn from the probabilities themselves: the fewer rows, the larger.
+
+    Raises:
+        InputError: There are no rows, or probabilities are NaN, infinite or no distribution over classes.
+
+    Examples:
+        >>> few, many = np.tile([0.8, 0.2], (10, 1)), np.tile([0.8, 0.2], (1000, 1))
+        >>> round(ece_expected(few), 2), round(ece_expected(many), 2)
+        (0.09, 0.01)
+    """
+    _, proba = check_scored(np.zeros(len(proba), np.int64), proba)
+    # Of a row only its top probability, which is the chance that it is right, counts.
+    top = proba.max(1).astype(float)
+    bins = np.eye(ECE_BINS)[_confidence_bin(top)]
+    rng, total = np.random.default_rng(seed), 0.0
+    block = max(1, BLOCK_NUMBERS // len(top))
+    for start in range(0, draws, block):
+        right = rng.random((min(block, draws - start), len(top))) < top
+        total += np.abs((right - top) @ bins).sum()
+    return float(total / (draws * len(top)))
+
+
+def ece_debiased(y_true: np.ndarray, proba: np.ndarray) -> float:
+    """Expected calibration error of classes (n,) and probabilities (n, k) without what chance adds on n rows.
+
+    The square of `ece_expected` is subtracted from that of the error, as Kumar et al. (NeurIPS 2019) debias squared
+    errors; 0 where chance explains it all. The plain difference would hide half of a true error of .13 on 33 rows,
+    since chance adds less where there is an error. Raises as `scores`.
+
+    Examples:
+        >>> proba = np.tile([0.8, 0.2], (10, 1))
+        >>> ece_debiased(np.repeat([0, 1], [8, 2]), proba), round(ece_debiased(np.repeat([0, 1], [4, 6]), proba), 2)
+        (0.0, 0.39)
+    """
+    return float(np.sqrt(max(0.0, METRICS["ece"](y_true, proba) ** 2 - ece_expected(proba) ** 2)))
 
 
 LABEL_STATISTICS: dict[str, Callable[[Counts], np.ndarray]] = {
@@ -307,6 +348,10 @@ def check_probabilities(proba: np.ndarray) -> np.ndarray:
             f"minimum {first.min():g}; expected a distribution over classes. Apply a softmax to logits."
         )
     return proba
+
+
+def _confidence_bin(top: np.ndarray) -> np.ndarray:
+    return np.searchsorted(np.arange(1, ECE_BINS) / ECE_BINS, top)
 
 
 def _own_probability(y_true: np.ndarray, proba: np.ndarray) -> np.ndarray:

@@ -73,6 +73,7 @@ class SubsetScores:
         if self.clips.tag_sets:
             named |= _prefixed(f"{subset}/clip_", tags.scores(self.clips.y, self.proba, self.clips.tag_sets))
             named |= _prefixed(f"{subset}/song_", tags.scores(self.song_y, self.song_proba, self.clips.tag_sets))
+        named |= _chance(f"{subset}/song_ece", self.song_y, self.song_proba)
         bounds = intervals.song_intervals(self.song_y, self.song_proba, seed=seed)
         for name, (low, high) in bounds.items():
             named |= {f"{subset}/song_{name}_low": low, f"{subset}/song_{name}_high": high}
@@ -92,14 +93,21 @@ def _by_level(scores: SubsetScores) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 def temperatures(validation: SubsetScores | None) -> dict[str, float]:
-    """Temperatures of clips and of songs, fitted on validation, by `clip` and `song`; 1 where there is none."""
+    """Temperatures of clips and of songs, fitted on validation, by `clip` and `song`; 1 where there is none.
+
+    The evidence is that of songs.
+    """
     if validation is None:
         return {"clip": 1.0, "song": 1.0}
-    return {level: calibration.fit_temperature(y, proba) for level, (y, proba) in _by_level(validation).items()}
+    songs = {"clip": validation.clips.songs, "song": None}
+    return {
+        level: calibration.fit_temperature(y, proba, songs[level])
+        for level, (y, proba) in _by_level(validation).items()
+    }
 
 
 def calibration_errors(subsets: Mapping[str, SubsetScores], fitted: Mapping[str, float]) -> dict[str, float]:
-    """The temperatures, and the calibration errors that they leave, as metrics.
+    """The temperatures, and the calibration errors that they leave, as metrics; those of songs also without chance.
 
     A temperature changes no order of classes: all scores of `SubsetScores.metrics` are those of the probabilities as
     the network gives them, `_ece` and `_log_loss` too; the errors after calibration are named `_ece_calibrated`.
@@ -108,8 +116,23 @@ def calibration_errors(subsets: Mapping[str, SubsetScores], fitted: Mapping[str,
     for subset in {"val", "test"} & set(subsets):
         for level, (y, proba) in _by_level(subsets[subset]).items():
             after = calibration.tempered(proba, fitted[level])
-            named[f"{subset}/{level}_ece_calibrated"] = metrics.METRICS["ece"](y, after)
+            named |= calibrated_errors(f"{subset}/{level}_ece", y, after, level)
     return named
+
+
+def calibrated_errors(name: str, y: np.ndarray, proba: np.ndarray, level: str) -> dict[str, float]:
+    """The calibration error after calibration, of songs also without chance."""
+    named = {f"{name}_calibrated": metrics.METRICS["ece"](y, proba)}
+    return named | (_chance(name, y, proba, "_calibrated") if level == "song" else {})
+
+
+def _chance(name: str, y: np.ndarray, proba: np.ndarray, suffix: str = "") -> dict[str, float]:
+    """The calibration error of songs without what chance adds, and what chance alone shows. Clips of a song are not
+    independent: theirs is not known."""
+    return {
+        f"{name}_debiased{suffix}": metrics.ece_debiased(y, proba),
+        f"{name}_expected{suffix}": metrics.ece_expected(proba),
+    }
 
 
 def _song_truth(clips: ClipSet) -> np.ndarray:

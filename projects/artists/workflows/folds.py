@@ -20,7 +20,7 @@ from ..data.cache import atomic_write
 from ..data.clipset import ClipSet
 from ..data.prepare import Prepared
 from ..data.splits import SUBSETS, Split
-from ..evaluation import calibration, metrics
+from ..evaluation import calibration
 from ..evaluation.names import BASELINES
 from ..reports.summary import Summary
 from ..tracking import reading, runs
@@ -150,15 +150,14 @@ def _metrics(folds: Sequence[Answers], scores: SubsetScores, plan: TrainingPlan)
 
 def _calibrated(folds: Sequence[Answers], scores: SubsetScores) -> dict[str, float]:
     """Calibration errors of the pooled answers, those of each fold by its own temperatures."""
-    named = {}
+    named: dict[str, float] = {}
     for level, y in (("clip", scores.clips.y), ("song", scores.song_y)):
         parts = []
         for each in folds:
             own = SubsetScores.of_proba(each.prepared.clips["test"], each.proba)
-            parts.append(
-                calibration.tempered(own.proba if level == "clip" else own.song_proba, each.temperatures[level])
-            )
-        named[f"test/{level}_ece_calibrated"] = metrics.METRICS["ece"](y, np.concatenate(parts))
+            proba = own.proba if level == "clip" else own.song_proba
+            parts.append(calibration.tempered(proba, each.temperatures[level]))
+        named |= evaluate.calibrated_errors(f"test/{level}_ece", y, np.concatenate(parts), level)
     return named
 
 
