@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from projects.artists.data import corpora
-from projects.artists.data.splits import SPLITS, SUBSETS, Split, check_subsets, make_split
+from projects.artists.data.splits import SPLITS, SUBSETS, Split, check_subsets, inner_folds, make_split
 from projects.artists.data.tracks import Corpus, Track
 from projects.artists.errors import InputError
 
@@ -424,3 +424,45 @@ def test_no_file_is_needed_to_split(tmp_path, small_corpus):
     expected = make_split(corpus, "album")
     shutil.rmtree(small_corpus)
     assert make_split(corpus, "album") == expected
+
+
+# Albums in the order of their names, and inner folds
+
+
+def test_albums_in_the_order_of_their_names_are_dealt_to_the_folds_in_turn():
+    corpus = made_up()
+    for fold in range(3):
+        split = make_split(corpus, "kfold", folds=3, fold=fold, album_order="name", seed=fold)
+        for artist in {track.artist for track in corpus.tracks}:
+            own = [track for track in corpus.tracks if track.artist == artist]
+            for i, album in enumerate(sorted({track.album for track in own})):
+                subsets = {split.subsets[track.track_id] for track in own if track.album == album}
+                assert subsets == {("test", "val", "train")[(i - fold) % 3]}
+
+
+def test_without_validation_its_songs_are_learned_from():
+    split = make_split(made_up(), "kfold", folds=3)
+    merged = split.without_validation()
+    assert set(merged.subsets.values()) == {"train", "test"} and merged.digest != split.digest
+    changed = {track for track, subset in split.subsets.items() if merged.subsets[track] != subset}
+    assert changed == {track for track, subset in split.subsets.items() if subset == "val"}
+
+
+def test_inner_folds_hold_out_whole_albums_and_songs_of_artists_with_one():
+    one = [Track(f"solo/{i}", Path("x"), "solo", "only") for i in range(6)]
+    corpus = Corpus("x", (*made_up().tracks, *one))
+    folds = inner_folds(corpus, folds=3, seed=0, groups={})
+    of_album = defaultdict(set)
+    for track in corpus.tracks:
+        of_album[track.artist, track.album].add(folds[track.track_id])
+    assert of_album.pop(("solo", "only")) == {0, 1, 2}
+    assert all(len(numbers) == 1 for numbers in of_album.values())
+    for artist in {track.artist for track in corpus.tracks}:
+        assert {folds[track.track_id] for track in corpus.tracks if track.artist == artist} == {0, 1, 2}
+
+
+def test_copies_of_a_recording_are_held_out_together():
+    corpus = made_up()
+    a, b = corpus.tracks[0], next(t for t in corpus.tracks if t.album != corpus.tracks[0].album)
+    folds = inner_folds(corpus, folds=3, seed=0, groups={a.track_id: "same", b.track_id: "same"})
+    assert folds[a.track_id] == folds[b.track_id]

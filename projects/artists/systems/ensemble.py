@@ -78,9 +78,8 @@ class Member:
         return features, clip_frames(clip, features)
 
     def new(self) -> base.System:
-        names = self.system.option_names()
-        values = dataclasses.asdict(self.options)
-        return self.system(**{name: values[name] for name in names})
+        values = {**dataclasses.asdict(self.view(None)[0]), **dataclasses.asdict(self.options)}
+        return self.system(**{name: values[name] for name in self.system.option_names()})
 
     def training(self, seed: int) -> Training:
         from ..training.training import Training
@@ -150,6 +149,10 @@ class System(base.System):
 
     @classmethod
     def joined(cls, features: FeatureConfig, options: Any) -> FeatureConfig:
+        """Raises InputError where one but `crop` is not that of the longest member: they have features of their own."""
+        for name, value in cls.defaults(options).items():
+            if name not in ("clip", "crop") and getattr(features, name) != value:
+                raise InputError(f"{name}={getattr(features, name)}: members have features of their own. Leave it out.")
         return JointConfig.join([member.view(features.crop) for member in members_of(options.members)])
 
     @classmethod
@@ -165,17 +168,10 @@ class System(base.System):
 
     @classmethod
     def check_input(cls, clip: float, config: FeatureConfig, options: Any = None) -> None:
-        """Raises InputError where features or clip are not those of the members, or a member cannot have its own."""
+        """Raises InputError where the clip is not that of the longest member."""
         super().check_input(clip, config, options)
-        wanted = cls.defaults(options or cls.Config())
-        if clip != wanted.pop("clip"):
+        if clip != cls.defaults(options or cls.Config())["clip"]:
             raise InputError(f"clip={clip:g}: the members of the ensemble have clips of their own. Leave it out.")
-        for name, value in wanted.items():
-            if name != "crop" and getattr(config, name) != value:
-                value = getattr(config, name)
-                raise InputError(
-                    f"{name}={value}: the members of the ensemble have features of their own. Leave it out."
-                )
 
     def fit(self, train: ClipSet, val: ClipSet, num_classes: int, training: Training, hooks: Hooks) -> State:
         from ..training import once
