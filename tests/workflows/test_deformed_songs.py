@@ -20,8 +20,12 @@ from projects.artists.data import corpora, prepare
 from projects.artists.data.featurize import featurize
 from projects.artists.data.options import DataOptions
 from projects.artists.package import inference
+from projects.artists.tracking import runs
 from projects.artists.workflows import deform
 from projects.artists.workflows.deform import Answers
+from projects.artists.workflows.grid import cells
+from projects.artists.workflows.grid.grid import Cell
+from projects.artists.workflows.plan import training_plan
 from projects.artists.workflows.promote import decide
 from registry import gates
 
@@ -232,6 +236,16 @@ def test_train_and_evaluate_log_deformations_that_a_policy_can_name(small_corpus
     refused = verdict("deform/level_-40_changed: {max: 1}")
     assert refused.role == "refused" and "deform/level_-40_changed" in refused.reason
     assert verdict("deform/mp3_64_changed: {max: 6}").role == "refused", "the training was not asked for it"
+
+
+def test_a_cell_of_a_grid_holds_deformations_and_no_model(small_corpus, in_process, here):
+    plan = training_plan({"model": "mfcc_svm", "data": str(small_corpus), "deform": "level:-40"})
+    with runs.start() as run:
+        metrics = cells.Trainer()(Cell("one", plan.values, "key", plan=plan), run)
+    kept = MlflowClient().get_run(run.run_id)
+    assert kept.data.metrics["deform/level_-40_changed"] == metrics["deform/level_-40_changed"] >= 2
+    names = {file.path for file in MlflowClient().list_artifacts(run.run_id)}
+    assert {"deformations.csv", "deformations.png"} <= names and "model_uri" not in kept.data.tags
 
 
 @pytest.mark.parametrize("module", [train, evaluate])
