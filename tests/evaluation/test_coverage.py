@@ -10,8 +10,9 @@ subset is songs drawn from it.
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from projects.artists.evaluation.intervals import song_intervals
+from projects.artists.evaluation.intervals import mean_interval, song_intervals
 from projects.artists.evaluation.metrics import LABEL_STATISTICS, Counts
 
 ARTISTS = 7
