@@ -129,13 +129,13 @@ def test_folds_in_a_configuration_file_are_refused_without_a_split_into_folds(tm
     config.write_text("fold: 2\n")
     for name in ("train", "search"):
         assert "fold=2 means nothing with split=album" in refusal(name, config=str(config))
-    assert training_plan({"config": str(config), "split": "kfold"}).data.fold == 2
+    assert training_plan({"config": str(config), "split": "kfold"}).data.fold == "2"
 
 
 def test_an_evaluation_of_another_split_forgets_the_folds_of_the_training():
     trained = {**training_plan({"split": "kfold", "folds": "4", "fold": "2"}).values}
     same, other = (evaluation_plan({"model": "m", **given}, trained).data for given in ({}, {"split": "all"}))
-    assert (same.split, same.folds, same.fold) == ("kfold", 4, 2)
+    assert (same.split, same.folds, same.fold) == ("kfold", 4, "2")
     assert (other.split, other.folds, other.fold) == ("all", 5, 0)
     assert evaluation_plan({"model": "m"}, {**trained, "split": "song"}).data.fold == 0, "a model of an older version"
     assert evaluation_plan({"model": "m", "fold": "7"}) and evaluation_plan({"model": "m", "folds": "9", "fold": "7"})

@@ -46,7 +46,13 @@ class KerasSystem(base.System):
         """What this system does in its own way while it is fitted."""
         from ..training.loop import Own
 
-        return Own()
+        if not training.crops:
+            return Own()
+        from ..training.crops import CHANGES, Crops
+
+        steps, classes = -(-len(train) // training.batch_size), self.model.output_shape[-1]
+        sizes = {"steps": steps, "batch_size": training.batch_size, "num_classes": classes, "seed": training.seed}
+        return Own(batches=lambda epoch: Crops(train, CHANGES, epoch=epoch, **sizes))
 
     def fit(self, train: ClipSet, val: ClipSet, num_classes: int, training: Training, hooks: Hooks) -> State:
         from ..training import loop

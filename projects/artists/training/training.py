@@ -32,7 +32,7 @@ SYSTEMS: dict[str, dict[str, object]] = {
 class Training:
     """Training: how a network is trained; by default the published recipe of the CRNN (Adam, cross-entropy).
 
-    None of the last five is in any published recipe, and their defaults change nothing.
+    None of the last six is in any published recipe, and their defaults change nothing.
     """
 
     epochs: Annotated[int, "at most so many"] = 200
@@ -47,6 +47,9 @@ class Training:
     weight_decay: Annotated[float, "decoupled, of kernels alone"] = 0.0
     label_smoothing: Annotated[float, "share of the truth spread over all classes"] = 0.0
     augment: Annotated[float, "masks of time and frequency, up to this times a fifth of the axis (SpecAugment)"] = 0.0
+    crops: Annotated[
+        bool, "feed random crops through gains, equalisers, low-passes and masks, mixed in pairs, instead of the clips"
+    ] = False
     adapt_batchnorm: Annotated[
         bool, "below 80 steps an epoch, lower the momentum of batch normalisation so that it averages over one epoch"
     ] = False

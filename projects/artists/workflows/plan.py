@@ -240,7 +240,7 @@ def evaluation_plan(flags: Mapping[str, Any], trained: Mapping[str, Any] | None 
         given["tsne_split"] = "test"
     if given.get("split") != "kfold":
         # Those of the training belong to its own split.
-        given = {name: value for name, value in given.items() if name in flags or name not in ("folds", "fold")}
+        given = {name: value for name, value in given.items() if name in flags or name not in OF_KFOLD}
     model, data, evaluation = resolve(groups, given)
     return EvaluationPlan(model.model, data, evaluation, model.seed)
 

@@ -56,9 +56,7 @@ class Trainer:
     def _train(self, plan: TrainingPlan, run: Run) -> Results:
         """Trains, evaluates and logs; probabilities of the test clips, temperatures, metrics."""
         run.params(plan.values)
-        prepared = self._prepare(plan)
-        # Also where an earlier cell has met the unreadable files.
-        run.table(prepare.quarantine_table(prepared.features), "quarantined.csv")
+        prepared = self._prepare(plan, run)
         results.log_data(run, prepared)
         run.metrics({"classes": len(prepared.classes)})
         try:
@@ -73,12 +71,15 @@ class Trainer:
         finally:
             device.release()
 
-    def _prepare(self, plan: TrainingPlan) -> Prepared:
+    def _prepare(self, plan: TrainingPlan, run: Run | None = None) -> Prepared:
+        """Each cell's run lists the unreadable files, also where an earlier cell has met them."""
         options, config = plan.data, plan.features
         source = (options.data, options.label, options.artists, options.songs_per_artist, config)
         if source not in self._features:
             self._features[source] = prepare.read_features(options, config, progress=self._progress)
         corpus, features = self._features[source]
+        if run:
+            run.table(prepare.quarantine_table(features), "quarantined.csv")
         wanted = (config, dataclasses.replace(options, workers=None), plan.seed)
         if wanted not in self._prepared:
             self._prepared[wanted] = prepare.prepare(corpus, features, options, seed=plan.seed)
