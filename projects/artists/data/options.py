@@ -11,6 +11,8 @@ from .machine import processes
 
 # Stands at a field that says how a run is made or shown and changes none of its scores: no part of its identity.
 NO_IDENTITY = "no identity"
+# What means nothing with another split.
+OF_KFOLD = ("folds", "fold", "album_order")
 # Every fold, each in a run of its own.
 ALL = "all"
 
@@ -117,8 +119,7 @@ def refuse(options: Any, names: Sequence[str], where: str) -> None:
 def check_folds(options: Any) -> None:
     """Raises InputError for folds that cannot be, or that are chosen for a split that has none."""
     if options.split != "kfold":
-        names = ("folds", "fold", "album_order")
-        refuse(options, names, f"with split={options.split}, only with split=kfold")
+        refuse(options, OF_KFOLD, f"with split={options.split}, only with split=kfold")
     elif options.fold != ALL:
         check_fold(options.folds, whole_number("fold", options.fold))
 

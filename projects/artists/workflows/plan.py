@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import yaml
 
 from ..audio.options import FeatureConfig
-from ..data.options import NO_IDENTITY, DataOptions, as_given, field_names
+from ..data.options import NO_IDENTITY, OF_KFOLD, DataOptions, as_given, field_names
 from ..errors import InputError, command
 from ..evaluation.options import EvaluationOptions
 from ..systems import find, names
@@ -231,7 +231,7 @@ def evaluation_plan(flags: Mapping[str, Any], trained: Mapping[str, Any] | None 
         raise InputError(f"evaluate does not take {', '.join(fixed)}: it takes {', '.join(sorted(known))}.")
     if trained is None:
         # The split that a fold is of may be the model's, and so may the number of its folds; its label is.
-        trained = {"label": ""} | ({"split": "kfold"} if {"fold", "folds"} & set(flags) else {})
+        trained = {"label": ""} | ({"split": "kfold"} if set(OF_KFOLD) & set(flags) else {})
         if flags.get("split", "kfold") == "kfold" and "folds" not in flags:
             flags = {name: value for name, value in flags.items() if name != "fold"}
     given = {name: trained[name] for name in (*FIXED_BY_MODEL, *known) if name in trained} | dict(flags)
