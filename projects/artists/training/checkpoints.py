@@ -28,9 +28,9 @@ class State:
         """Counted from 1."""
         return self.epoch - self.wait
 
-    def after(self, logs: dict[str, float], model: keras.Model) -> State:
-        """The state after an epoch with these values."""
-        better = logs["val_loss"] < self.best_loss
+    def after(self, logs: dict[str, float], model: keras.Model, keep: bool = False) -> State:
+        """The state after an epoch with these values; keep: it counts as the best whatever they are."""
+        better = keep or logs["val_loss"] < self.best_loss
         return State(
             epoch=self.epoch + 1,
             wait=0 if better else self.wait + 1,
