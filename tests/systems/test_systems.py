@@ -32,7 +32,7 @@ NAMES = ["fast;major", "fast;minor", "slow"]
 PARAMETERS = {
     "crnn": 394_516, "crnn_larger": 3_975_444, "crnn_vgg": 14_790_356, "crnn_1d": 228_180, "rnn": 64_020,
     "inception_gru": 123_948, "resnet50": 23_622_932, "resnet50_gru": 2_251_028, "dcnn": 271_124,
-    "siamese_dcnn": 265_984, "tag_dcnn": 271_524,
+    "siamese_dcnn": 265_984, "tag_dcnn": 271_524, "convnet": 215_572,
 }  # fmt: skip
 OWN_FEATURES = ("vectors", "ensemble")
 

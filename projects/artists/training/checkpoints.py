@@ -28,10 +28,13 @@ class State:
         """Counted from 1."""
         return self.epoch - self.wait
 
-    def after(self, logs: dict[str, float], model: keras.Model) -> State:
-        """The state after an epoch with these values; without a validation loss the last epoch is the best."""
-        loss = logs.get("val_loss", -float("inf"))
-        better = "val_loss" not in logs or loss < self.best_loss
+    def after(self, logs: dict[str, float], model: keras.Model, keep: bool = False) -> State:
+        """The state after an epoch with these values.
+
+        keep: it counts as the best whatever they are, as it does without a validation loss.
+        """
+        loss = logs.get("val_loss", logs["loss"])
+        better = keep or "val_loss" not in logs or loss < self.best_loss
         return State(
             epoch=self.epoch + 1,
             wait=0 if better else self.wait + 1,

@@ -44,11 +44,15 @@ class Own:
     batches: epoch from 0 -> what the model is fed.
     validate: () -> `val_loss` and other values after an epoch.
     rate: (validation losses so far, steps so far) -> learning rate of the next epoch.
+    clips: that the model is fed in an epoch; None for as many as there are.
+    to_the_end: all epochs are run, and the weights of the last stay, whatever the validation loss.
     """
 
     batches: Callable[[int], keras.utils.PyDataset] | None = None
     validate: Callable[[], dict[str, float]] | None = None
     rate: Callable[[list[float], int], float] | None = None
+    clips: int | None = None
+    to_the_end: bool = False
 
 
 USUAL = Own()
@@ -57,8 +61,8 @@ USUAL = Own()
 def fit(model: keras.Model, train: ClipSet, val: ClipSet, training: Training, hooks: Hooks, own: Own = USUAL) -> State:
     """Trains a compiled model whose output is (n_clips, num_classes) probabilities, in place; the state at its end.
 
-    The model then holds the weights of the epoch with the lowest validation loss; without validation clips nothing
-    stops early, and it holds those of the last epoch.
+    The model then holds the weights of the epoch with the lowest validation loss; those of the last without validation
+    clips, where nothing stops early, and with `Own.to_the_end`.
 
     Raises:
         InputError: There is nothing to train on, or a loss stopped being a number.
@@ -76,8 +80,12 @@ def fit(model: keras.Model, train: ClipSet, val: ClipSet, training: Training, ho
         trained = time.perf_counter()
         logs = {"loss": loss, **(own.validate() if own.validate else _validate(model, val, hooks))}
         _check_finite("validation loss", logs.get("val_loss", 0.0), training, state)
-        logs |= {"clips_per_second": len(train) / (trained - began), "seconds": time.perf_counter() - began, **rate}
-        state = state.after(logs, model)
+        logs |= {
+            "clips_per_second": (own.clips or len(train)) / (trained - began),
+            "seconds": time.perf_counter() - began,
+            **rate,
+        }
+        state = state.after(logs, model, keep=own.to_the_end)
         if hooks.checkpoint:
             save(hooks.checkpoint, model, state)
         hooks.on_epoch(state.epoch - 1, logs)
@@ -132,7 +140,7 @@ def _train_epoch(model: keras.Model, train: ClipSet, training: Training, state: 
             label_smoothing=training.label_smoothing,
             augment=training.augment,
         )
-    with EpochBar(state, training, len(train), len(batches)) as bar:
+    with EpochBar(state, training, own.clips or len(train), len(batches)) as bar:
         loss = model.fit(batches, shuffle=False, verbose=0, callbacks=[bar]).history["loss"][0]
     _check_finite("loss", loss, training, state)
     return loss

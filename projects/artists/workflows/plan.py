@@ -206,7 +206,8 @@ def refuse_unused(plan: TrainingPlan, but: Container[str] = ()) -> None:
     defaults = {**{field.name: field.default for field in fields}, **plan.system.defaults(plan.options)}
     for name, option in plan.unused.items():
         if option not in but and plan.values[name] != defaults[name]:
-            beside = f" with {option}={as_given(plan.values[option])}" if option else ", which is fitted at once"
+            at_once = "" if plan.system.in_epochs else ", which is fitted at once"
+            beside = f" with {option}={as_given(plan.values[option])}" if option else at_once
             value = as_given(plan.values[name])
             raise InputError(f"{name}={value} means nothing to {plan.model}{beside}. Leave it out.")
 
