@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from ..errors import InputError
 from .keras_system import KerasSystem
@@ -73,6 +73,11 @@ class ParkSystem(KerasSystem):
         "dropout": {"low": 0.0, "high": 0.7},
     }
     min_frames = 128
+
+    @classmethod
+    def unused(cls, config: Any) -> dict[str, str]:
+        """Its crops are its own; what they could go through is in dB."""
+        return super().unused(config) | {"crops": ""}
 
     def optimizer(self, training: Training) -> keras.optimizers.Optimizer:
         return keras.optimizers.SGD(training.learning_rate, momentum=0.9, nesterov=True)

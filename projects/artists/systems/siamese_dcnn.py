@@ -94,7 +94,11 @@ class System(ParkSystem):
     def unused(cls, config: Any) -> dict[str, str]:
         """A frozen tower is not trained, and each head has an option of its own."""
         frozen = [*options_of_epochs(), "margin", "negatives", "dropout"] if config.freeze else []
-        return dict.fromkeys(frozen, "freeze") | {"head_c" if config.head == "knn" else "neighbours": "head"}
+        return (
+            super().unused(config)
+            | dict.fromkeys(frozen, "freeze")
+            | {"head_c" if config.head == "knn" else "neighbours": "head"}
+        )
 
     def build(self, frames: int, n_mels: int, num_classes: int) -> keras.Model:
         """(frames, n_mels) in log10(1 + 10 * mel) -> (256,); the number of classes does not matter."""

@@ -37,8 +37,9 @@ class Sources:
 
     model: Annotated[str, f"the system: {', '.join(names())}; its options: --model NAME --help"] = "crnn"
     recipe: Annotated[
-        Literal["published", "paper", "long", "small", "embeddings"],
-        "each system's own defaults; learning_rate=0.0001; that with epochs=300; adapt_batchnorm=true; frozen networks",
+        Literal["published", "paper", "long", "small", "strong", "embeddings"],
+        "each system's own defaults; learning_rate=0.0001; that with epochs=300; adapt_batchnorm=true; the best ensemble "
+        "that fetches nothing, or with a model regularised for long; the best ensemble of frozen networks",
     ] = "published"
     config: Annotated[str | None, "YAML file of `name: value` lines", NO_IDENTITY] = None
     resume: Annotated[str | None, "alone, of train: run id of an interrupted training to go on with", NO_IDENTITY] = (
