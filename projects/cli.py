@@ -123,11 +123,12 @@ def help_text(command: Command, flags: Mapping[str, str]) -> str:
     tables = [(title(group), parameters(group, {}, command.without)) for group in command.groups]
     notes = [command.notes]
     if command.trains:
-        name = plan.with_recipe(flags).get("model", plan.Sources.model)
+        chosen = plan.with_recipe({name: flags[name] for name in ("model", "recipe") if name in flags})
+        name = chosen.get("model", plan.Sources.model)
         system = systems.find(name)
-        defaults = {**system.defaults(system.Config()), "model": name}
+        defaults = {**system.defaults(plan.typed(system.Config, chosen)), **chosen, "model": name}
         tables += [(title(group), parameters(group, defaults, command.without)) for group in plan.GROUPS]
-        tables.append((f"Options of {name}: {title(system.Config)}", parameters(system.Config, {}, command.without)))
+        tables.append((f"Options of {name}: {title(system.Config)}", parameters(system.Config, chosen, command.without)))
         notes.append("A flag beats the config file, which beats the recipe, which beats the system's default.")
     return "\n\n".join(filter(None, [command.usage, help_tables(tables), *notes]))
 
