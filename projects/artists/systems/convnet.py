@@ -48,7 +48,7 @@ class Config:
     dropout: Annotated[float, "share dropped before the softmax"] = 0.5
     steps: Annotated[int, "steps an epoch"] = 30
     equaliser: Annotated[float, "deviation in dB of the random equaliser"] = 4.0
-    low_pass: Annotated[float, "share of crops that go through a random low-pass"] = 0.15
+    low_pass: Annotated[float, "share of crops that go through a random low-pass"] = 0.4
     masks: Annotated[float, "masks of time and frequency, up to this times a fifth of the axis"] = 1.0
     mixup: Annotated[float, "both parameters of the beta distribution of the mixture; 0: none"] = 0.3
 

@@ -36,7 +36,7 @@ STEP, MOST_CLIPS, MOST_PATCHES, ROUNDS = 2, 1000, 40_000, 20
 # added to its power.
 LONGEST, OCTAVES, GROUPS, QUIET = 80, 5, 16, 1e-2
 # Of the filters that a training clip is learned through again: deviation of the equaliser, share with a low-pass.
-EQUALISER_DB, LOW_PASSED = 4.0, 0.4
+EQUALISER_DB, LOW_PASSED = 4.0, 0.7
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Config:
     filters: Annotated[int, "k-means filters, of features=patches"] = 512
     patch: Annotated[int, "frames of a patch, of features=patches"] = 4
     components: Annotated[int, "principal components of a patch, of features=patches"] = 100
-    copies: Annotated[int, "filtered copies of each training clip that are learned from too"] = 2
+    copies: Annotated[int, "filtered copies of each training clip that are learned from too"] = 4
 
     def __post_init__(self) -> None:
         check_positive(self, "filters", "patch", "components")
