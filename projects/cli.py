@@ -128,7 +128,8 @@ def help_text(command: Command, flags: Mapping[str, str]) -> str:
         system = systems.find(name)
         defaults = {**system.defaults(plan.typed(system.Config, chosen)), **chosen, "model": name}
         tables += [(title(group), parameters(group, defaults, command.without)) for group in plan.GROUPS]
-        tables.append((f"Options of {name}: {title(system.Config)}", parameters(system.Config, chosen, command.without)))
+        own = parameters(system.Config, chosen, command.without)
+        tables.append((f"Options of {name}: {title(system.Config)}", own))
         notes.append("A flag beats the config file, which beats the recipe, which beats the system's default.")
     return "\n\n".join(filter(None, [command.usage, help_tables(tables), *notes]))
 

@@ -406,7 +406,7 @@ def test_artists_are_trained_on_and_evaluated_alone_for_labels_other_than_artist
 
 @pytest.mark.parametrize("name", ["clip", "label", "epochs", "sr", "nonsense", "config"])
 def test_an_evaluation_does_not_change_what_the_model_fixes(name):
-    with pytest.raises(InputError, match=rf"evaluate does not take {name}: it takes data, deform, fold,"):
+    with pytest.raises(InputError, match=rf"evaluate does not take {name}: it takes album_order, data, deform, fold,"):
         evaluation_plan({"model": "m", name: "1"}, TRAINED)
 
 

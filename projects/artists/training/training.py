@@ -31,7 +31,7 @@ SYSTEMS: dict[str, dict[str, object]] = {
     # The best known here that fetches nothing.
     "strong": {
         "model": "ensemble",
-        "members": "convnet:low_pass=0.4+convnet:low_pass=0.4:centre=bands+0.25*timbre",
+        "members": "convnet+convnet:centre=bands+0.25*timbre",
     },
     # The best known here: vectors of frozen networks.
     "embeddings": {"model": "ensemble", "members": "vectors+0.5*vectors:front_end=siamese:head_c=0.1"},
