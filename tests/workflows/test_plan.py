@@ -179,7 +179,7 @@ def test_values_have_the_types_of_their_fields(config):
         settings("--config", config(given.replace(" --", "\n").replace("--", "").replace(" ", ": "))),
     ):
         for name, value in {
-            "clip": 3.0, "crop": 60.0, "epochs": 4, "learning_rate": 1.0, "log_audio": False, "fold": 2, "data": "12",
+            "clip": 3.0, "crop": 60.0, "epochs": 4, "learning_rate": 1.0, "log_audio": False, "fold": "2", "data": "12",
             "gru_units": 8, "dropout": 0.0,
         }.items():  # fmt: skip
             assert s[name] == value and type(s[name]) is type(value), name
@@ -375,7 +375,7 @@ def test_a_folder_and_a_missing_file_are_no_configuration(tmp_path):
 # Evaluation
 
 
-TRAINED = {"data": "music", "label": "genre", "split": "song", "folds": 5, "fold": 0, "clip": 3.0, "workers": None,
+TRAINED = {"data": "music", "label": "genre", "split": "song", "folds": 5, "fold": "0", "clip": 3.0, "workers": None,
            "log_audio": True, "tsne_split": "test", "seed": 21, "epochs": 7, "model": "crnn"}  # fmt: skip
 
 
