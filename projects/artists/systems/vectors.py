@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from ..audio.lengths import clip_frames
 from ..errors import InputError
-from ..evaluation.spread import spread
+from ..evaluation.spread import geometric_mean, spread
 from . import base, fitted
 from .frontends import musicnn, siamese
 from .lazy import keras, np
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 FRONT_ENDS = {"musicnn": musicnn, "siamese": siamese}
 # Each new size of a batch would be compiled anew.
 NETWORK, BATCH = "front_end.keras", 10
-# Probabilities below this say nothing more.
-LEAST = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,9 +157,8 @@ class System(base.System):
         for clips in batches:
             heard = np.unique(np.linspace(0, len(clips) - 1, self.config.max_clips).round().astype(int))
             vectors = self.vectors(clips[heard])
-            logs = np.log(np.maximum(spread(self.head, vectors, self.num_classes), LEAST)).mean(0)
-            likelihood = np.exp(logs - logs.max())
-            proba.append(np.tile(likelihood / likelihood.sum(), (len(clips), 1)).astype(np.float32))
+            song = geometric_mean(spread(self.head, vectors, self.num_classes))
+            proba.append(np.tile(song, (len(clips), 1)).astype(np.float32))
             embeddings.append(np.tile(vectors.mean(0), (len(clips), 1)))
         return np.concatenate(proba), np.concatenate(embeddings)
 
