@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from . import cli
 from .artists.data import corpora
 from .artists.data.options import CorpusOptions, field_names
-from .artists.workflows.plan import TrainingPlan, changed, training_plan
+from .artists.workflows.plan import TrainingPlan, changed, training_plan, with_default_recipe
 
 
 def plan(flags: Mapping[str, str]) -> tuple[TrainingPlan, Mapping[str, str]]:
     """The plan, and the flags for train."""
-    plan = training_plan(flags)
+    plan = training_plan(with_default_recipe(flags))
     corpora.check(plan.data.data)
     plan.check_input()
     return plan, flags

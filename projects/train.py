@@ -9,7 +9,7 @@ from . import cli
 from .artists.data import corpora
 from .artists.data.options import ALL
 from .artists.errors import InputError, command
-from .artists.workflows.plan import TrainingPlan, training_plan
+from .artists.workflows.plan import TrainingPlan, training_plan, with_default_recipe
 
 
 def plan(flags: Mapping[str, str]) -> TrainingPlan | str:
@@ -19,7 +19,7 @@ def plan(flags: Mapping[str, str]) -> TrainingPlan | str:
         if others:
             raise InputError(f"resume keeps the parameters of the old run; leave out {', '.join(others)}.")
         return flags["resume"]
-    plan = training_plan(flags)
+    plan = training_plan(with_default_recipe(flags))
     corpora.check(plan.data.data)
     plan.check_input()
     return plan

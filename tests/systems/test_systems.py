@@ -368,17 +368,15 @@ def test_moving_statistics_follow_within_an_epoch_of_a_small_corpus(steps, momen
     assert layer.momentum == pytest.approx(momentum)
 
 
-@pytest.mark.parametrize("recipe", [None, *RECIPES])
-def test_only_the_recipe_for_small_corpora_lowers_the_momentum_of_batch_normalisation(recipe):
-    plan = training_plan({"recipe": recipe} if recipe else {})
-    if plan.model == "vectors":
-        pytest.skip("it trains no network")
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_recipes_of_papers_leave_the_momentum_of_batch_normalisation_as_it_is(recipe):
+    lowers = recipe in ("small", "modern", "strong")
+    training = Training(**RECIPES[recipe])
     system = systems.find("rnn")()
     system.model = system.build(8, 4, 2)
-    system.settle(range(16), plan.training)
+    system.settle(range(16), training)
     (momentum,) = {layer.momentum for layer in system.model.layers if hasattr(layer, "momentum")}
-    assert momentum == (0.5 if recipe == "small" else 0.99)
-    assert plan.values["adapt_batchnorm"] is (recipe == "small"), "which a run logs"
+    assert momentum == (0.5 if lowers else 0.99) and training.adapt_batchnorm is lowers
 
 
 @pytest.mark.parametrize("name", systems.names())

@@ -25,6 +25,7 @@ from projects.artists.workflows.plan import (
     read_config,
     resolve,
     training_plan,
+    with_default_recipe,
 )
 
 
@@ -442,3 +443,10 @@ def test_a_training_that_makes_no_sense(name, value):
 )  # fmt: skip
 def test_a_training_of_few_steps_says_which_recipe_suits_it(given, clips, hint):
     assert bool(train.batchnorm_hint(training_plan(given), clips)) == hint
+
+
+def test_a_training_started_by_hand_takes_todays_recipe_where_nothing_says_which(config):
+    assert with_default_recipe({"clip": "3"}) == {"clip": "3", "recipe": "modern"}
+    for flags in ({"model": "rnn"}, {"recipe": "published"}, {"config": config("model: rnn\n")}):
+        assert with_default_recipe(flags) == flags
+    assert plan().training == Training(), "a grid or a search takes the published one"

@@ -24,7 +24,7 @@ class Changes:
 
 
 # Of crops=true.
-CHANGES = Changes(gain=6.0, equaliser=4.0, low_pass=0.15, masks=1.0, mixup=0.3)
+CHANGES = Changes(gain=6.0, equaliser=3.0, low_pass=0.15, masks=0.5)
 
 
 class Crops(keras.utils.PyDataset):

@@ -19,6 +19,8 @@ RECIPES: dict[str, dict[str, object]] = {
     "long": {"learning_rate": 0.0001, "epochs": 300},
     # Not published: for corpora of few steps an epoch.
     "small": {"adapt_batchnorm": True},
+    # Not published: what train takes where neither a recipe nor a model is given.
+    "modern": {"crops": True, "schedule": "cosine", "epochs": 40, "patience": 40, "adapt_batchnorm": True},
     # As the networks of SYSTEMS are not: for those of the literature.
     "strong": {
         "schedule": "cosine", "weight_decay": 0.01, "label_smoothing": 0.1, "augment": 1.0, "patience": 40,
@@ -58,7 +60,7 @@ class Training:
     label_smoothing: Annotated[float, "share of the truth spread over all classes"] = 0.0
     augment: Annotated[float, "masks of time and frequency, up to this times a fifth of the axis (SpecAugment)"] = 0.0
     crops: Annotated[
-        bool, "feed random crops through gains, equalisers, low-passes and masks, mixed in pairs, instead of the clips"
+        bool, "feed random crops of the songs through gains, equalisers, low-passes and masks instead of their clips"
     ] = False
     adapt_batchnorm: Annotated[
         bool, "below 80 steps an epoch, lower the momentum of batch normalisation so that it averages over one epoch"

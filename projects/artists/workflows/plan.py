@@ -37,8 +37,9 @@ class Sources:
 
     model: Annotated[str, f"the system: {', '.join(names())}; its options: --model NAME --help"] = "crnn"
     recipe: Annotated[
-        Literal["published", "paper", "long", "small", "strong", "embeddings"],
-        "each system's own defaults; learning_rate=0.0001; that with epochs=300; adapt_batchnorm=true; the best that "
+        Literal["published", "paper", "long", "small", "modern", "strong", "embeddings"],
+        "each system's own defaults; learning_rate=0.0001; that with epochs=300; adapt_batchnorm=true; random crops, "
+        "the default of train alone without a model; the best that "
         "fetches nothing, with a model how that is regularised; the best of frozen networks",
     ] = "published"
     config: Annotated[str | None, "YAML file of `name: value` lines", NO_IDENTITY] = None
@@ -189,6 +190,12 @@ def with_recipe(given: Mapping[str, Any]) -> dict[str, Any]:
     if not trained and chosen and given["model"] != chosen["model"]:
         raise InputError(f"recipe={recipe} is model={chosen['model']} and trains no other. Leave one of the two out.")
     return {**trained, **given}
+
+
+def with_default_recipe(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The flags of a training that somebody starts by hand: a recipe of today where nothing says which, or what."""
+    given = {**(read_config(flags["config"]) if flags.get("config") else {}), **flags}
+    return {**flags} if {"model", "recipe"} & set(given) else {**flags, "recipe": "modern"}
 
 
 def refuse_unused(plan: TrainingPlan, but: Container[str] = ()) -> None:
