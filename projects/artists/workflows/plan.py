@@ -39,7 +39,7 @@ class Sources:
     recipe: Annotated[
         Literal["published", "paper", "long", "small", "modern", "strong", "embeddings"],
         "each system's own defaults; learning_rate=0.0001; that with epochs=300; adapt_batchnorm=true; random crops, "
-        "the default of train without a model; the best that fetches nothing, or its way to train a model; the best of all",
+        "the default of train without a model; the best that fetches nothing, or its way to train a model; the best",
     ] = "published"
     config: Annotated[str | None, "YAML file of `name: value` lines", NO_IDENTITY] = None
     resume: Annotated[str | None, "alone, of train: run id of an interrupted training to go on with", NO_IDENTITY] = (
