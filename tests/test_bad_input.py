@@ -88,7 +88,7 @@ def test_main_does_not_go_on_with_a_training(capsys):
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (["--split", "all"], ["split=all", "evaluate", "song, album, kfold or manifest"]),
+        (["--split", "all"], ["split=all", "evaluate", "song, album, artist, kfold or manifest"]),
         (["--split", "kfold", "--folds", "2"], ["folds=2, fold=0", "at least 3"]),
         (["--split", "kfold", "--fold", "5"], ["folds=5, fold=5"]),
     ],

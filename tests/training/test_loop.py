@@ -182,11 +182,16 @@ def test_a_loss_that_is_no_number_says_what_to_do(subsets):
         fit(network(), train, val, Training(epochs=2), Hooks())
 
 
-def test_sides_without_clips_are_refused(subsets):
+def test_nothing_to_learn_from_is_refused_and_without_validation_the_last_epoch_stays(subsets):
     train, val = subsets
     empty, _ = make_clips(val.entries, [0, 1], 100)
     with pytest.raises(InputError, match="shorter clip"):
-        fit(network(), train, empty, Training(), Hooks())
+        fit(network(), empty, val, Training(), Hooks())
+    model = network()
+    state = fit(model, train, empty, Training(epochs=3, patience=1), Hooks())
+    assert state.best_epoch == 3 and all("val_loss" not in logs for logs in state.history)
+    for weight, kept in zip(model.get_weights(), state.best_weights, strict=True):
+        np.testing.assert_array_equal(weight, kept)
 
 
 def test_a_rate_of_its_own_follows_the_losses_and_the_steps_also_when_resumed(subsets, tmp_path):

@@ -102,6 +102,7 @@ def test_held_out_scores_are_those_of_systems_that_have_not_learned_the_song(sma
     assert run.data.metrics["val/song_accuracy"] <= 1 and run.data.metrics["temperature_song"] > 0
 
 
+@pytest.mark.slow
 def test_a_network_without_validation_trains_all_epochs_and_keeps_the_last(small_corpus, in_process):
     arguments = ["--model", "rnn", "--clip", "1", "--epochs", "3", "--patience", "1", "--data", str(small_corpus)]
     assert main(train.COMMAND, [*arguments, "--validation", "none"]) == 0
@@ -130,6 +131,7 @@ def test_a_search_needs_something_to_choose_by(capsys):
     assert "Take inner" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_search_chooses_by_held_out_songs(small_corpus, in_process):
     arguments = [*SMALL, "--data", str(small_corpus), "--validation", "inner", "--n_trials", "2", "--seeds", "0"]
     assert main(search.COMMAND, arguments) == 0
