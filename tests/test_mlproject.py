@@ -242,6 +242,7 @@ def test_a_killed_training_goes_on_in_its_own_run_without_logging_an_epoch_twice
         assert finished.data.metrics[name] == pytest.approx(trained.run.data.metrics[name], abs=1e-4), name
 
 
+@pytest.mark.slow
 def test_main_runs_everything_from_check_to_score_below_it(place):
     done = mlflow_run(place, "main", data=place[1], clip=1, epochs=1, split="song")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -53,6 +53,7 @@ def test_tags_that_all_rows_have_or_none_count_for_nothing():
     assert tags.scores(np.array([0, 0]), proba, CLASSES) == {}
 
 
+@pytest.mark.slow
 def test_a_semicolon_in_an_artist_s_name_is_no_list_of_tags(tmp_path, write_corpus, in_process):
     """Neither in the metrics, nor in the tables, nor in what the tag network learns."""
     root = write_corpus(tmp_path / "corpus", seconds=5)

@@ -58,6 +58,7 @@ def test_intervals_of_33_songs_hold_the_truth_as_often_as_they_promise() -> None
         assert 0.935 <= share <= 0.965, name
 
 
+@pytest.mark.slow
 def test_intervals_of_135_songs_hold_the_truth_as_often_as_they_promise() -> None:
     for name, share in coverage(135, populations=500, resamples=500).items():
         assert 0.935 <= share <= 0.965, name

@@ -243,6 +243,7 @@ def test_parameters_that_were_typed_with_hyphens_are_found_again(interrupted):
     assert params["batch_size"] == "4" and params["learning_rate"] == "0.02"
 
 
+@pytest.mark.slow
 def test_what_a_resumed_training_took_counts_the_epochs_before_it(interrupted):
     old = interrupted.begin(2)
     first = logged(old, "epoch/seconds")

@@ -143,6 +143,7 @@ def benchmark(tmp_path, **parameters) -> tuple[str, dict[str, float]]:
     return done.stdout, run.data.metrics
 
 
+@pytest.mark.slow
 def test_the_entry_point_prints_and_logs_the_ratios_to_librosa(tmp_path, common_corpus):
     text, metrics = benchmark(tmp_path, only="features", data=common_corpus, minutes=0.2, repeats=2)
     for kind in ("mp3", "ogg"):

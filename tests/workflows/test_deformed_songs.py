@@ -201,6 +201,7 @@ def tables(run: mlflow.entities.Run, place) -> dict[str, pd.DataFrame]:
     }
 
 
+@pytest.mark.slow
 def test_train_and_evaluate_log_deformations_that_a_policy_can_name(small_corpus, in_process, tmp_path, capsys):
     given = {"data": small_corpus, "workers": 1, "log_audio": "false"}
     trained = entry_point(train, model="mfcc_svm", deform="level:-40,lowpass:4000", **given)

@@ -165,6 +165,7 @@ def test_an_ensemble_is_trained_registered_and_evaluated_as_one_model(small_corp
     assert run_of().data.metrics["test/song_f1"] == pytest.approx(run.data.metrics["test/song_f1"])
 
 
+@pytest.mark.slow
 def test_a_song_shorter_than_the_longest_clip_of_an_ensemble_is_padded_for_each_member(
     small_corpus, in_process, tmp_path
 ):

@@ -216,6 +216,7 @@ def test_killed_failed_stopped_and_shared_each_cell_counts_once(tmp_path):
     assert ended == ["KILLED", "KILLED", "FINISHED", "FINISHED", "FINISHED"], "the lost are not left RUNNING"
 
 
+@pytest.mark.slow
 def test_two_workers_at_once_share_the_cells_and_wait_for_each_other(tmp_path):
     (tmp_path / "mended").touch()
     place = Place(tmp_path)
@@ -230,6 +231,7 @@ def test_two_workers_at_once_share_the_cells_and_wait_for_each_other(tmp_path):
     assert place.began() == {f"c{i}": 1 for i in range(6)}
 
 
+@pytest.mark.slow
 def test_a_cell_whose_worker_is_lost_on_another_host_is_trained_anew_in_another_run(tmp_path, postgresql):
     (tmp_path / "mended").touch()
     place = Place(tmp_path, postgresql)
@@ -243,6 +245,7 @@ def test_a_cell_whose_worker_is_lost_on_another_host_is_trained_anew_in_another_
     assert "its worker was lost" in lost.data.tags["failure"]
 
 
+@pytest.mark.slow
 def test_what_has_finished_is_not_trained_again_where_the_storage_is_lost_and_a_deleted_run_is(tmp_path):
     (tmp_path / "mended").touch()
     place = Place(tmp_path)

@@ -226,6 +226,7 @@ def test_somebody_elses_experiment_is_reported_by_its_own_parameters(here):
     assert len(images) == 6 and all(src.startswith("data:image/png;base64,iVBO") for src in images)
 
 
+@pytest.mark.slow
 def test_a_model_that_was_evaluated_and_promoted_is_one_row(common_corpus, common_cache, tmp_path, monkeypatch):
     from projects import evaluate, promote, train
     from projects.artists.tracking import runs

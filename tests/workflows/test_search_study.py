@@ -247,6 +247,7 @@ work(study, url, train, limit=9, poll=0.2)
 """
 
 
+@pytest.mark.slow
 def test_three_workers_on_postgresql_share_a_study_that_kills_two_of_them(postgresql, tmp_path):
     client = MlflowClient()
     parent = client.create_run(client.create_experiment("workers", artifact_location=(tmp_path / "a").as_uri()))
