@@ -157,6 +157,14 @@ def test_options_that_cannot_be(given, message):
         training_plan({"model": "convnet", **given})
 
 
+def test_each_option_reaches_the_change_that_it_names(subsets):
+    options = {"equaliser": 1.0, "low_pass": 0.25, "masks": 0.5, "mixup": 0.75}
+    system = convnet.System(**SMALL, **options)
+    system.model = system.build(FRAMES, BANDS, 2)
+    own = system.by_crops(*subsets, Training(), Hooks())
+    assert own.batches(0)._changes == Changes(gain=0.0, **options)
+
+
 def test_its_defaults_are_the_recipe():
     plan = training_plan({"model": "convnet"})
     assert plan.training.epochs * plan.options.steps == 600 and plan.data.clip == 8

@@ -124,7 +124,8 @@ class System(KerasSystem):
         from ..training.loop import Own
 
         config = self.config
-        changes = Changes(config.equaliser, config.low_pass, config.masks, config.mixup)
+        names = [field.name for field in dataclasses.fields(Changes)]
+        changes = Changes(**{name: value for name, value in dataclasses.asdict(config).items() if name in names})
         sizes = {"steps": config.steps, "batch_size": training.batch_size, "num_classes": self.model.output_shape[-1]}
 
         def batches(epoch: int) -> Crops:

@@ -11,7 +11,7 @@ from ..audio.augment import equalised, low_passed, masked
 from ..data.clipset import ClipSet
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Changes:
     """What crops go through: deviations in dB of a gain and of an equaliser, share with a low-pass, strength of the
     masks, and both parameters of the beta distribution of the mixture."""
@@ -77,8 +77,8 @@ def mixed(x: np.ndarray, y: np.ndarray, alpha: float, rng: np.random.Generator) 
     if not alpha:
         return x, y
     share, other = rng.beta(alpha, alpha, len(x)).astype(np.float32), rng.permutation(len(x))
-    kept, given = 1 - share, share
+    rest = 1 - share
     return (
-        x * kept[:, None, None] + x[other] * given[:, None, None],
-        y * kept[:, None] + y[other] * given[:, None],
+        x * rest[:, None, None] + x[other] * share[:, None, None],
+        y * rest[:, None] + y[other] * share[:, None],
     )
