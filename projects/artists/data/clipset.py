@@ -42,6 +42,11 @@ class ClipSet:
     def n_mels(self) -> int:
         return _mapped(self.entries[0].path).shape[1]
 
+    @property
+    def song_y(self) -> np.ndarray:
+        """Class of each song that has clips, (n_songs,), in the order of song numbers."""
+        return self.y[np.unique(self.songs, return_index=True)[1]]
+
     def batches(self, size: int | None = None) -> Iterator[np.ndarray]:
         """All clips in order, (at most size, length, n_mels) at a time; as many as `batch_size` says by default."""
         size = size or batch_size(self.length)

@@ -73,9 +73,9 @@ def featurize(
         InputError: The cache cannot be written; what it holds by then is whole.
     """
     first, *others = config.parts
-    features = _featurize(corpus, first, workers=workers, progress=progress, audits=audits)
+    features = _featurize(corpus, first, workers, progress, audits)
     for part in others:
-        more = _featurize(corpus, part, workers=workers, progress=progress)
+        more = _featurize(corpus, part, workers, progress, None)
         entries = {track: entry for track, entry in features.entries.items() if track in more.entries}
         quarantined = {**more.quarantined, **features.quarantined}
         features = Features(first, entries, quarantined, features.computed + more.computed)
@@ -83,12 +83,7 @@ def featurize(
 
 
 def _featurize(
-    corpus: Corpus,
-    config: FeatureConfig,
-    *,
-    workers: int | None = None,
-    progress: Progress | None = None,
-    audits: AuditStore | None = None,
+    corpus: Corpus, config: FeatureConfig, workers: int | None, progress: Progress | None, audits: AuditStore | None
 ) -> Features:
     store, index = FeatureStore(config), DigestIndex()
     entries: dict[str, Entry] = {}

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from ..errors import InputError
-from . import base, fitted
+from . import fitted
 from .lazy import np
 
 if TYPE_CHECKING:
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
 LEAST, MOST = -7.0, 9.0
 
 
-class ArraySystem(base.System):
+class ArraySystem(fitted.FittedSystem):
     """Subclasses define Config with n_mfcc, `learn`, `values` and `fitted`, the attributes that are saved.
 
     Their values, decision values or log likelihoods, become probabilities by a softmax at the temperature that gives
@@ -51,8 +49,6 @@ class ArraySystem(base.System):
         self.num_classes = num_classes
 
         def learn() -> None:
-            if len(np.unique(train.y)) < 2:
-                raise InputError("The training subset holds one class; a classifier needs at least two.")
             self.learn(train, training.seed)
             self.temperature = 1.0
             if len(val):
@@ -79,16 +75,6 @@ class ArraySystem(base.System):
         placed = np.full((len(values), self.num_classes), -np.inf)
         placed[:, classes] = values
         return placed
-
-    def count_params(self) -> int:
-        """Numbers in the arrays that are stored."""
-        return fitted.size(self)
-
-    def save(self, folder: Path) -> None:
-        fitted.save(folder, self)
-
-    def load(self, folder: Path) -> None:
-        fitted.load(folder, self)
 
 
 def temperature(values: np.ndarray, y: np.ndarray) -> float:

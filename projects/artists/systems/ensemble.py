@@ -190,12 +190,8 @@ class System(base.System):
     def temperature(self, i: int, val: JointClipSet) -> float:
         from ..evaluation.calibration import fit_temperature
 
-        logs = np.stack([self.logs(i, clips[i]) for clips in val.song_batches()])
-        return fit_temperature(val.y[np.unique(val.songs, return_index=True)[1]], _softmax(logs))
-
-    def logs(self, i: int, clips: np.ndarray) -> np.ndarray:
-        """Clips of one song (n, frames, bands) -> mean log-probabilities of a member, (num_classes,)."""
-        return self.heard(i, clips)[0]
+        logs = np.stack([self.heard(i, clips[i])[0] for clips in val.song_batches()])
+        return fit_temperature(val.song_y, _softmax(logs))
 
     def heard(self, i: int, clips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean log-probabilities (num_classes,) of a member of a song's clips, and its mean embedding (d,)."""

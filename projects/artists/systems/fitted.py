@@ -8,9 +8,34 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from . import base
 from .lazy import np
 
 FILE = "fitted.skops"
+
+
+class FittedSystem(base.System):
+    """A system that is nothing but what scikit-learn and NumPy have fitted: the attributes that `fitted` names."""
+
+    def count_params(self) -> int:
+        """Numbers in the arrays that are stored."""
+        return size(self)
+
+    def save(self, folder: Path) -> None:
+        save(folder, self)
+
+    def load(self, folder: Path) -> None:
+        load(folder, self)
+
+
+def shrinkage_lda(classes: int) -> Any:
+    """Of standardised vectors: linear discriminants with the shrinkage of Ledoit and Wolf, equal priors."""
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    priors = np.full(classes, 1 / classes)
+    return make_pipeline(StandardScaler(), LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto", priors=priors))
 
 
 def size(system: Any) -> int:

@@ -143,8 +143,7 @@ class System(ParkSystem):
     def fit_head(self, clips: ClipSet) -> None:
         """Fits the classifier of song vectors, which are the means of the songs' clips."""
         vectors = np.stack([self.vectors(batch).mean(0) for batch in clips.song_batches()])
-        y = clips.y[np.unique(clips.songs, return_index=True)[1]]
-        self.head = self.new_head(len(y)).fit(vectors, y)
+        self.head = self.new_head(len(vectors)).fit(vectors, clips.song_y)
 
     def new_head(self, songs: int) -> Any:
         from sklearn.linear_model import LogisticRegression

@@ -13,13 +13,12 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from ..audio.augment import centred, equalised, low_passed
 from ..errors import InputError
 from ..evaluation.spread import geometric_mean, spread
-from . import base, fitted
+from . import fitted
 from .lazy import np
 from .options import check_positive
 
@@ -55,7 +54,7 @@ class Config:
             raise InputError(f"copies={self.copies} must be 0 or more.")
 
 
-class System(base.System):
+class System(fitted.FittedSystem):
     Config = Config
     unit = "song"
     in_epochs = False
@@ -85,15 +84,13 @@ class System(base.System):
         return once.fit(lambda: self.learn(train, training.seed), self.scores, train, val, self.unit, hooks)
 
     def learn(self, train: ClipSet, seed: int) -> None:
-        if len(np.unique(train.y)) < 2:
-            raise InputError("The training subset holds one class; a classifier needs at least two.")
         self.kernel = self.offset = np.zeros(0, np.float32)
         if self.config.features == "patches":
             self.learn_filters(train, np.random.default_rng([seed, 0]))
         rng = np.random.default_rng([seed, 1])
         copies = [(self.vectors(clips), y) for each, y in songs_and_classes(train) for clips in self.copies(each, rng)]
         x, y = np.concatenate([x for x, _ in copies]), np.repeat([y for _, y in copies], [len(x) for x, _ in copies])
-        self.head = new_head(len(np.unique(y))).fit(x, y)
+        self.head = fitted.shrinkage_lda(len(np.unique(y))).fit(x, y)
 
     def copies(self, clips: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
         """The clips, then `copies` times with a filter of its own over each."""
@@ -140,29 +137,10 @@ class System(base.System):
         proba = [np.tile(geometric_mean(spread(self.head, x, self.num_classes)), (len(x), 1)) for x in vectors]
         return np.concatenate(proba).astype(np.float32), np.concatenate(vectors)
 
-    def count_params(self) -> int:
-        """Numbers in the arrays that are stored."""
-        return fitted.size(self)
-
-    def save(self, folder: Path) -> None:
-        fitted.save(folder, self)
-
-    def load(self, folder: Path) -> None:
-        fitted.load(folder, self)
-
 
 def songs_and_classes(clips: ClipSet) -> Iterator[tuple[np.ndarray, int]]:
     """All clips of each song, and its class."""
-    yield from zip(clips.song_batches(), clips.y[np.unique(clips.songs, return_index=True)[1]], strict=True)
-
-
-def new_head(classes: int) -> Any:
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    priors = np.full(classes, 1 / classes)
-    return make_pipeline(StandardScaler(), LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto", priors=priors))
+    yield from zip(clips.song_batches(), clips.song_y, strict=True)
 
 
 def level_free(clips: np.ndarray) -> np.ndarray:

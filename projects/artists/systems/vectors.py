@@ -116,9 +116,7 @@ class System(base.System):
 
     def learn(self, train: ClipSet) -> None:
         songs = [self.vectors(clips) for clips in train.song_batches()]
-        y = train.y[np.unique(train.songs, return_index=True)[1]]
-        if len(np.unique(y)) < 2:
-            raise InputError("The training subset holds one class; a classifier needs at least two.")
+        y = train.song_y
         counts = np.array([len(vectors) for vectors in songs])
         weights = np.repeat(1 / counts / np.sqrt(np.bincount(y)[y]), counts)
         weighted = {"logisticregression__sample_weight": weights / weights.mean()}
@@ -127,17 +125,15 @@ class System(base.System):
         )
 
     def new_head(self, clips: int, classes: int) -> Any:
-        from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
         from sklearn.linear_model import LogisticRegression
         from sklearn.neighbors import KNeighborsClassifier
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
+        if self.config.head == "lda":
+            return fitted.shrinkage_lda(classes)
         if self.config.head == "logistic":
             classifier = LogisticRegression(C=self.config.head_c, max_iter=5000)
-        elif self.config.head == "lda":
-            priors = np.full(classes, 1 / classes)
-            classifier = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto", priors=priors)
         else:
             classifier = KNeighborsClassifier(min(self.config.neighbours, clips), metric="cosine", algorithm="brute")
         return make_pipeline(StandardScaler(), classifier)

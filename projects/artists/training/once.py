@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from ..data.clipset import ClipSet
+from ..errors import InputError
 from ..evaluation.metrics import log_losses
 from .checkpoints import State
 from .loop import Hooks, check_clips
@@ -25,6 +26,8 @@ def fit(learn: Callable[[], None], scores: Scores, train: ClipSet, val: ClipSet,
         InputError: There is nothing to learn from.
     """
     check_clips(train)
+    if len(np.unique(train.y)) < 2:
+        raise InputError("The training subset holds one class; a classifier needs at least two.")
     began = time.perf_counter()
     learn()
     learned = time.perf_counter()

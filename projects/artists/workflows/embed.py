@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ..audio.clips import disjoint_clips, song_clips
+from ..audio.clips import song_clips
 from ..audio.lengths import batch_size, clip_frames
-from ..audio.options import FeatureConfig
+from ..audio.options import FeatureConfig, longest
 from ..data import prepare, recordings
 from ..data.cache import FeatureStore
 from ..data.featurize import Entry, Features, Progress, featurize, surviving
@@ -74,8 +74,9 @@ class Embedder:
         first, *others = self.config.parts
         files = {first: entry.path} | {part: FeatureStore(part).path(entry.audio_digest) for part in others}
         features = {part: np.load(file, mmap_mode="r") for part, file in files.items()}
-        counts.append(len(disjoint_clips(features[first], self.clip_frames, first.n_mels)))
-        return song_clips(features, self.config, self.clip_frames)
+        clips = song_clips(features, self.config, self.clip_frames)
+        counts.append(len(clips[longest(self.config.views)] if self.config.views else clips))
+        return clips
 
     def embed(self, corpus: Corpus, *, workers: int | None, progress: Progress | None = None) -> SongVectors:
         """The readable tracks of a corpus; those that are not are in the result's `features.quarantined`."""

@@ -61,7 +61,7 @@ class SubsetScores:
     def of_proba(cls, clips: ClipSet, proba: np.ndarray, method: str = "mean") -> SubsetScores:
         """Of probabilities alone; embedding is (n_clips, 0)."""
         song_ids, song_proba = pooling.song_probabilities(proba, clips.songs, method)
-        return cls(clips, proba, np.empty((len(proba), 0)), song_ids, song_proba, _song_truth(clips))
+        return cls(clips, proba, np.empty((len(proba), 0)), song_ids, song_proba, clips.song_y)
 
     def metrics(self, subset: str, *, seed: int) -> dict[str, float]:
         """All metrics of a subset by the names of the README."""
@@ -135,16 +135,11 @@ def _chance(name: str, y: np.ndarray, proba: np.ndarray, suffix: str = "") -> di
     }
 
 
-def _song_truth(clips: ClipSet) -> np.ndarray:
-    """Class of each song that has clips, (n_songs,), in the order of song numbers."""
-    return clips.y[np.unique(clips.songs, return_index=True)[1]]
-
-
 def validation_scores(
     clips: ClipSet, proba: np.ndarray, method: str = "mean", names: Sequence[str] = ("val/clip_f1", "val/song_f1")
 ) -> dict[str, float]:
     """What a training shows after each epoch: metrics of clips, and of songs pooled by `method` or as the name says."""
-    scores, truth = {}, {"clip": clips.y, "song": _song_truth(clips)}
+    scores, truth = {}, {"clip": clips.y, "song": clips.song_y}
     for name in names:
         base, _, vote = name.partition("_vote")
         level, _, metric = base.removeprefix("val/").partition("_")
